@@ -1,0 +1,34 @@
+//! What a replica answers: a value, or its absence, with the proof and the checkpoint that it
+//! hangs on (spec/proofs.md). The same bytes travel as a staple inside a presentation.
+
+use crate::codec::{self, Bytes, CodecError};
+use crate::header::Checkpoint;
+use crate::trie::Proof;
+use minicbor::{Decode, Encode};
+
+/// The longest answer, or staple, in bytes.
+pub const MAX_ANSWER_BYTES: usize = 32 * 1024;
+
+/// A claim about one key of the state: to be checked, never to be believed.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct StateAnswer {
+    #[n(0)]
+    pub checkpoint: Checkpoint,
+    /// The value under the key; absent where the proof is of absence.
+    #[n(1)]
+    pub value: Option<Bytes>,
+    #[n(2)]
+    pub proof: Proof,
+}
+
+impl StateAnswer {
+    /// Reads an answer from hostile bytes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
+        codec::decode(bytes, MAX_ANSWER_BYTES)
+    }
+
+    pub fn encode(&self) -> Vec<u8> {
+        codec::encode(self)
+    }
+}

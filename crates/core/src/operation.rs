@@ -1,0 +1,230 @@
+//! Operations: what may be asked of the ledger (spec/operations.md).
+//!
+//! An operation is data. It names its network, expires at a height, and carries the signatures
+//! that its kind needs. Whether it is admitted is decided by one function, `apply` in
+//! `realdid-ledger`; nothing here judges.
+
+use crate::codec;
+use crate::did::{DidId, Inception, Keys, NetworkName};
+use crate::hash::{Domain, Hash32, hash};
+use crate::state::{Issuer, IssuerKey, KeyStatus, PersonTag, ReasonCode, Standing};
+use crate::suite::{Context, KeyError, PublicKey, SecretKey, Signature};
+use minicbor::{Decode, Encode};
+
+/// The longest signed operation in bytes.
+pub const MAX_OPERATION_BYTES: usize = 4096;
+
+/// One change, and the terms under which it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Operation {
+    /// Version of this structure: 1.
+    #[n(0)]
+    pub version: u8,
+    #[n(1)]
+    pub network: NetworkName,
+    /// The last height at which the operation may be in a block.
+    #[n(2)]
+    pub expires: u64,
+    #[n(3)]
+    pub body: Body,
+}
+
+/// The kinds of change. `seq` is always one more than what the ledger holds, so nothing can be
+/// played again or out of order.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum Body {
+    /// Puts a DID on the ledger as its inception says. By a current key; sponsored.
+    #[n(0)]
+    Anchor(#[n(0)] Inception),
+    /// New keys at once. By the next key.
+    #[n(1)]
+    Rotate(#[n(0)] DidId, #[n(1)] u64, #[n(2)] Keys),
+    /// New keys after the network's delay. By the recovery key.
+    #[n(2)]
+    Recover(#[n(0)] DidId, #[n(1)] u64, #[n(2)] Keys),
+    /// Takes back a pending recovery. By a current key, unless frozen.
+    #[n(3)]
+    Cancel(#[n(0)] DidId, #[n(1)] u64),
+    /// Blocks all that the current keys can do. By the recovery key.
+    #[n(4)]
+    Freeze(#[n(0)] DidId, #[n(1)] u64),
+    /// Ends the DID for good. By the next key, or by a current key where nothing is disputed.
+    #[n(5)]
+    Deactivate(#[n(0)] DidId, #[n(1)] u64),
+
+    /// A verified person under their tag. By the issuer's operation key.
+    #[n(16)]
+    Enrol(#[n(0)] Enrol),
+    /// Suspends, restores or ends an enrolment. By the issuer's operation key.
+    #[n(17)]
+    EnrolmentStanding(
+        #[n(0)] Hash32,
+        #[n(1)] PersonTag,
+        #[n(2)] u64,
+        #[n(3)] Standing,
+        #[n(4)] ReasonCode,
+    ),
+    /// A service's registration: issuer, service id, digest. By the registrar's operation key.
+    #[n(18)]
+    Register(#[n(0)] Hash32, #[n(1)] Hash32, #[n(2)] Hash32),
+    /// Suspends, restores or ends a registration: issuer, service id, seq, standing, reason.
+    #[n(19)]
+    ServiceStanding(
+        #[n(0)] Hash32,
+        #[n(1)] Hash32,
+        #[n(2)] u64,
+        #[n(3)] Standing,
+        #[n(4)] ReasonCode,
+    ),
+
+    /// A decision of the network's governance. By a threshold of its keys.
+    #[n(32)]
+    Govern(#[n(0)] u64, #[n(1)] Decision, #[n(2)] ReasonCode),
+}
+
+/// The content of an enrolment.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Enrol {
+    /// The issuer's id.
+    #[n(0)]
+    pub issuer: Hash32,
+    #[n(1)]
+    pub tag: PersonTag,
+    #[n(2)]
+    pub seq: u64,
+    /// Salted digest that the wallet made; it says nothing to anyone else.
+    #[n(3)]
+    pub commitment: Hash32,
+    /// The epoch in which the evidence was checked.
+    #[n(4)]
+    pub epoch: u64,
+}
+
+/// What governance can decide.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum Decision {
+    /// Admits an issuer that the ledger does not know.
+    #[n(0)]
+    AdmitIssuer(#[n(0)] Issuer),
+    /// Suspends or restores an issuer.
+    #[n(1)]
+    IssuerStanding(#[n(0)] Hash32, #[n(1)] Standing),
+    /// Adds a key to an issuer.
+    #[n(2)]
+    AddIssuerKey(#[n(0)] Hash32, #[n(1)] IssuerKey),
+    /// Retires a key, or marks it compromised since a height (promise P7).
+    #[n(3)]
+    IssuerKeyStatus(#[n(0)] Hash32, #[n(1)] Hash32, #[n(2)] KeyStatus),
+}
+
+/// An operation with what authorises it.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct SignedOperation {
+    #[n(0)]
+    pub operation: Operation,
+    /// Keys with their signatures: one, or a threshold for governance.
+    #[n(1)]
+    pub signatures: Vec<KeySignature>,
+    /// Who answers for the state that the operation creates.
+    #[n(2)]
+    pub sponsor: Option<Sponsorship>,
+}
+
+/// A signature and the key that made it.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct KeySignature {
+    #[n(0)]
+    pub key: PublicKey,
+    #[n(1)]
+    pub signature: Signature,
+}
+
+/// An issuer's word that it spends one of its quota on this operation.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Sponsorship {
+    /// The issuer's id.
+    #[n(0)]
+    pub issuer: Hash32,
+    #[n(1)]
+    pub by: KeySignature,
+}
+
+impl Operation {
+    pub fn new(network: NetworkName, expires: u64, body: Body) -> Self {
+        Self {
+            version: 1,
+            network,
+            expires,
+            body,
+        }
+    }
+
+    /// Signs with each of `keys` in turn.
+    pub fn sign(self, keys: &[&SecretKey]) -> SignedOperation {
+        let message = codec::encode(&self);
+        let signatures = keys
+            .iter()
+            .map(|key| KeySignature {
+                key: key.public(),
+                signature: key.sign(Context::Operation, &self.network, &message),
+            })
+            .collect();
+        SignedOperation {
+            operation: self,
+            signatures,
+            sponsor: None,
+        }
+    }
+}
+
+impl SignedOperation {
+    /// Reads a signed operation from hostile bytes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, codec::CodecError> {
+        codec::decode(bytes, MAX_OPERATION_BYTES)
+    }
+
+    pub fn encode(&self) -> Vec<u8> {
+        codec::encode(self)
+    }
+
+    /// The operation's name in receipts: a hash of the operation without its signatures, so that
+    /// signing again does not make another operation of it.
+    pub fn id(&self) -> Hash32 {
+        hash(Domain::Operation, &[&codec::encode(&self.operation)])
+    }
+
+    /// Adds the sponsorship of `issuer`.
+    pub fn sponsored(mut self, issuer: Hash32, key: &SecretKey) -> Self {
+        let message = codec::encode(&self.operation);
+        let network = &self.operation.network;
+        self.sponsor = Some(Sponsorship {
+            issuer,
+            by: KeySignature {
+                key: key.public(),
+                signature: key.sign(Context::Sponsorship, network, &message),
+            },
+        });
+        self
+    }
+
+    /// Verifies every signature, the sponsor's included, each under the key that stands beside
+    /// it. Whether those keys may ask for this is the ledger's question.
+    pub fn verify_signatures(&self) -> Result<(), KeyError> {
+        let message = codec::encode(&self.operation);
+        let network = &self.operation.network;
+        for by in &self.signatures {
+            by.key
+                .verify(Context::Operation, network, &message, &by.signature)?;
+        }
+        if let Some(Sponsorship { by, .. }) = &self.sponsor {
+            by.key
+                .verify(Context::Sponsorship, network, &message, &by.signature)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,84 @@
+//! The rules by which an operation can be refused, with stable names (spec/operations.md).
+//!
+//! A receipt carries the rule's number; logs, interfaces and the command line carry its code.
+
+use minicbor::{Decode, Encode};
+
+macro_rules! rules {
+    ($($number:literal $variant:ident $code:literal $text:literal),* $(,)?) => {
+        /// A rule that an operation broke.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+        #[cbor(index_only)]
+        pub enum Rule {
+            $(#[doc = $text] #[n($number)] $variant,)*
+        }
+
+        impl Rule {
+            /// Every rule, in the order of its number.
+            pub const ALL: &[Rule] = &[$(Rule::$variant),*];
+
+            /// The stable code, as in spec/operations.md.
+            pub fn code(self) -> &'static str {
+                match self { $(Self::$variant => $code,)* }
+            }
+
+            /// The rule in one sentence.
+            pub fn text(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+        }
+    };
+}
+
+rules! {
+    1 Version "op.version" "the operation's version is one that this network runs",
+    2 Network "op.network" "the operation is made for this network",
+    3 Expired "op.expired" "the height is not past the operation's expiry",
+    4 ExpiryTooFar "op.expiry_too_far" "the expiry lies within the network's window",
+    5 Signature "op.signature" "every signature verifies",
+    6 Signer "op.signer" "the signing key is one that may ask for this",
+    7 SignatureCount "op.signature_count" "the operation carries as many signatures as its kind needs, each by another key",
+    8 Sequence "op.sequence" "the sequence number is one more than the ledger's",
+    9 Shape "op.shape" "the content keeps the bounds of its kind",
+    10 Sponsor "op.sponsor" "an operation that creates state has an active sponsor's signature",
+    11 Quota "op.quota" "the sponsor or issuer has quota left in this epoch",
+    12 UnneededSponsor "op.unneeded_sponsor" "only operations that create state are sponsored",
+    20 DidUnknown "did.unknown" "the DID is on the ledger",
+    21 DidExists "did.exists" "the DID is not on the ledger yet",
+    22 DidDeactivated "did.deactivated" "the DID is not deactivated",
+    23 DidFrozen "did.frozen" "the current keys are not frozen",
+    24 DidNotRecovering "did.not_recovering" "a recovery is pending",
+    25 DidDisputed "did.disputed" "no recovery is pending when a current key deactivates",
+    26 DidReuse "did.reuse" "new keys and commitments differ from those that were shown",
+    27 Endpoint "did.endpoint" "an endpoint stands under the sponsor's own domain",
+    28 DidAlreadyFrozen "did.already_frozen" "the DID is not frozen already",
+    40 IssuerUnknown "issuer.unknown" "the issuer is admitted",
+    41 IssuerSuspended "issuer.suspended" "the issuer is active",
+    42 IssuerExists "issuer.exists" "the issuer is not admitted yet",
+    43 IssuerKey "issuer.key" "the issuer's key exists, or does not yet, as the decision needs",
+    50 EnrolmentUnknown "enrolment.unknown" "the person tag has an enrolment",
+    51 EnrolmentStanding "enrolment.standing" "the enrolment is in a standing that allows this change",
+    52 EnrolmentEpoch "enrolment.epoch" "an enrolment is made in the current epoch or the one before",
+    60 ServiceUnknown "service.unknown" "the service is registered",
+    61 ServiceExists "service.exists" "the service id is not taken",
+    62 ServiceStanding "service.standing" "the service is in a standing that allows this change",
+}
+
+impl std::fmt::Display for Rule {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_distinct() {
+        let mut codes: Vec<_> = Rule::ALL.iter().map(|rule| rule.code()).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), Rule::ALL.len());
+    }
+}

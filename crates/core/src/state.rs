@@ -1,0 +1,424 @@
+//! What the ledger remembers: the records of each state family and their keys (spec/state.md).
+//!
+//! No record has a field that can hold personal data (promise P1): there are keys, digests,
+//! numbers, closed sets of codes, and the URL of an admitted issuer.
+
+use crate::codec::{self, CodecError};
+use crate::did::{DidId, Keys};
+use crate::hash::{Domain, Hash32, hash};
+use crate::suite::PublicKey;
+use crate::trie;
+use minicbor::{Decode, Encode};
+
+/// The longest record in bytes.
+pub const MAX_RECORD_BYTES: usize = 16 * 1024;
+
+/// The unguessable key of a person's enrolment: a VOPRF output, never a hash of attributes.
+pub type PersonTag = Hash32;
+
+/// A family of records. Its number is the first byte of every key, so that whole families can be
+/// read and proved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Family {
+    Dids = 0x10,
+    Enrolments = 0x20,
+    Issuers = 0x30,
+    Services = 0x40,
+    /// Per issuer and epoch: what it enrolled and sponsored.
+    Totals = 0x50,
+    Governance = 0x60,
+}
+
+impl Family {
+    pub const ALL: [Family; 6] = [
+        Self::Dids,
+        Self::Enrolments,
+        Self::Issuers,
+        Self::Services,
+        Self::Totals,
+        Self::Governance,
+    ];
+
+    pub fn from_byte(byte: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|family| *family as u8 == byte)
+    }
+
+    /// The trie key of `id` in this family: the family byte, then 31 bytes of a hash.
+    pub fn key(self, id: &[u8]) -> trie::Key {
+        let digest = hash(Domain::StateKey, &[&[self as u8], id]);
+        let mut key = digest.0;
+        key.rotate_right(1);
+        key[0] = self as u8;
+        key
+    }
+}
+
+/// The key of a DID's record.
+pub fn did_key(id: &DidId) -> trie::Key {
+    Family::Dids.key(&id.0)
+}
+
+/// The key of an enrolment.
+pub fn enrolment_key(tag: &PersonTag) -> trie::Key {
+    Family::Enrolments.key(&tag.0)
+}
+
+/// The id of an issuer: the hash of its URL.
+pub fn issuer_id(url: &str) -> Hash32 {
+    hash(Domain::Issuer, &[url.as_bytes()])
+}
+
+/// The key of an issuer's record, from its id.
+pub fn issuer_key(id: &Hash32) -> trie::Key {
+    Family::Issuers.key(&id.0)
+}
+
+/// The key of a service's record.
+pub fn service_key(id: &Hash32) -> trie::Key {
+    Family::Services.key(&id.0)
+}
+
+/// The key of an issuer's totals in an epoch.
+pub fn totals_key(issuer: &Hash32, epoch: u64) -> trie::Key {
+    Family::Totals.key(&[&issuer.0[..], &epoch.to_be_bytes()].concat())
+}
+
+/// The key of the one governance record.
+pub fn governance_key() -> trie::Key {
+    Family::Governance.key(&[])
+}
+
+/// Why somebody's standing was changed: a code of the closed list in spec/state.md.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum ReasonCode {
+    #[n(0)]
+    None,
+    /// The holder reported the loss of the device.
+    #[n(1)]
+    LostDevice,
+    /// The evidence was found to be wrong.
+    #[n(2)]
+    EvidenceWrong,
+    /// A court or an authority with the power to do so ordered it.
+    #[n(3)]
+    LegalOrder,
+    /// The person has died.
+    #[n(4)]
+    Deceased,
+    /// The holder asked for it.
+    #[n(5)]
+    HolderRequest,
+    /// A key was lost or is suspected to be in other hands.
+    #[n(6)]
+    KeyCompromise,
+    /// The terms of the registration or admission were broken.
+    #[n(7)]
+    TermsBroken,
+    /// What was suspected turned out to be unfounded, or was mended.
+    #[n(8)]
+    Cleared,
+    /// A scheduled change.
+    #[n(9)]
+    Scheduled,
+}
+
+impl ReasonCode {
+    /// Every reason with its name on the command line and in interfaces.
+    pub const ALL: [(ReasonCode, &'static str); 10] = [
+        (Self::None, "none"),
+        (Self::LostDevice, "lost-device"),
+        (Self::EvidenceWrong, "evidence-wrong"),
+        (Self::LegalOrder, "legal-order"),
+        (Self::Deceased, "deceased"),
+        (Self::HolderRequest, "holder-request"),
+        (Self::KeyCompromise, "key-compromise"),
+        (Self::TermsBroken, "terms-broken"),
+        (Self::Cleared, "cleared"),
+        (Self::Scheduled, "scheduled"),
+    ];
+
+    pub fn name(self) -> &'static str {
+        Self::ALL
+            .iter()
+            .find(|(code, _)| *code == self)
+            .map_or("none", |(_, name)| name)
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .find(|(_, known)| *known == name)
+            .map(|(code, _)| *code)
+    }
+}
+
+/// Whether somebody or something on the ledger is in good standing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Standing {
+    #[n(0)]
+    Active,
+    #[n(1)]
+    Suspended,
+    /// For good.
+    #[n(2)]
+    Ended,
+}
+
+impl Standing {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+            Self::Ended => "ended",
+        }
+    }
+}
+
+/// A DID that was anchored.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct DidRecord {
+    /// How many operations have changed it; 0 right after the anchor.
+    #[n(0)]
+    pub seq: u64,
+    #[n(1)]
+    pub keys: Keys,
+    #[n(2)]
+    pub endpoints: Vec<String>,
+    #[n(3)]
+    pub frozen: bool,
+    #[n(4)]
+    pub pending: Option<PendingRecovery>,
+    #[n(5)]
+    pub deactivated: bool,
+    /// Unix milliseconds of the block that anchored it.
+    #[n(6)]
+    pub created_ms: u64,
+    /// Unix milliseconds of the block that last changed it.
+    #[n(7)]
+    pub updated_ms: u64,
+}
+
+/// A recovery that has been asked for and not taken effect.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct PendingRecovery {
+    #[n(0)]
+    pub keys: Keys,
+    /// Unix milliseconds from which the new keys stand.
+    #[n(1)]
+    pub effective_ms: u64,
+}
+
+impl DidRecord {
+    /// The record as it stands at a time: a recovery whose delay is over has taken effect, and
+    /// with it a freeze has ended (rule D9).
+    pub fn at(&self, time_ms: u64) -> Self {
+        match &self.pending {
+            Some(pending) if pending.effective_ms <= time_ms => Self {
+                keys: pending.keys.clone(),
+                pending: None,
+                frozen: false,
+                updated_ms: pending.effective_ms,
+                ..self.clone()
+            },
+            _ => self.clone(),
+        }
+    }
+}
+
+/// A verified person, known by their tag alone.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Enrolment {
+    /// Moves with each enrolment and each change of standing, so that the wallet that watches
+    /// its tag sees every one (promise P6).
+    #[n(0)]
+    pub seq: u64,
+    #[n(1)]
+    pub commitment: Hash32,
+    #[n(2)]
+    pub epoch: u64,
+    #[n(3)]
+    pub standing: Standing,
+    #[n(4)]
+    pub reason: ReasonCode,
+    #[n(5)]
+    pub issuer: Hash32,
+}
+
+/// What an issuer's key is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum KeyUse {
+    /// Signs PIDs.
+    #[n(0)]
+    Pid,
+    /// Signs service registrations.
+    #[n(1)]
+    Registration,
+    /// Signs operations and sponsorships.
+    #[n(2)]
+    Operation,
+}
+
+/// Whether a key's signatures stand (promise P7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub enum KeyStatus {
+    #[n(0)]
+    Active,
+    /// Signs no more since a height; what it signed before stands.
+    #[n(1)]
+    Retired(#[n(0)] u64),
+    /// In other hands since a height; only what was anchored before stands.
+    #[n(2)]
+    Compromised(#[n(0)] u64),
+}
+
+/// One of an issuer's keys, with its history.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct IssuerKey {
+    #[n(0)]
+    pub usage: KeyUse,
+    #[n(1)]
+    pub key: PublicKey,
+    #[n(2)]
+    pub status: KeyStatus,
+    /// The height from which it is on the ledger.
+    #[n(3)]
+    pub since: u64,
+}
+
+impl IssuerKey {
+    /// The key's id, as in a JWS `kid`: the hash of the key, in hex.
+    pub fn id(&self) -> Hash32 {
+        crate::did::commitment(&self.key)
+    }
+}
+
+crate::fixed_bytes!(
+    /// The public key of the person-tag VOPRF: a ristretto255 point.
+    TagKey,
+    32
+);
+
+/// An authority or a registrar.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Issuer {
+    /// Its URL, which is the `iss` of what it signs. Admitted by governance only.
+    #[n(0)]
+    pub url: String,
+    #[n(1)]
+    pub keys: Vec<IssuerKey>,
+    /// The key under which it makes person tags; absent where it enrols nobody.
+    #[n(2)]
+    pub tag_key: Option<TagKey>,
+    #[n(3)]
+    pub standing: Standing,
+    #[n(4)]
+    pub reason: ReasonCode,
+    /// How many enrolments it may put on the ledger in one epoch.
+    #[n(5)]
+    pub enrolment_quota: u64,
+    /// How many operations it may sponsor in one epoch.
+    #[n(6)]
+    pub sponsor_quota: u64,
+    /// How many registrations it may make in one epoch.
+    #[n(7)]
+    pub registration_quota: u64,
+}
+
+impl Issuer {
+    pub fn id(&self) -> Hash32 {
+        issuer_id(&self.url)
+    }
+
+    /// The key with this id and use, whatever its status.
+    pub fn key(&self, usage: KeyUse, id: &Hash32) -> Option<&IssuerKey> {
+        self.keys
+            .iter()
+            .find(|key| key.usage == usage && key.id() == *id)
+    }
+
+    /// Whether `key` is one of its active keys for `usage`.
+    pub fn acts_with(&self, usage: KeyUse, key: &PublicKey) -> bool {
+        self.keys.iter().any(|known| {
+            known.usage == usage && known.status == KeyStatus::Active && known.key == *key
+        })
+    }
+}
+
+/// What an issuer has done in one epoch, for anyone to compare (promise P6).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Totals {
+    #[n(0)]
+    pub enrolments: u64,
+    #[n(1)]
+    pub sponsored: u64,
+    #[n(2)]
+    pub registrations: u64,
+}
+
+/// A service that a registrar has admitted.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Service {
+    #[n(0)]
+    pub seq: u64,
+    /// The digest of its registration.
+    #[n(1)]
+    pub digest: Hash32,
+    /// The registrar's id.
+    #[n(2)]
+    pub issuer: Hash32,
+    #[n(3)]
+    pub standing: Standing,
+    #[n(4)]
+    pub reason: ReasonCode,
+}
+
+/// Who decides, and how many decisions there were.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Governance {
+    #[n(0)]
+    pub seq: u64,
+    #[n(1)]
+    pub threshold: u64,
+    #[n(2)]
+    pub keys: Vec<PublicKey>,
+}
+
+/// Reads a record of any family from a proved value.
+pub fn decode_record<'b, T: Decode<'b, ()> + Encode<()>>(bytes: &'b [u8]) -> Result<T, CodecError> {
+    codec::decode(bytes, MAX_RECORD_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_keep_their_family_in_the_first_byte_and_do_not_collide() {
+        let keys: Vec<_> = Family::ALL.iter().map(|family| family.key(b"id")).collect();
+        for (family, key) in Family::ALL.iter().zip(&keys) {
+            assert_eq!(key[0], *family as u8);
+            assert_eq!(Family::from_byte(key[0]), Some(*family));
+        }
+        assert!(keys.windows(2).all(|pair| pair[0][1..] != pair[1][1..]));
+    }
+
+    #[test]
+    fn reasons_have_names_that_read_back() {
+        for (code, name) in ReasonCode::ALL {
+            assert_eq!(ReasonCode::from_name(name), Some(code));
+            assert_eq!(code.name(), name);
+        }
+    }
+}
