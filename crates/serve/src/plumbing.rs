@@ -1,0 +1,262 @@
+//! What wraps every part's router: probes, limits, headers, and a log line that names nobody.
+//!
+//! From the outside in: measure and log · security headers · plain rejections become [`Problem`]s ·
+//! catch panics · time limit · body limit · the part's routes.
+
+use std::any::Any;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::json;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::limit::RequestBodyLimitLayer;
+use utoipa::OpenApi as _;
+use utoipa::openapi::OpenApi;
+
+use crate::problem::ProblemBody;
+use crate::{Problem, ServeOptions, metrics};
+
+/// For answers that set no `Content-Security-Policy` of their own: everything from this origin, no
+/// inline script or style, never in a frame.
+///
+/// A page whose form ends in a redirect to another origin must send its own policy: browsers hold
+/// `form-action` against the redirect too.
+pub const DEFAULT_CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+     img-src 'self' data:; font-src 'self'; connect-src 'self'; form-action 'self'; \
+     base-uri 'none'; frame-ancestors 'none'";
+
+type Reasons = Pin<Box<dyn Future<Output = Vec<String>> + Send>>;
+type Readiness = Arc<dyn Fn() -> Reasons + Send + Sync>;
+
+/// What `/readyz` asks and `/openapi.json` answers.
+#[derive(Clone)]
+pub struct Probes {
+    openapi: OpenApi,
+    ready: Readiness,
+}
+
+impl Probes {
+    /// Ready from the start, until [`Probes::ready_when`] says otherwise.
+    pub fn new(openapi: OpenApi) -> Self {
+        Self {
+            openapi,
+            ready: Arc::new(|| Box::pin(async { Vec::new() })),
+        }
+    }
+
+    /// `reasons` answers why the part is not ready; an empty list means ready. It is called for each
+    /// request to `/readyz`, so it should look at state and not wait.
+    #[must_use]
+    pub fn ready_when<F, R>(mut self, reasons: F) -> Self
+    where
+        F: Fn() -> R + Send + Sync + 'static,
+        R: Future<Output = Vec<String>> + Send + 'static,
+    {
+        self.ready = Arc::new(move || Box::pin(reasons()));
+        self
+    }
+}
+
+/// Wraps `router` as every part is served. [`crate::Bound::serve`] does this itself; tests that call
+/// a router without a socket use it directly.
+pub fn plumb(part: &'static str, router: Router, probes: Probes, options: &ServeOptions) -> Router {
+    metrics::recorder();
+    let timeout = options.request_timeout;
+    router
+        .merge(probe_routes(probes))
+        .layer(DefaultBodyLimit::max(options.body_limit_bytes))
+        .layer(RequestBodyLimitLayer::new(options.body_limit_bytes))
+        .layer(from_fn(move |request, next| {
+            within_time(timeout, request, next)
+        }))
+        .layer(CatchPanicLayer::custom(answer_panic))
+        .layer(from_fn(name_the_rule))
+        .layer(from_fn(secure_headers))
+        .layer(from_fn_with_state(part, measure))
+}
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    paths(healthz, readyz, render_metrics, openapi_json),
+    components(schemas(ProblemBody))
+)]
+struct PlumbingApi;
+
+fn probe_routes(probes: Probes) -> Router {
+    let Probes { mut openapi, ready } = probes;
+    openapi.merge(PlumbingApi::openapi());
+    Router::new()
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .with_state(ready)
+        .route("/metrics", get(render_metrics))
+        .route(
+            "/openapi.json",
+            get(openapi_json).with_state(Arc::new(openapi)),
+        )
+}
+
+/// The process lives.
+#[utoipa::path(get, path = "/healthz", tag = "probes", responses((status = 200, description = "the process lives")))]
+async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// The part can do its work now.
+#[utoipa::path(get, path = "/readyz", tag = "probes", responses(
+    (status = 200, description = "ready"),
+    (status = 503, description = "not ready, with reasons"),
+))]
+async fn readyz(State(ready): State<Readiness>) -> Response {
+    let reasons = ready().await;
+    let status = if reasons.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    let body = json!({"ready": reasons.is_empty(), "reasons": reasons});
+    (status, Json(body)).into_response()
+}
+
+/// Counters and histograms as Prometheus text.
+#[utoipa::path(get, path = "/metrics", tag = "probes", responses((status = 200, description = "Prometheus text format 0.0.4")))]
+async fn render_metrics() -> Response {
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    ([(header::CONTENT_TYPE, kind)], metrics::render()).into_response()
+}
+
+/// This description.
+#[utoipa::path(get, path = "/openapi.json", tag = "probes", responses((status = 200, description = "OpenAPI 3.1 description")))]
+async fn openapi_json(State(openapi): State<Arc<OpenApi>>) -> Response {
+    Json(openapi.as_ref()).into_response()
+}
+
+/// Neither the query string, nor a header, nor a body is logged: all three may hold personal data.
+async fn measure(State(part): State<&'static str>, request: Request, next: Next) -> Response {
+    let method = request.method().clone();
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("unmatched", MatchedPath::as_str)
+        .to_owned();
+    let start = Instant::now();
+    let response = next.run(request).await;
+    let took = start.elapsed();
+    let status = response.status().as_u16();
+    metrics::record(part, &route, method.as_str(), status, took);
+    let method = metrics::known_method(method.as_str());
+    let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    if matches!(route.as_str(), "/healthz" | "/readyz" | "/metrics") {
+        tracing::debug!(part, method, route, status, took_ms, "request");
+    } else {
+        tracing::info!(part, method, route, status, took_ms, "request");
+    }
+    response
+}
+
+async fn secure_headers(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    let defaults: [(HeaderName, &'static str); 5] = [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        // Not `no-referrer`: browsers then send `Origin: null` with forms of our own pages, and the
+        // origin is what guards them against forgery.
+        (header::REFERRER_POLICY, "same-origin"),
+        (header::CONTENT_SECURITY_POLICY, DEFAULT_CSP),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    for (name, value) in defaults {
+        headers
+            .entry(name)
+            .or_insert(HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// Framework rejections are plain text that names no rule, and some quote what was sent. They
+/// become problems with a general code; headers such as `Allow` stay.
+async fn name_the_rule(request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let status = response.status();
+    if !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    let plain = kind.is_none_or(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    if !plain {
+        return response;
+    }
+    let problem = general_problem(status);
+    let (old, _) = response.into_parts();
+    let mut response = problem.into_response();
+    for (name, value) in &old.headers {
+        if *name != header::CONTENT_TYPE && *name != header::CONTENT_LENGTH {
+            response.headers_mut().append(name, value.clone());
+        }
+    }
+    response
+}
+
+fn general_problem(status: StatusCode) -> Problem {
+    let (code, rule, fix) = match status {
+        StatusCode::NOT_FOUND => (
+            "request.not_found",
+            "the path must be one that this service has",
+            "see /openapi.json",
+        ),
+        StatusCode::METHOD_NOT_ALLOWED => (
+            "request.method",
+            "the method must be one that this path takes",
+            "use a method of the Allow header",
+        ),
+        StatusCode::PAYLOAD_TOO_LARGE => (
+            "request.too_large",
+            "the body must not exceed this service's limit",
+            "send less",
+        ),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => (
+            "request.media_type",
+            "the body must be of the type that this path takes",
+            "set Content-Type as /openapi.json says",
+        ),
+        status if status.is_client_error() => (
+            "request.malformed",
+            "path, query and body must have the form that /openapi.json describes",
+            "compare the request with /openapi.json",
+        ),
+        _ => return Problem::internal(),
+    };
+    Problem::new(status, code, rule, fix)
+}
+
+async fn within_time(limit: Duration, request: Request, next: Next) -> Response {
+    match tokio::time::timeout(limit, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "request.timeout",
+            "a request must be answered within the time limit",
+            "try again later",
+        )
+        .retry_after(1)
+        .into_response(),
+    }
+}
+
+/// The panic hook logs the place; the caller learns nothing of the inside.
+fn answer_panic(_payload: Box<dyn Any + Send + 'static>) -> axum::http::Response<Body> {
+    Problem::internal().into_response()
+}
+
+#[cfg(test)]
+mod tests;

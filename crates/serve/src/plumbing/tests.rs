@@ -1,0 +1,178 @@
+use super::*;
+use axum::body::to_bytes;
+use axum::routing::post;
+use serde_json::Value;
+use tower::ServiceExt;
+
+fn router(probes: Probes) -> Router {
+    let routes = Router::new()
+        .route("/people/{id}", get(|| async { "a person" }))
+        .route("/panic", get(panics))
+        .route("/slow", get(|| tokio::time::sleep(Duration::from_secs(5))))
+        .route("/echo", post(|body: String| async { body }))
+        .route(
+            "/json",
+            post(|Json(number): Json<u32>| async move { number.to_string() }),
+        )
+        .route(
+            "/own",
+            get(|| async {
+                (
+                    [(header::CONTENT_SECURITY_POLICY, "default-src 'self'")],
+                    "own",
+                )
+            }),
+        );
+    let mut options = ServeOptions::at(([127, 0, 0, 1], 0).into());
+    options.body_limit_bytes = 64;
+    options.request_timeout = Duration::from_millis(100);
+    plumb("test", routes, probes, &options)
+}
+
+async fn panics() {
+    let secret = "11010119900307001X";
+    panic!("the value was {secret}");
+}
+
+async fn call(probes: Probes, request: Request) -> Response {
+    router(probes).oneshot(request).await.unwrap()
+}
+
+fn probes() -> Probes {
+    Probes::new(OpenApi::default())
+}
+
+fn fetch(path: &str) -> Request {
+    Request::builder().uri(path).body(Body::empty()).unwrap()
+}
+
+fn send(path: &str, kind: &str, body: &'static str) -> Request {
+    Request::builder()
+        .method("POST")
+        .uri(path)
+        .header("content-type", kind)
+        .body(Body::from(body))
+        .unwrap()
+}
+
+async fn text(response: Response) -> String {
+    let bytes = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+async fn code(response: Response) -> String {
+    assert_eq!(
+        response.headers()["content-type"],
+        "application/problem+json"
+    );
+    let body: Value = serde_json::from_str(&text(response).await).unwrap();
+    body["code"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn readiness_answers_with_reasons() {
+    let ready = call(probes(), fetch("/readyz")).await;
+    assert_eq!(ready.status(), 200);
+    let waiting = probes().ready_when(|| async { vec!["no checkpoint yet".to_owned()] });
+    let response = call(waiting, fetch("/readyz")).await;
+    assert_eq!(response.status(), 503);
+    let body: Value = serde_json::from_str(&text(response).await).unwrap();
+    assert_eq!(
+        body,
+        json!({"ready": false, "reasons": ["no checkpoint yet"]})
+    );
+}
+
+#[tokio::test]
+async fn liveness_does_not_depend_on_readiness() {
+    let waiting = probes().ready_when(|| async { vec!["not yet".to_owned()] });
+    assert_eq!(call(waiting, fetch("/healthz")).await.status(), 200);
+}
+
+#[tokio::test]
+async fn metrics_are_keyed_by_route_and_hold_no_path() {
+    call(probes(), fetch("/people/zhang-san?name=li-si")).await;
+    call(probes(), fetch("/not-a-route/zhang-san")).await;
+    let body = text(call(probes(), fetch("/metrics")).await).await;
+    assert!(body.contains("http_requests_total{part=\"test\",route=\"/people/{id}\",method=\"GET\",status=\"200\"}"), "{body}");
+    assert!(body.contains("route=\"unmatched\""), "{body}");
+    assert!(
+        body.contains("http_request_duration_seconds_bucket"),
+        "{body}"
+    );
+    assert!(
+        !body.contains("zhang-san") && !body.contains("li-si"),
+        "{body}"
+    );
+}
+
+#[tokio::test]
+async fn the_description_includes_the_probes() {
+    let response = call(probes(), fetch("/openapi.json")).await;
+    assert_eq!(response.headers()["content-type"], "application/json");
+    let body: Value = serde_json::from_str(&text(response).await).unwrap();
+    for path in ["/healthz", "/readyz", "/metrics", "/openapi.json"] {
+        assert!(body["paths"][path]["get"].is_object(), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_panic_becomes_a_problem_without_details() {
+    let response = call(probes(), fetch("/panic")).await;
+    assert_eq!(response.status(), 500);
+    assert!(response.headers().contains_key("x-content-type-options"));
+    let body = text(response).await;
+    assert!(body.contains("\"internal\""), "{body}");
+    assert!(!body.contains("1990"), "{body}");
+}
+
+#[tokio::test]
+async fn a_slow_request_is_given_up() {
+    let response = call(probes(), fetch("/slow")).await;
+    assert_eq!(response.status(), 503);
+    assert_eq!(code(response).await, "request.timeout");
+}
+
+#[tokio::test]
+async fn an_oversized_body_is_refused() {
+    let fits = call(probes(), send("/echo", "text/plain", "short")).await;
+    assert_eq!(fits.status(), 200);
+    let long = "0123456789012345678901234567890123456789012345678901234567890123456789";
+    let response = call(probes(), send("/echo", "text/plain", long)).await;
+    assert_eq!(response.status(), 413);
+    assert_eq!(code(response).await, "request.too_large");
+}
+
+#[tokio::test]
+async fn framework_rejections_become_problems_that_quote_nothing() {
+    let response = call(probes(), send("/json", "application/json", "\"li-si\"")).await;
+    assert_eq!(response.status(), 422);
+    let body = text(response).await;
+    assert!(body.contains("request.malformed"), "{body}");
+    assert!(!body.contains("li-si"), "{body}");
+
+    let response = call(probes(), send("/json", "text/plain", "7")).await;
+    assert_eq!(code(response).await, "request.media_type");
+    let response = call(probes(), fetch("/nowhere")).await;
+    assert_eq!(code(response).await, "request.not_found");
+    let response = call(probes(), fetch("/echo")).await;
+    assert_eq!(response.headers()["allow"], "POST");
+    assert_eq!(code(response).await, "request.method");
+}
+
+#[tokio::test]
+async fn security_headers_are_defaults_that_a_page_may_replace() {
+    let response = call(probes(), fetch("/people/1")).await;
+    let headers = response.headers();
+    assert_eq!(headers["x-content-type-options"], "nosniff");
+    assert_eq!(headers["referrer-policy"], "same-origin");
+    assert_eq!(headers["cache-control"], "no-store");
+    assert_eq!(headers["content-security-policy"], DEFAULT_CSP);
+    let own = call(probes(), fetch("/own")).await;
+    let policies: Vec<_> = own
+        .headers()
+        .get_all("content-security-policy")
+        .iter()
+        .collect();
+    assert_eq!(policies, ["default-src 'self'"]);
+}

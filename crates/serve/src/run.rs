@@ -1,0 +1,301 @@
+//! Binding, serving and stopping.
+//!
+//! Bind first, then build the router, then serve: only a bound socket knows its port when `:0` was
+//! asked for, and a part needs its own address to name itself in what it signs.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+use crate::plumbing::{Probes, plumb};
+
+/// How long open connections may take to finish after a stop was asked for.
+const DRAIN: Duration = Duration::from_secs(3);
+
+/// Where and how a part is served.
+#[derive(Debug, Clone)]
+pub struct ServeOptions {
+    /// Loopback unless the operator says otherwise; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// How others reach this part, without a trailing slash. `None`: `http://` and the bound address.
+    pub public_url: Option<String>,
+    /// Exit at once when standard input ends, because the parent that held it is gone.
+    pub supervised: bool,
+    pub body_limit_bytes: usize,
+    pub request_timeout: Duration,
+}
+
+impl ServeOptions {
+    /// The defaults: bodies up to 256 kB, 30 s for a request.
+    pub fn at(listen: SocketAddr) -> Self {
+        Self {
+            listen,
+            public_url: None,
+            supervised: false,
+            body_limit_bytes: 256 * 1024,
+            request_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Why a part could not be served. Displays as the command line's one-line error.
+#[derive(Debug, Error)]
+pub enum ServeError {
+    #[error(
+        "{}: nothing else may listen on {listen}; fault: this machine's operator; \
+         do: stop the program on port {} or choose another with --listen or --port-base",
+        self.code(), listen.port()
+    )]
+    PortInUse { listen: SocketAddr },
+    #[error(
+        "{}: this user must be allowed to listen on {listen}; fault: this machine's operator; \
+         do: choose a port above 1023",
+        self.code()
+    )]
+    PortForbidden { listen: SocketAddr },
+    #[error(
+        "{}: {listen} must be an address of this machine ({kind}); fault: this machine's operator; \
+         do: correct --listen",
+        self.code()
+    )]
+    Unbindable {
+        listen: SocketAddr,
+        kind: io::ErrorKind,
+    },
+    #[error(
+        "{}: the listening socket must stay usable ({kind}); fault: this machine; do: start again",
+        self.code()
+    )]
+    Broken { kind: io::ErrorKind },
+}
+
+impl ServeError {
+    /// Stable, dotted code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::PortInUse { .. } => "port.in_use",
+            Self::PortForbidden { .. } => "port.forbidden",
+            Self::Unbindable { .. } => "port.unbindable",
+            Self::Broken { .. } => "port.broken",
+        }
+    }
+
+    fn binding(listen: SocketAddr, error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::AddrInUse => Self::PortInUse { listen },
+            io::ErrorKind::PermissionDenied => Self::PortForbidden { listen },
+            kind => Self::Unbindable { listen, kind },
+        }
+    }
+}
+
+/// A socket that listens but does not answer yet.
+#[derive(Debug)]
+pub struct Bound {
+    listener: TcpListener,
+    address: SocketAddr,
+    options: ServeOptions,
+}
+
+impl Bound {
+    pub async fn bind(options: ServeOptions) -> Result<Self, ServeError> {
+        let listen = options.listen;
+        let refuse = |error| ServeError::binding(listen, &error);
+        let listener = TcpListener::bind(listen).await.map_err(refuse)?;
+        let address = listener.local_addr().map_err(refuse)?;
+        Ok(Self {
+            listener,
+            address,
+            options,
+        })
+    }
+
+    /// The address with its real port.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The configured public URL without a trailing slash, or `http://` and the bound address.
+    pub fn public_url(&self) -> String {
+        match &self.options.public_url {
+            Some(url) => url.trim_end_matches('/').to_owned(),
+            None => format!("http://{}", self.address),
+        }
+    }
+
+    /// Serves until SIGTERM or Ctrl-C, then lets open requests finish for a few seconds.
+    pub async fn serve(
+        self,
+        part: &'static str,
+        router: Router,
+        probes: Probes,
+    ) -> Result<(), ServeError> {
+        self.serve_until(part, router, probes, shutdown_signal())
+            .await
+    }
+
+    /// As [`Bound::serve`], with the caller's own signal to stop.
+    pub async fn serve_until(
+        self,
+        part: &'static str,
+        router: Router,
+        probes: Probes,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), ServeError> {
+        if self.options.supervised {
+            exit_with_parent();
+        }
+        let service = plumb(part, router, probes, &self.options)
+            .into_make_service_with_connect_info::<SocketAddr>();
+        let (stopping, stopped) = oneshot::channel();
+        let served = axum::serve(self.listener, service).with_graceful_shutdown(async move {
+            stop.await;
+            // The receiver is gone only when serving has already ended.
+            let _ = stopping.send(());
+        });
+        tracing::info!(part, address = %self.address, "listening");
+        tokio::select! {
+            done = served => done.map_err(|error| ServeError::Broken { kind: error.kind() })?,
+            () = drained(stopped) => tracing::warn!(part, "connections cut that did not finish"),
+        }
+        tracing::info!(part, "stopped");
+        Ok(())
+    }
+}
+
+/// Ends [`DRAIN`] after the stop was asked for; never, if serving ended without one.
+async fn drained(stopped: oneshot::Receiver<()>) {
+    if stopped.await.is_err() {
+        std::future::pending::<()>().await;
+    }
+    tokio::time::sleep(DRAIN).await;
+}
+
+/// Ends at SIGTERM or Ctrl-C.
+pub async fn shutdown_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let terminate = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut stream) => {
+                stream.recv().await;
+            }
+            // Without a handler the signal's default action ends the process: just as good.
+            Err(_) => std::future::pending().await,
+        }
+    };
+    let interrupt = async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        () = terminate => {}
+        () = interrupt => {}
+    }
+}
+
+/// Exits the process at once when standard input reaches its end. A supervisor that keeps the other
+/// end of the pipe open, even one that is killed with SIGKILL, so never leaves orphans behind.
+///
+/// Exiting without ceremony is safe: whatever was acknowledged is already on disk (P10).
+pub fn exit_with_parent() {
+    std::thread::spawn(|| {
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        std::process::exit(0);
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    fn loopback() -> ServeOptions {
+        ServeOptions::at(([127, 0, 0, 1], 0).into())
+    }
+
+    fn probes() -> Probes {
+        Probes::new(utoipa::openapi::OpenApi::default())
+    }
+
+    async fn request(address: SocketAddr, path: &str) -> String {
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let head = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn the_real_port_is_known_before_serving() {
+        let bound = Bound::bind(loopback()).await.unwrap();
+        let address = bound.address();
+        assert_ne!(address.port(), 0);
+        assert_eq!(bound.public_url(), format!("http://{address}"));
+        let (stop, stopped) = oneshot::channel::<()>();
+        let router = Router::new().route("/", get(|| async { "hello" }));
+        let serving = tokio::spawn(bound.serve_until("test", router, probes(), async {
+            let _ = stopped.await;
+        }));
+        assert!(request(address, "/").await.ends_with("hello"));
+        assert!(
+            request(address, "/healthz")
+                .await
+                .starts_with("HTTP/1.1 200")
+        );
+        stop.send(()).unwrap();
+        serving.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_port_in_use_is_refused_with_its_number_and_the_fix() {
+        let first = Bound::bind(loopback()).await.unwrap();
+        let error = Bound::bind(ServeOptions::at(first.address()))
+            .await
+            .unwrap_err();
+        assert_eq!(error.code(), "port.in_use");
+        let line = error.to_string();
+        assert!(line.contains(&first.address().port().to_string()), "{line}");
+        assert!(line.contains("--listen"), "{line}");
+        assert_eq!(line.lines().count(), 1);
+    }
+
+    #[tokio::test]
+    async fn an_idle_connection_does_not_hold_up_a_stop() {
+        let bound = Bound::bind(loopback()).await.unwrap();
+        let address = bound.address();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let router = Router::new().route(
+            "/slow",
+            get(|| async { tokio::time::sleep(Duration::from_secs(25)).await }),
+        );
+        let serving = tokio::spawn(bound.serve_until("test", router, probes(), async {
+            let _ = stopped.await;
+        }));
+        let slow = tokio::spawn(async move { request(address, "/slow").await });
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        stop.send(()).unwrap();
+        tokio::time::timeout(DRAIN + Duration::from_secs(5), serving)
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap();
+        slow.abort();
+    }
+
+    #[tokio::test]
+    async fn a_configured_public_url_wins() {
+        let mut options = loopback();
+        options.public_url = Some("https://gate.example/".to_owned());
+        let bound = Bound::bind(options).await.unwrap();
+        assert_eq!(bound.public_url(), "https://gate.example");
+    }
+}
