@@ -1,1 +1,19 @@
-//! exchange.
+//! The protocols between wallet, authority, registrar and gate, without sockets.
+//!
+//! Each module holds both roles of one exchange as plain values and functions: what arrives is
+//! parsed once, what leaves is built from checked values, and time and randomness are arguments.
+//! The crates above do the waiting.
+//!
+//! - [`tag`]: a person's tag by VOPRF (RFC 9497)
+//! - [`vci`]: issuing over OpenID4VCI 1.0
+//! - [`registration`]: a service's registration by a registrar
+//! - [`vp`]: presenting over OpenID4VP 1.0
+//! - [`did_proof`]: a DID's signature with its stapled state
+//! - [`oidc`]: the OpenID Connect provider that a gate is towards its service
+
+pub mod did_proof;
+pub mod oidc;
+pub mod registration;
+pub mod tag;
+pub mod vci;
+pub mod vp;
