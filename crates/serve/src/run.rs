@@ -298,4 +298,32 @@ mod tests {
         let bound = Bound::bind(options).await.unwrap();
         assert_eq!(bound.public_url(), "https://gate.example");
     }
+
+    /// This test starts itself again as the child.
+    #[test]
+    fn a_supervised_part_ends_with_its_parent() {
+        const CHILD: &str = "REALDID_SERVE_TEST_CHILD";
+        if std::env::var_os(CHILD).is_some() {
+            exit_with_parent();
+            std::thread::sleep(Duration::from_secs(60));
+            panic!("outlived the parent");
+        }
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "run::tests::a_supervised_part_ends_with_its_parent",
+            ])
+            .env(CHILD, "1")
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+        assert!(
+            child.try_wait().unwrap().is_none(),
+            "must live while the pipe is open"
+        );
+        drop(child.stdin.take());
+        assert!(child.wait().unwrap().success());
+    }
 }
