@@ -1,1 +1,295 @@
-//! Being written.
+//! A DID's own signature in a login, with its stapled state (spec/login.md, rules P1 to P9).
+//!
+//! The `did` entry of a `vp_token`: a compact JWS of type `rdid-proof+jwt` by one of the DID's
+//! current keys, over the gate's nonce and name and over the hash of the PID that is shown beside
+//! it. In it travels the *staple*, the ledger's answer about this DID that the wallet fetched
+//! before, so that the gate needs nothing but checkpoints to judge the DID's present state.
+//!
+//! ```text
+//! header   {"alg": "EdDSA" | "ES256", "typ": "rdid-proof+jwt", "kid": "<did>#key-<n>"}
+//! payload  {"aud", "nonce", "iat", "did", "inception"?, "staple", "pid_hash"}
+//! ```
+//! `inception` and `staple` are base64url of canonical CBOR, `pid_hash` is the base64url of
+//! SHA-256 over the PID presentation as it stands in the `vp_token`. The hash ties the two
+//! together: neither can be taken out and shown beside another.
+//!
+//! The JWS has its own framing: its signing input starts with a header that says
+//! `rdid-proof+jwt`, an operation's with `rdid/1/sign/…` and a zero byte. So no proof is an
+//! operation and no operation is a proof, though the same key may make both.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use realdid_core::answer::StateAnswer;
+use realdid_core::codec;
+use realdid_core::did::{Did, Inception};
+use realdid_core::suite::{PublicKey, SecretKey, Suite};
+use realdid_credential::jose::{self, JwsError, SigningKey, VerifyingKey};
+use realdid_light::{
+    CheckedHeader, DidStanding, DidUnusable, Freshness, LightClient, LightError,
+};
+use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+use crate::refusal::refusals;
+
+/// The `typ` of a proof.
+pub const TYP: &str = "rdid-proof+jwt";
+/// The longest proof that is read, in bytes: a full staple and inception in base64, twice over
+/// since the JWS encodes its payload again.
+pub const MAX_PROOF_BYTES: usize = 62 * 1024;
+/// How far a proof's time may lie in the gate's future, in seconds: clocks differ.
+const MAX_AHEAD_S: u64 = 10;
+
+refusals! {
+    /// Why a DID proof was refused.
+    DidProofError
+    TooLong Holder "did.proof_too_long" "a DID proof is at most 62 kB" "send a staple of one answer only",
+    Malformed Holder "did.proof_malformed" "a DID proof is a compact JWS of type rdid-proof+jwt with the members of spec/login.md" "use a wallet of this version",
+    Signature Holder "did.proof_signature" "the proof is signed by the key that its kid names" "sign with a current key of the DID",
+    Key Holder "did.proof_key" "kid names one of the DID's current keys in the proved state" "sign with a current key; a key that was rotated away signs nothing",
+    Audience Holder "did.proof_audience" "aud is the client_id of the request" "answer the request that was asked",
+    Nonce Holder "did.proof_nonce" "nonce is the one of the request" "answer the request that was asked, once",
+    Expired Holder "did.proof_expired" "the proof was made within the last minutes" "make a new proof, and set this device's clock",
+    Future Holder "did.proof_future" "the proof was not made in the future" "set this device's clock",
+    PidHash Holder "did.proof_pid_hash" "pid_hash is the hash of the PID shown beside the proof" "show the PID that the proof was made for",
+    Did Holder "did.malformed" "did is a DID of this network in its one spelling" "use a did:rdid DID of this network",
+    Inception Holder "did.inception_mismatch" "the inception is the one that the DID is the hash of" "send the DID's own inception",
+    Unknown Holder "did.unknown" "the DID is on the ledger, or its inception is shown" "send the inception of an unanchored DID",
+    Frozen Holder "did.frozen" "the DID is not frozen" "recover the DID with the recovery words",
+    Deactivated Holder "did.deactivated" "the DID is not deactivated" "log in with another DID",
+    StapleMalformed Holder "did.staple_malformed" "the staple is a state answer in canonical CBOR" "fetch the DID's state again",
+    StapleForged Holder "did.staple_forged" "the staple's certificate and path lead from this network's validators to this DID's record" "fetch the DID's state from an honest node",
+    StapleStale Holder "did.staple_stale" "the staple's checkpoint is recent enough" "fetch the DID's state again",
+    StapleFuture Holder "did.staple_future" "the staple's checkpoint is not in the future" "compare the clocks of gate and network",
+    Signing Caller "did.proof_signing" "the key is one of the DID's and the proof fits its bounds" "pass the DID's current key and one state answer",
+}
+
+impl From<LightError> for DidProofError {
+    fn from(error: LightError) -> Self {
+        match error {
+            LightError::Stale { .. } | LightError::Behind { .. } => Self::StapleStale,
+            LightError::Future => Self::StapleFuture,
+            LightError::InceptionMismatch => Self::Inception,
+            LightError::Codec(_) => Self::StapleMalformed,
+            _ => Self::StapleForged,
+        }
+    }
+}
+
+/// What a wallet puts into a proof.
+#[derive(Debug)]
+pub struct ProofContent<'a> {
+    pub did: &'a Did,
+    /// Needed while the DID is not anchored; harmless afterwards.
+    pub inception: Option<&'a Inception>,
+    /// The ledger's answer about this DID.
+    pub staple: &'a StateAnswer,
+    /// Where the key stands among the DID's current keys, from 0.
+    pub key_index: usize,
+    /// The request's full client_id.
+    pub audience: &'a str,
+    pub nonce: &'a str,
+    /// Unix seconds.
+    pub now_s: u64,
+    /// [`pid_hash`] of the PID presentation that is shown beside it.
+    pub pid_hash: [u8; 32],
+}
+
+/// SHA-256 over a PID presentation, exactly as it stands in the `vp_token`.
+pub fn pid_hash(presentation: &str) -> [u8; 32] {
+    Sha256::digest(presentation.as_bytes()).into()
+}
+
+/// Makes a proof. Wallet side.
+pub fn build(content: &ProofContent<'_>, key: &SecretKey) -> Result<String, DidProofError> {
+    let mut header = Map::new();
+    header.insert("typ".to_owned(), TYP.into());
+    header.insert("kid".to_owned(), key_id(content.did, content.key_index).into());
+    let mut payload = Map::new();
+    let mut set = |name: &str, value: Value| payload.insert(name.to_owned(), value);
+    set("aud", content.audience.into());
+    set("nonce", content.nonce.into());
+    set("iat", content.now_s.into());
+    set("did", content.did.to_string().into());
+    if let Some(inception) = content.inception {
+        set("inception", URL_SAFE_NO_PAD.encode(codec::encode(inception)).into());
+    }
+    set("staple", URL_SAFE_NO_PAD.encode(content.staple.encode()).into());
+    set("pid_hash", URL_SAFE_NO_PAD.encode(content.pid_hash).into());
+    let proof = signing_key(key)
+        .and_then(|key| jose::sign_compact(&header, Value::Object(payload).to_string().as_bytes(), &key))
+        .map_err(|_| DidProofError::Signing)?;
+    if proof.len() > MAX_PROOF_BYTES {
+        return Err(DidProofError::Signing);
+    }
+    Ok(proof)
+}
+
+/// What the gate asked for, against which a proof is held.
+#[derive(Debug, Clone, Copy)]
+pub struct Expected<'a> {
+    /// The gate's full client_id.
+    pub audience: &'a str,
+    pub nonce: &'a str,
+    /// Unix seconds.
+    pub now_s: u64,
+    /// How old a proof may be, in seconds.
+    pub max_age_s: u64,
+    /// [`pid_hash`] of the PID presentation in the same response.
+    pub pid_hash: [u8; 32],
+}
+
+/// A DID that has proved, now and to this gate, that it is in good standing.
+#[derive(Debug, Clone)]
+pub struct VerifiedDid {
+    pub did: Did,
+    pub standing: DidStanding,
+    /// The current key that signed.
+    pub key: PublicKey,
+    /// The checkpoint that the staple hangs on, and its age in milliseconds (promise P9).
+    pub at: CheckedHeader,
+    pub staple_age_ms: u64,
+}
+
+/// Verifies a proof. Gate side.
+///
+/// In this order: form, what it answers (audience, nonce, time, PID), the ledger's word about the
+/// DID, and the signature last, because only the proved state says under which key it must verify.
+pub fn verify(
+    proof: &str,
+    expected: &Expected<'_>,
+    light: &LightClient,
+    freshness: &Freshness,
+) -> Result<VerifiedDid, DidProofError> {
+    let claimed = ClaimedProof::parse(proof)?;
+    claimed.answers(expected)?;
+    let state = light.did(&claimed.did, claimed.inception.as_ref(), &claimed.staple, freshness)?;
+    let keys = state.authentication_keys().map_err(|unusable| match unusable {
+        DidUnusable::Unknown => DidProofError::Unknown,
+        DidUnusable::Frozen => DidProofError::Frozen,
+        DidUnusable::Deactivated => DidProofError::Deactivated,
+    })?;
+    let key = keys.get(claimed.key_index).ok_or(DidProofError::Key)?.clone();
+    verifying_key(&key)
+        .and_then(|key| jose::verify_compact(proof, &key, TYP))
+        .map_err(|_| DidProofError::Signature)?;
+    Ok(VerifiedDid {
+        did: state.did,
+        standing: state.standing,
+        key,
+        at: state.at,
+        staple_age_ms: state.age_ms,
+    })
+}
+
+/// The staple of a proof whose signature is not checked: its checkpoint carries its own
+/// certificate, so a gate that hears of it may advance its light client by it.
+pub fn unverified_staple(proof: &str) -> Result<StateAnswer, DidProofError> {
+    Ok(ClaimedProof::parse(proof)?.staple)
+}
+
+/// A proof that was taken apart; nothing in it is verified.
+struct ClaimedProof {
+    audience: String,
+    nonce: String,
+    issued_s: u64,
+    did: Did,
+    inception: Option<Inception>,
+    staple: StateAnswer,
+    pid_hash: [u8; 32],
+    key_index: usize,
+}
+
+impl ClaimedProof {
+    fn parse(proof: &str) -> Result<Self, DidProofError> {
+        if proof.len() > MAX_PROOF_BYTES {
+            return Err(DidProofError::TooLong);
+        }
+        let malformed = || DidProofError::Malformed;
+        let jws = jose::decode_unverified(proof).map_err(|_| malformed())?;
+        jws.expect_typ(TYP).map_err(|_| malformed())?;
+        let payload = jws.claims().map_err(|_| malformed())?;
+        let text = |name: &str| payload.get(name).and_then(Value::as_str);
+        let bytes = |name: &str| text(name).map(|text| URL_SAFE_NO_PAD.decode(text));
+
+        let did: Did = text("did")
+            .ok_or_else(malformed)?
+            .parse()
+            .map_err(|_| DidProofError::Did)?;
+        let inception = match bytes("inception") {
+            None => None,
+            Some(bytes) => {
+                let bytes = bytes.map_err(|_| malformed())?;
+                Some(Inception::decode(&bytes).map_err(|_| DidProofError::Inception)?)
+            }
+        };
+        let staple = bytes("staple").ok_or_else(malformed)?.map_err(|_| DidProofError::StapleMalformed)?;
+        let staple = StateAnswer::decode(&staple).map_err(|_| DidProofError::StapleMalformed)?;
+        let pid_hash = bytes("pid_hash")
+            .and_then(Result::ok)
+            .and_then(|bytes| bytes.try_into().ok())
+            .ok_or_else(malformed)?;
+        let key_index = jws
+            .header_str("kid")
+            .and_then(|kid| (0..realdid_core::did::MAX_KEYS).find(|i| kid == key_id(&did, *i)))
+            .ok_or(DidProofError::Key)?;
+        Ok(Self {
+            audience: text("aud").ok_or_else(malformed)?.to_owned(),
+            nonce: text("nonce").ok_or_else(malformed)?.to_owned(),
+            issued_s: payload.get("iat").and_then(Value::as_u64).ok_or_else(malformed)?,
+            did,
+            inception,
+            staple,
+            pid_hash,
+            key_index,
+        })
+    }
+
+    fn answers(&self, expected: &Expected<'_>) -> Result<(), DidProofError> {
+        if self.audience != expected.audience {
+            return Err(DidProofError::Audience);
+        }
+        if !bool::from(self.nonce.as_bytes().ct_eq(expected.nonce.as_bytes())) {
+            return Err(DidProofError::Nonce);
+        }
+        if self.issued_s > expected.now_s.saturating_add(MAX_AHEAD_S) {
+            return Err(DidProofError::Future);
+        }
+        if expected.now_s.saturating_sub(self.issued_s) > expected.max_age_s {
+            return Err(DidProofError::Expired);
+        }
+        if self.pid_hash != expected.pid_hash {
+            return Err(DidProofError::PidHash);
+        }
+        Ok(())
+    }
+}
+
+/// The id of a DID's key: as in its DID document, counted from 1.
+pub fn key_id(did: &Did, key_index: usize) -> String {
+    format!("{did}#key-{}", key_index + 1)
+}
+
+/// The same secret as a JOSE key.
+fn signing_key(key: &SecretKey) -> Result<SigningKey, JwsError> {
+    match key.suite() {
+        Suite::Ed25519 => Ok(SigningKey::ed25519(key.seed())),
+        Suite::P256 => SigningKey::p256(key.seed()),
+    }
+}
+
+/// The same public key as a JOSE key.
+pub(crate) fn verifying_key(key: &PublicKey) -> Result<VerifyingKey, JwsError> {
+    match key.suite() {
+        Suite::Ed25519 => {
+            let bytes = key.bytes().try_into().map_err(|_| JwsError::KeyInvalid)?;
+            VerifyingKey::ed25519(bytes)
+        }
+        Suite::P256 => VerifyingKey::p256(key.bytes()),
+    }
+}
+
+#[cfg(test)]
+#[path = "did_proof_tests.rs"]
+mod tests;

@@ -11,6 +11,8 @@
 //! - [`did_proof`]: a DID's signature with its stapled state
 //! - [`oidc`]: the OpenID Connect provider that a gate is towards its service
 
+mod refusal;
+
 pub mod did_proof;
 pub mod oidc;
 pub mod registration;
