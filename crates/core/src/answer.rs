@@ -3,7 +3,7 @@
 
 use crate::codec::{self, Bytes, CodecError};
 use crate::header::Checkpoint;
-use crate::trie::Proof;
+use crate::trie::{Bucket, Key, Proof};
 use minicbor::{Decode, Encode};
 
 /// The longest answer, or staple, in bytes.
@@ -30,5 +30,39 @@ impl StateAnswer {
 
     pub fn encode(&self) -> Vec<u8> {
         codec::encode(self)
+    }
+}
+
+/// The longest bucket answer in bytes.
+pub const MAX_BUCKET_BYTES: usize = 4 * 1024 * 1024;
+
+/// A claim about all keys with one prefix, so that the server does not learn which was wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct BucketAnswer {
+    #[n(0)]
+    pub checkpoint: Checkpoint,
+    #[n(1)]
+    pub bucket: Bucket,
+}
+
+impl BucketAnswer {
+    /// Reads a bucket from hostile bytes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
+        codec::decode(bytes, MAX_BUCKET_BYTES)
+    }
+
+    pub fn encode(&self) -> Vec<u8> {
+        codec::encode(self)
+    }
+
+    /// The answer about one key of a bucket, as if it had been asked for alone. It is as little
+    /// to be believed as the bucket until it is checked.
+    pub fn answer_for(&self, key: &Key) -> StateAnswer {
+        StateAnswer {
+            checkpoint: self.checkpoint.clone(),
+            value: self.bucket.value(key).map(|value| Bytes(value.to_vec())),
+            proof: self.bucket.proof(key),
+        }
     }
 }

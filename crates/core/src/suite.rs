@@ -7,7 +7,7 @@
 use crate::did::NetworkName;
 use ed25519_dalek::Signer as _;
 use minicbor::{Decode, Decoder, Encode, Encoder};
-use p256::ecdsa::signature::{Signer as _, Verifier as _};
+use p256::ecdsa::signature::Verifier as _;
 use zeroize::Zeroize;
 
 /// The signature algorithms of DIDs and operations. Code 3 is kept for SM2 with SM3 (`sm`).
