@@ -1,0 +1,385 @@
+//! Issuers and what they answer for: enrolments, services, sponsored state, and the governance
+//! that admits them (spec/operations.md, rules R1 to R12).
+//!
+//! Each thing that an issuer puts on the ledger counts against its quota of the epoch and adds
+//! to its public totals, so that nobody enrols in secret or without bound (promise P6).
+
+use crate::state::{Read, Records};
+use crate::{Moment, Network};
+use realdid_core::hash::Hash32;
+use realdid_core::operation::{Body, Decision, Enrol, SignedOperation, Sponsorship};
+use realdid_core::rule::Rule;
+use realdid_core::state::{
+    Enrolment, Governance, Issuer, IssuerKey, KeyStatus, KeyUse, PersonTag, ReasonCode, Service,
+    Standing, Totals, enrolment_key, governance_key, issuer_key, service_key, totals_key,
+};
+use realdid_core::suite::PublicKey;
+
+/// The most keys an issuer may have, its history included.
+const MAX_ISSUER_KEYS: usize = 64;
+/// The longest issuer URL in bytes.
+const MAX_URL_BYTES: usize = 200;
+
+type Outcome<T, E> = Result<Result<T, Rule>, E>;
+
+/// `?` for a rule inside a function whose outer error is the store's.
+macro_rules! rule {
+    ($outcome:expr) => {
+        match $outcome {
+            Ok(value) => value,
+            Err(rule) => return Ok(Err(rule)),
+        }
+    };
+}
+
+pub(crate) fn change<R: Read>(
+    network: Network<'_>,
+    now: Moment,
+    signed: &SignedOperation,
+    records: &mut Records<R>,
+) -> Outcome<(), R::Error> {
+    let Some(by) = signed.signatures.first().map(|by| &by.key) else {
+        return Ok(Err(Rule::SignatureCount));
+    };
+    match &signed.operation.body {
+        Body::Enrol(enrol) => enrolment(network, now, enrol, by, records),
+        Body::EnrolmentStanding(issuer, tag, seq, standing, reason) => {
+            enrolment_standing(issuer, tag, *seq, *standing, *reason, by, records)
+        }
+        Body::Register(issuer, id, digest) => {
+            register(network, now, issuer, id, digest, by, records)
+        }
+        Body::ServiceStanding(issuer, id, seq, standing, reason) => {
+            service_standing(issuer, id, *seq, *standing, *reason, by, records)
+        }
+        Body::Govern(seq, decision, reason) => {
+            govern(now, *seq, decision, *reason, signed, records)
+        }
+        _ => Ok(Err(Rule::Shape)),
+    }
+}
+
+/// R1: an enrolment is made by an active issuer that makes person tags, in the current epoch or
+/// the one before. A later one under the same tag moves the entry and is seen by its owner.
+fn enrolment<R: Read>(
+    network: Network<'_>,
+    now: Moment,
+    enrol: &Enrol,
+    by: &PublicKey,
+    records: &mut Records<R>,
+) -> Outcome<(), R::Error> {
+    let issuer = rule!(acting_issuer(&enrol.issuer, by, records)?);
+    if issuer.tag_key.is_none() {
+        return Ok(Err(Rule::IssuerKey));
+    }
+    let epoch = network.parameters.epoch_at(now.time_ms);
+    if enrol.epoch > epoch || enrol.epoch + 1 < epoch {
+        return Ok(Err(Rule::EnrolmentEpoch));
+    }
+    let key = enrolment_key(&enrol.tag);
+    let expected = match records.get::<Enrolment>(&key)? {
+        None => 0,
+        // Tags of two issuers differ; an entry of another issuer is not this one's to move.
+        Some(entry) if entry.issuer != enrol.issuer => return Ok(Err(Rule::Signer)),
+        Some(entry) if entry.standing != Standing::Active => {
+            return Ok(Err(Rule::EnrolmentStanding));
+        }
+        Some(entry) => entry.seq + 1,
+    };
+    if enrol.seq != expected {
+        return Ok(Err(Rule::Sequence));
+    }
+    rule!(spend(network, now, &issuer, records, |totals| {
+        totals.enrolments += 1;
+        totals.enrolments <= issuer.enrolment_quota
+    })?);
+    records.put(
+        key,
+        &Enrolment {
+            seq: enrol.seq,
+            commitment: enrol.commitment,
+            epoch: enrol.epoch,
+            standing: Standing::Active,
+            reason: ReasonCode::None,
+            issuer: enrol.issuer,
+        },
+    );
+    Ok(Ok(()))
+}
+
+/// R3: the issuer of an enrolment suspends, restores or ends it. What is ended stays ended.
+fn enrolment_standing<R: Read>(
+    issuer: &Hash32,
+    tag: &PersonTag,
+    seq: u64,
+    standing: Standing,
+    reason: ReasonCode,
+    by: &PublicKey,
+    records: &mut Records<R>,
+) -> Outcome<(), R::Error> {
+    rule!(acting_issuer(issuer, by, records)?);
+    let key = enrolment_key(tag);
+    let Some(entry) = records.get::<Enrolment>(&key)? else {
+        return Ok(Err(Rule::EnrolmentUnknown));
+    };
+    if entry.issuer != *issuer {
+        return Ok(Err(Rule::Signer));
+    }
+    if seq != entry.seq + 1 {
+        return Ok(Err(Rule::Sequence));
+    }
+    if !may_move(entry.standing, standing) {
+        return Ok(Err(Rule::EnrolmentStanding));
+    }
+    records.put(
+        key,
+        &Enrolment {
+            seq,
+            standing,
+            reason,
+            ..entry
+        },
+    );
+    Ok(Ok(()))
+}
+
+/// R5: a registrar admits a service under an id that nobody has.
+fn register<R: Read>(
+    network: Network<'_>,
+    now: Moment,
+    issuer_id: &Hash32,
+    id: &Hash32,
+    digest: &Hash32,
+    by: &PublicKey,
+    records: &mut Records<R>,
+) -> Outcome<(), R::Error> {
+    let issuer = rule!(acting_issuer(issuer_id, by, records)?);
+    let registers = |key: &IssuerKey| key.usage == KeyUse::Registration;
+    if !issuer.keys.iter().any(registers) {
+        return Ok(Err(Rule::IssuerKey));
+    }
+    let key = service_key(id);
+    if records.bytes(&key)?.is_some() {
+        return Ok(Err(Rule::ServiceExists));
+    }
+    rule!(spend(network, now, &issuer, records, |totals| {
+        totals.registrations += 1;
+        totals.registrations <= issuer.registration_quota
+    })?);
+    records.put(
+        key,
+        &Service {
+            seq: 0,
+            digest: *digest,
+            issuer: *issuer_id,
+            standing: Standing::Active,
+            reason: ReasonCode::None,
+        },
+    );
+    Ok(Ok(()))
+}
+
+/// R6: the registrar of a service suspends, restores or ends it.
+fn service_standing<R: Read>(
+    issuer: &Hash32,
+    id: &Hash32,
+    seq: u64,
+    standing: Standing,
+    reason: ReasonCode,
+    by: &PublicKey,
+    records: &mut Records<R>,
+) -> Outcome<(), R::Error> {
+    rule!(acting_issuer(issuer, by, records)?);
+    let key = service_key(id);
+    let Some(entry) = records.get::<Service>(&key)? else {
+        return Ok(Err(Rule::ServiceUnknown));
+    };
+    if entry.issuer != *issuer {
+        return Ok(Err(Rule::Signer));
+    }
+    if seq != entry.seq + 1 {
+        return Ok(Err(Rule::Sequence));
+    }
+    if !may_move(entry.standing, standing) {
+        return Ok(Err(Rule::ServiceStanding));
+    }
+    records.put(
+        key,
+        &Service {
+            seq,
+            standing,
+            reason,
+            ..entry
+        },
+    );
+    Ok(Ok(()))
+}
+
+/// R8: a decision carries the signatures of at least the threshold of governance keys, and of
+/// nobody else.
+fn govern<R: Read>(
+    now: Moment,
+    seq: u64,
+    decision: &Decision,
+    reason: ReasonCode,
+    signed: &SignedOperation,
+    records: &mut Records<R>,
+) -> Outcome<(), R::Error> {
+    let Some(governance) = records.get::<Governance>(&governance_key())? else {
+        return Ok(Err(Rule::Signer));
+    };
+    let known = |key: &PublicKey| governance.keys.contains(key);
+    if !signed.signatures.iter().all(|by| known(&by.key)) {
+        return Ok(Err(Rule::Signer));
+    }
+    if (signed.signatures.len() as u64) < governance.threshold {
+        return Ok(Err(Rule::SignatureCount));
+    }
+    if seq != governance.seq + 1 {
+        return Ok(Err(Rule::Sequence));
+    }
+    let issuer = rule!(decide(now, decision, reason, records)?);
+    records.put(issuer_key(&issuer.id()), &issuer);
+    records.put(governance_key(), &Governance { seq, ..governance });
+    Ok(Ok(()))
+}
+
+/// R9 to R12: what a decision makes of an issuer.
+fn decide<R: Read>(
+    now: Moment,
+    decision: &Decision,
+    reason: ReasonCode,
+    records: &Records<R>,
+) -> Outcome<Issuer, R::Error> {
+    let id = match decision {
+        Decision::AdmitIssuer(issuer) => {
+            if records.bytes(&issuer_key(&issuer.id()))?.is_some() {
+                return Ok(Err(Rule::IssuerExists));
+            }
+            rule!(well_formed(issuer));
+            return Ok(Ok(issuer.clone()));
+        }
+        Decision::IssuerStanding(id, _)
+        | Decision::AddIssuerKey(id, _)
+        | Decision::IssuerKeyStatus(id, _, _) => id,
+    };
+    let Some(mut issuer) = records.get::<Issuer>(&issuer_key(id))? else {
+        return Ok(Err(Rule::IssuerUnknown));
+    };
+    match decision {
+        Decision::AdmitIssuer(_) => {}
+        Decision::IssuerStanding(_, standing) => {
+            if !may_move(issuer.standing, *standing) {
+                return Ok(Err(Rule::IssuerSuspended));
+            }
+            issuer.standing = *standing;
+            issuer.reason = reason;
+        }
+        Decision::AddIssuerKey(_, key) => {
+            let taken = issuer.keys.iter().any(|known| known.key == key.key);
+            if taken || key.status != KeyStatus::Active || issuer.keys.len() >= MAX_ISSUER_KEYS {
+                return Ok(Err(Rule::IssuerKey));
+            }
+            issuer.keys.push(IssuerKey {
+                since: now.height,
+                ..key.clone()
+            });
+        }
+        Decision::IssuerKeyStatus(_, kid, status) => {
+            let Some(key) = issuer.keys.iter_mut().find(|key| key.id() == *kid) else {
+                return Ok(Err(Rule::IssuerKey));
+            };
+            rule!(may_become(key.status, *status, now.height));
+            key.status = *status;
+        }
+    }
+    Ok(Ok(issuer))
+}
+
+/// R2: spends one of a sponsor's quota and answers who it is.
+pub(crate) fn spend_sponsorship<R: Read>(
+    network: Network<'_>,
+    now: Moment,
+    sponsorship: &Sponsorship,
+    records: &mut Records<R>,
+) -> Outcome<Issuer, R::Error> {
+    let issuer = rule!(acting_issuer(&sponsorship.issuer, &sponsorship.by.key, records)?);
+    rule!(spend(network, now, &issuer, records, |totals| {
+        totals.sponsored += 1;
+        totals.sponsored <= issuer.sponsor_quota
+    })?);
+    Ok(Ok(issuer))
+}
+
+/// An active issuer, acting by one of its active operation keys.
+fn acting_issuer<R: Read>(
+    id: &Hash32,
+    by: &PublicKey,
+    records: &Records<R>,
+) -> Outcome<Issuer, R::Error> {
+    let Some(issuer) = records.get::<Issuer>(&issuer_key(id))? else {
+        return Ok(Err(Rule::IssuerUnknown));
+    };
+    if issuer.standing != Standing::Active {
+        return Ok(Err(Rule::IssuerSuspended));
+    }
+    if !issuer.acts_with(KeyUse::Operation, by) {
+        return Ok(Err(Rule::Signer));
+    }
+    Ok(Ok(issuer))
+}
+
+/// Adds to an issuer's totals of this epoch; `add` answers whether the quota still holds.
+fn spend<R: Read>(
+    network: Network<'_>,
+    now: Moment,
+    issuer: &Issuer,
+    records: &mut Records<R>,
+    add: impl FnOnce(&mut Totals) -> bool,
+) -> Outcome<(), R::Error> {
+    let epoch = network.parameters.epoch_at(now.time_ms);
+    let key = totals_key(&issuer.id(), epoch);
+    let mut totals = records.get::<Totals>(&key)?.unwrap_or_default();
+    if !add(&mut totals) {
+        return Ok(Err(Rule::Quota));
+    }
+    records.put(key, &totals);
+    Ok(Ok(()))
+}
+
+/// A standing changes, and what is ended stays ended.
+fn may_move(from: Standing, to: Standing) -> bool {
+    from != to && from != Standing::Ended
+}
+
+/// P7: an active key is retired or found compromised, a retired one may still be found
+/// compromised, and nothing is undone. No height lies in the future.
+fn may_become(from: KeyStatus, to: KeyStatus, height: u64) -> Result<(), Rule> {
+    match (from, to) {
+        (KeyStatus::Active, KeyStatus::Retired(h))
+        | (KeyStatus::Active | KeyStatus::Retired(_), KeyStatus::Compromised(h))
+            if h <= height =>
+        {
+            Ok(())
+        }
+        _ => Err(Rule::IssuerKey),
+    }
+}
+
+/// R9: the bounds of an issuer's record.
+pub fn well_formed(issuer: &Issuer) -> Result<(), Rule> {
+    let url = &issuer.url;
+    let loopback = ["http://127.0.0.1:", "http://localhost:"];
+    let scheme = url.starts_with("https://") || loopback.iter().any(|start| url.starts_with(start));
+    let plain = url.len() <= MAX_URL_BYTES
+        && url.bytes().all(|b| b.is_ascii_graphic())
+        && !url.ends_with('/');
+    let n = issuer.keys.len();
+    let distinct = (1..n).all(|i| issuer.keys[..i].iter().all(|k| k.key != issuer.keys[i].key));
+    let keys = (1..=MAX_ISSUER_KEYS).contains(&n) && distinct;
+    if scheme && plain && keys && issuer.standing == Standing::Active {
+        Ok(())
+    } else {
+        Err(Rule::Shape)
+    }
+}
