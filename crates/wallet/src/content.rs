@@ -1,0 +1,238 @@
+//! What the vault holds, as data (spec/wallet.md).
+//!
+//! One value, in the canonical codec, with a version in front. There are no recovery words and no
+//! spare seed in it: see [`seed`](crate::seed).
+
+use crate::journal::Disclosure;
+use crate::secret::{Secret32, SecretText};
+use crate::seed::{Pool, Spares};
+use minicbor::{Decode, Encode};
+use realdid_core::codec::Bytes;
+use realdid_core::did::{Did, DidError, Inception};
+use realdid_core::hash::Hash32;
+use realdid_core::state::PersonTag;
+use realdid_core::suite::{PublicKey, SecretKey, Suite};
+
+/// The most that a vault may hold, in bytes.
+pub const MAX_CONTENT_BYTES: usize = 32 * 1024 * 1024;
+/// The version that this program writes.
+pub const VERSION: u8 = 1;
+
+/// Everything that a wallet remembers.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+#[cbor(array)]
+pub struct Content {
+    /// [`VERSION`].
+    #[n(0)]
+    pub version: u8,
+    /// The root of the pairwise keys of generation 0.
+    #[n(1)]
+    pub pairwise_root: Secret32,
+    #[n(2)]
+    pub pool: Pool,
+    /// Absent until the first authority was trusted.
+    #[n(3)]
+    pub network: Option<Network>,
+    #[n(4)]
+    pub dids: Vec<DidEntry>,
+    #[n(5)]
+    pub enrolment: Option<OwnEnrolment>,
+    #[n(6)]
+    pub batches: Vec<Batch>,
+    #[n(7)]
+    pub journal: Vec<Disclosure>,
+}
+
+impl Content {
+    pub fn new(pairwise_root: Secret32, pool: Pool) -> Self {
+        Self {
+            version: VERSION,
+            pairwise_root,
+            pool,
+            network: None,
+            dids: vec![],
+            enrolment: None,
+            batches: vec![],
+            journal: vec![],
+        }
+    }
+
+    /// The DID made for a service.
+    pub fn did_of_service(&self, service: &Hash32) -> Option<usize> {
+        let ours = |entry: &DidEntry| entry.bound && entry.service == *service;
+        self.dids.iter().position(ours)
+    }
+}
+
+/// The one network of this wallet, pinned when it was first met.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+#[cbor(array)]
+pub struct Network {
+    /// The canonical genesis.
+    #[n(0)]
+    pub genesis: Bytes,
+    /// Nodes that answer with proofs. None of them is trusted.
+    #[n(1)]
+    pub nodes: Vec<String>,
+    /// The newest height that the wallet has seen proved: a node that serves an older state is
+    /// left alone.
+    #[n(2)]
+    pub seen_ms: u64,
+}
+
+/// A DID and the keys that it has, had or may get.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+#[cbor(array)]
+pub struct DidEntry {
+    /// The service that it is for, or 32 random bytes where it is for none.
+    #[n(0)]
+    pub service: Hash32,
+    #[n(1)]
+    pub bound: bool,
+    /// The service's first domain, for the person to read; empty where there is none.
+    #[n(2)]
+    pub domain: String,
+    /// The canonical inception.
+    #[n(3)]
+    pub inception: Bytes,
+    /// One for the inception and one for each change that was asked for. Which one stands is for
+    /// the ledger to say.
+    #[n(4)]
+    pub key_sets: Vec<KeySet>,
+    /// The newest proved answer about this DID, to be shown again when no node can be reached.
+    #[n(5)]
+    pub staple: Option<Bytes>,
+    #[n(6)]
+    pub created_ms: u64,
+}
+
+impl DidEntry {
+    pub fn inception(&self) -> Result<Inception, DidError> {
+        Inception::decode(&self.inception.0)
+    }
+
+    pub fn did(&self) -> Result<Did, DidError> {
+        Ok(self.inception()?.did())
+    }
+
+    /// The secret of whichever of these keys the wallet has.
+    pub fn secret_of(&self, keys: &[PublicKey]) -> Option<SecretKey> {
+        self.key_sets
+            .iter()
+            .filter_map(KeySet::secret)
+            .find(|secret| keys.contains(&secret.public()))
+    }
+}
+
+/// A current key with the index of the spares that were named beside it.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+#[cbor(array)]
+pub struct KeySet {
+    #[n(0)]
+    pub current: Secret32,
+    #[n(1)]
+    pub spare_index: u32,
+}
+
+impl KeySet {
+    pub fn new(current: &SecretKey, spares: &Spares) -> Self {
+        Self {
+            current: Secret32::new(*current.seed()),
+            spare_index: spares.index,
+        }
+    }
+
+    /// The current key. Every seed in the vault is of an Ed25519 key.
+    pub fn secret(&self) -> Option<SecretKey> {
+        SecretKey::from_seed(Suite::Ed25519, *self.current.bytes()).ok()
+    }
+}
+
+/// The wallet's own enrolment: what it needs to watch its person tag (promise P6).
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+#[cbor(array)]
+pub struct OwnEnrolment {
+    /// The authority's URL, under which its record stands on the ledger.
+    #[n(0)]
+    pub issuer_url: String,
+    /// Where it is reached.
+    #[n(1)]
+    pub authority: String,
+    /// With the key below, opens the commitment.
+    #[n(2)]
+    pub salt: Secret32,
+    #[n(3)]
+    pub key: Secret32,
+    #[n(4)]
+    pub commitment: Hash32,
+    /// Absent until inclusion was proved: kept from before the submission, so that an enrolment
+    /// that was interrupted is run again with the same commitment.
+    #[n(5)]
+    pub entry: Option<Entry>,
+    /// With this the authority knows who asks for a sponsored anchor; absent before the token.
+    #[n(6)]
+    pub sponsor_token: Option<SecretText>,
+}
+
+/// The tag's entry on the ledger as the wallet last accepted it.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+#[cbor(array)]
+pub struct Entry {
+    #[n(0)]
+    pub tag: PersonTag,
+    #[n(1)]
+    pub seq: u64,
+    /// The height of the state in which it was proved.
+    #[n(2)]
+    pub height: u64,
+}
+
+/// Copies of one credential, and how to get more.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+#[cbor(array)]
+pub struct Batch {
+    /// `iss` of the copies.
+    #[n(0)]
+    pub issuer: String,
+    /// The credential's type.
+    #[n(1)]
+    pub vct: String,
+    #[n(2)]
+    pub configuration: String,
+    #[n(3)]
+    pub copies: Vec<CredentialCopy>,
+    #[n(4)]
+    pub refresh_token: Option<SecretText>,
+    /// Whether the issuer's key was found on the ledger, or trusted by the URL alone.
+    #[n(5)]
+    pub on_ledger: bool,
+}
+
+impl Batch {
+    /// The copy that lasts longest, where one is still valid at `now_s`.
+    pub fn usable(&self, now_s: u64) -> Option<usize> {
+        (0..self.copies.len())
+            .filter(|i| self.copies[*i].expires_s > now_s)
+            .max_by_key(|i| self.copies[*i].expires_s)
+    }
+
+    /// The expiry of the copies that last longest, Unix seconds.
+    pub fn expires_s(&self) -> u64 {
+        self.copies.iter().map(|copy| copy.expires_s).max().unwrap_or(0)
+    }
+}
+
+/// One copy, shown at most once where it belongs to a batch.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+#[cbor(array)]
+pub struct CredentialCopy {
+    /// The SD-JWT VC with all its disclosures.
+    #[n(0)]
+    pub sd_jwt: SecretText,
+    /// The P-256 key that it is bound to.
+    #[n(1)]
+    pub holder_key: Secret32,
+    /// Unix seconds; `u64::MAX` where it does not expire.
+    #[n(2)]
+    pub expires_s: u64,
+}
