@@ -1,1 +1,72 @@
-fn main() {}
+//! `cargo xtask`: the chores of this repository, each one command. Start with [`HELP`].
+
+mod bench;
+mod demo;
+mod needs;
+mod shell;
+mod test;
+mod tidy;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+const HELP: &str = "\
+Chores of this repository.
+
+cargo xtask demo [ARGS]...     Build and start a small nation on this machine.
+                               Installs what is missing and says so; state is kept in .realdid/.
+                               ARGS go on to `realdid up` (--port-base N, --dir DIR, ...).
+cargo xtask test               Set up what tests need, run all of them, print the time of each stage,
+                               and end with `N passed, N failed`.
+cargo xtask tidy               Check what a compiler cannot: allowed edges between crates, a test for
+                               each promise, banned words, dead files, formatting, links.
+cargo xtask bench [--only ID]  Measure ours and its peer in one run (release build), print one table,
+                               write bench/results/ID.json. IDs: apply, resolve_http, pid_issue,
+                               pid_verify, login_http.
+cargo xtask bench --peers      Only the peers; writes nothing.
+";
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    let command = args.next().unwrap_or_default();
+    let rest: Vec<String> = args.collect();
+    let asks_help = rest.iter().any(|arg| arg == "--help" || arg == "-h");
+    if asks_help && command != "demo" {
+        print!("{HELP}");
+        return ExitCode::SUCCESS;
+    }
+    let root = root();
+    match (command.as_str(), rest.as_slice()) {
+        ("" | "help" | "--help" | "-h", _) => {
+            print!("{HELP}");
+            ExitCode::SUCCESS
+        }
+        ("demo", rest) => finish(demo::run(&root, rest)),
+        ("test", []) => test::run(&root),
+        ("tidy", []) => tidy::run(&root),
+        ("bench", rest) => finish(bench::run(&root, rest)),
+        ("test" | "tidy", [unknown, ..]) => usage(&format!("{command} takes no {unknown}")),
+        _ => usage(&format!("there is no chore `{command}`")),
+    }
+}
+
+fn usage(what: &str) -> ExitCode {
+    eprintln!("xtask: {what}\n\n{HELP}");
+    ExitCode::from(2)
+}
+
+fn finish(outcome: Result<(), shell::Failure>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("xtask: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The workspace's folder: the parent of this crate's.
+fn root() -> PathBuf {
+    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    here.parent().map(PathBuf::from).unwrap_or(here)
+}

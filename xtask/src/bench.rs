@@ -1,0 +1,488 @@
+//! `cargo xtask bench`: ours and its peer, one after the other on the same machine, as a table and
+//! as one file each.
+//!
+//! Ours come from the release build of `realdid bench --json ID`, which prints one object
+//! `{"id","workload","unit","ours","limit","limit_value","goal"}`. A peer is a script in
+//! `bench/peers` that prints `{"id","peer","peer_value","unit"}` in the same unit. A goal reads
+//! `ratio >= 2`, on `ratio` (ours to the peer), `limit_ratio` (ours to the limit) or `ours`.
+
+use std::fs;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use crate::demo::target_dir;
+use crate::needs;
+use crate::shell::{self, Failure, command};
+
+/// Each bench, in the order of the table, with the script of its peer where it has one.
+const BENCHES: [(&str, Option<&str>); 5] = [
+    ("apply", None),
+    ("resolve_http", None),
+    ("pid_issue", Some("sd-jwt-vc.mjs")),
+    ("pid_verify", Some("sd-jwt-vc.mjs")),
+    ("login_http", Some("oidc-provider.mjs")),
+];
+
+const PEERS: &str = "bench/peers";
+const RESULTS: &str = "bench/results";
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Ours {
+    id: String,
+    workload: String,
+    unit: String,
+    ours: f64,
+    limit: Option<String>,
+    limit_value: Option<f64>,
+    goal: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Peer {
+    id: String,
+    peer: String,
+    peer_value: f64,
+    unit: String,
+}
+
+/// One file of bench/results; the keys are a contract with its readers. Ratios are better when
+/// higher, and null stands where there is nothing to compare with.
+#[derive(Debug, Serialize, PartialEq)]
+struct Row {
+    id: String,
+    workload: String,
+    unit: String,
+    ours: f64,
+    peer: Option<String>,
+    peer_value: Option<f64>,
+    ratio: Option<f64>,
+    limit: Option<String>,
+    limit_value: Option<f64>,
+    limit_ratio: Option<f64>,
+    goal: Option<String>,
+    met: Option<bool>,
+    machine: String,
+    commit: String,
+    date: String,
+}
+
+/// What is the same for all rows of one run.
+struct Circumstances {
+    machine: String,
+    commit: String,
+    date: String,
+}
+
+enum Wanted<'a> {
+    All,
+    Only(&'a str),
+    Peers,
+}
+
+pub fn run(root: &Path, args: &[String]) -> Result<(), Failure> {
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let wanted = match args.as_slice() {
+        [] => Wanted::All,
+        ["--peers"] => Wanted::Peers,
+        ["--only", id] => Wanted::Only(id),
+        [only] if only.starts_with("--only=") => Wanted::Only(&only["--only=".len()..]),
+        _ => {
+            return Err(unreadable("arguments", "bench takes --only ID or --peers"));
+        }
+    };
+    let benches: Vec<_> = BENCHES
+        .into_iter()
+        .filter(|(id, peer)| match wanted {
+            Wanted::All => true,
+            Wanted::Only(only) => *id == only,
+            Wanted::Peers => peer.is_some(),
+        })
+        .collect();
+    if benches.is_empty() {
+        let ids: Vec<&str> = BENCHES.iter().map(|(id, _)| *id).collect();
+        let why = format!("there is no such bench; there are {}", ids.join(", "));
+        return Err(unreadable("--only", &why));
+    }
+    if benches.iter().any(|(_, peer)| peer.is_some()) {
+        install_peers(root)?;
+    }
+    if matches!(wanted, Wanted::Peers) {
+        for (id, script) in benches {
+            if let Some(script) = script {
+                let peer = run_peer(root, script, id)?;
+                println!("{id}: {} {} ({})", peer.peer_value, peer.unit, peer.peer);
+            }
+        }
+        return Ok(());
+    }
+    shell::run(command(
+        root,
+        &shell::cargo(),
+        &[
+            "build",
+            "--release",
+            "--package",
+            "realdid",
+            "--bin",
+            "realdid",
+        ],
+    ))?;
+    let circumstances = Circumstances {
+        machine: machine(),
+        commit: commit(root),
+        date: date_of(seconds_now()),
+    };
+    let mut rows = Vec::new();
+    for (id, script) in benches {
+        println!("measuring {id}");
+        let ours = run_ours(root, id)?;
+        let peer = script
+            .map(|script| run_peer(root, script, id))
+            .transpose()?;
+        let row = merge(ours, peer, &circumstances)?;
+        write(root, &row)?;
+        rows.push(row);
+    }
+    print!("{}", table(&rows));
+    Ok(())
+}
+
+/// Installs what the lock file names and nothing newer, without running any package's scripts.
+fn install_peers(root: &Path) -> Result<(), Failure> {
+    needs::node(root)?;
+    let folder = root.join(PEERS);
+    let stamp = folder.join("node_modules/.package-lock.json");
+    let newer = |path: &Path| fs::metadata(path).and_then(|meta| meta.modified()).ok();
+    if newer(&stamp).is_some_and(|done| newer(&folder.join("package-lock.json")) <= Some(done)) {
+        return Ok(());
+    }
+    println!("Installing the peers of the benches into {PEERS}/node_modules:");
+    let arguments = ["ci", "--ignore-scripts", "--no-audit", "--no-fund"];
+    shell::run(command(&folder, "npm", &arguments))
+}
+
+fn run_ours(root: &Path, id: &str) -> Result<Ours, Failure> {
+    let program = target_dir(root).join("release").join("realdid");
+    let text = shell::output(command(
+        root,
+        &program.to_string_lossy(),
+        &["bench", "--json", id],
+    ))?;
+    let ours: Ours = last_object("realdid bench", &text)?;
+    same_id(id, &ours.id)?;
+    Ok(ours)
+}
+
+fn run_peer(root: &Path, script: &str, id: &str) -> Result<Peer, Failure> {
+    let mut node = command(&root.join(PEERS), "node", &["--no-warnings", script, id]);
+    // The peer's own hints for its operators are no part of the table.
+    node.env("NODE_ENV", "production");
+    let peer: Peer = last_object(script, &shell::output(node)?)?;
+    same_id(id, &peer.id)?;
+    Ok(peer)
+}
+
+fn last_object<'a, T: Deserialize<'a>>(what: &str, text: &'a str) -> Result<T, Failure> {
+    let line = text.lines().rfind(|line| line.starts_with('{'));
+    serde_json::from_str(line.unwrap_or_default())
+        .map_err(|error| unreadable(what, &error.to_string()))
+}
+
+fn same_id(asked: &str, answered: &str) -> Result<(), Failure> {
+    if asked == answered {
+        return Ok(());
+    }
+    Err(unreadable(
+        asked,
+        &format!("the answer is for `{answered}`"),
+    ))
+}
+
+fn unreadable(what: &str, why: &str) -> Failure {
+    Failure::Unreadable {
+        what: what.to_owned(),
+        why: why.to_owned(),
+    }
+}
+
+fn merge(ours: Ours, peer: Option<Peer>, around: &Circumstances) -> Result<Row, Failure> {
+    if let Some(peer) = peer.as_ref().filter(|peer| peer.unit != ours.unit) {
+        let why = format!("ours is in {}, the peer in {}", ours.unit, peer.unit);
+        return Err(unreadable(&ours.id, &why));
+    }
+    let (peer, peer_value) = match peer {
+        Some(peer) => (Some(peer.peer), Some(peer.peer_value)),
+        None => (None, None),
+    };
+    let to = |other: Option<f64>| other.filter(|v| *v > 0.0).map(|v| rounded(ours.ours / v));
+    let (ratio, limit_ratio) = (to(peer_value), to(ours.limit_value));
+    let met = match &ours.goal {
+        Some(goal) => Some(is_met(goal, ours.ours, ratio, limit_ratio).ok_or_else(|| {
+            unreadable(
+                goal,
+                "a goal reads `ratio >= 2`, `limit_ratio >= 0.5` or `ours >= 1000`",
+            )
+        })?),
+        None => None,
+    };
+    Ok(Row {
+        id: ours.id,
+        workload: ours.workload,
+        unit: ours.unit,
+        ours: rounded(ours.ours),
+        peer,
+        peer_value: peer_value.map(rounded),
+        ratio,
+        limit: ours.limit,
+        limit_value: ours.limit_value.map(rounded),
+        limit_ratio,
+        goal: ours.goal,
+        met,
+        machine: around.machine.clone(),
+        commit: around.commit.clone(),
+        date: around.date.clone(),
+    })
+}
+
+/// `None`: the goal cannot be read, or speaks of a ratio that this row lacks.
+fn is_met(goal: &str, ours: f64, ratio: Option<f64>, limit_ratio: Option<f64>) -> Option<bool> {
+    let (what, least) = goal.split_once(">=")?;
+    let least: f64 = least.trim().parse().ok()?;
+    let value = match what.trim() {
+        "ours" => ours,
+        "ratio" => ratio?,
+        "limit_ratio" => limit_ratio?,
+        _ => return None,
+    };
+    Some(value >= least)
+}
+
+/// Four significant digits: more would pretend.
+fn rounded(value: f64) -> f64 {
+    if value == 0.0 || !value.is_finite() {
+        return value;
+    }
+    let digits = 3 - value.abs().log10().floor() as i32;
+    let scale = 10f64.powi(digits);
+    (value * scale).round() / scale
+}
+
+fn write(root: &Path, row: &Row) -> Result<(), Failure> {
+    let path = root.join(RESULTS).join(format!("{}.json", row.id));
+    let failed =
+        |error: std::io::Error| unreadable(&path.display().to_string(), &error.to_string());
+    let mut text = serde_json::to_string_pretty(row)
+        .map_err(|error| unreadable(&row.id, &error.to_string()))?;
+    text.push('\n');
+    fs::create_dir_all(root.join(RESULTS)).map_err(failed)?;
+    fs::write(&path, text).map_err(failed)
+}
+
+fn table(rows: &[Row]) -> String {
+    let cell = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |v| v.to_string());
+    let mut table = format!(
+        "\n{:<14}{:>12}{:>12}{:>8}{:>12}{:>8}  {:<20}{}\n",
+        "id", "ours", "peer", "ratio", "limit", "ratio", "unit", "goal"
+    );
+    for row in rows {
+        let goal = match (&row.goal, row.met) {
+            (Some(goal), Some(true)) => format!("{goal}: met"),
+            (Some(goal), _) => format!("{goal}: not met"),
+            (None, _) => String::new(),
+        };
+        table.push_str(&format!(
+            "{:<14}{:>12}{:>12}{:>8}{:>12}{:>8}  {:<20}{goal}\n",
+            row.id,
+            row.ours,
+            cell(row.peer_value),
+            cell(row.ratio),
+            cell(row.limit_value),
+            cell(row.limit_ratio),
+            row.unit,
+        ));
+    }
+    for row in rows {
+        let against = |what: &str, name: &Option<String>| {
+            let name = name.as_deref();
+            name.map_or_else(String::new, |name| format!("; {what}: {name}"))
+        };
+        let (peer, limit) = (against("peer", &row.peer), against("limit", &row.limit));
+        table.push_str(&format!("{}: {}{peer}{limit}\n", row.id, row.workload));
+    }
+    if let Some(row) = rows.first() {
+        table.push_str(&format!(
+            "{}, commit {}, {}\n",
+            row.machine, row.commit, row.date
+        ));
+    }
+    table
+}
+
+/// CPU model, cores and memory.
+fn machine() -> String {
+    let read = |path| fs::read_to_string(path).unwrap_or_default();
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    describe_machine(&read("/proc/cpuinfo"), cores, &read("/proc/meminfo"))
+}
+
+fn describe_machine(cpuinfo: &str, cores: usize, meminfo: &str) -> String {
+    let field = |text: &str, name: &str| -> Option<String> {
+        let line = text.lines().find(|line| line.starts_with(name))?;
+        Some(line.split_once(':')?.1.trim().to_owned())
+    };
+    let model = field(cpuinfo, "model name").unwrap_or_else(|| "unknown CPU".to_owned());
+    let memory_kb = field(meminfo, "MemTotal")
+        .and_then(|text| text.split(' ').next()?.parse::<u64>().ok())
+        .unwrap_or(0);
+    format!("{model}, {cores} cores, {} GiB", memory_kb >> 20)
+}
+
+/// The commit, with `+` when the tree holds more than it.
+fn commit(root: &Path) -> String {
+    let git = |args: &[&str]| shell::output(command(root, "git", args));
+    let Ok(commit) = git(&["rev-parse", "--short=12", "HEAD"]) else {
+        return "unknown".to_owned();
+    };
+    // Results of this very run do not make the code another one.
+    let changes = git(&[
+        "status",
+        "--porcelain",
+        "--",
+        ".",
+        ":(exclude)bench/results",
+    ]);
+    let mark = match changes {
+        Ok(changes) if changes.trim().is_empty() => "",
+        _ => "+",
+    };
+    format!("{}{mark}", commit.trim())
+}
+
+fn seconds_now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |elapsed| elapsed.as_secs())
+}
+
+/// The day in UTC as `YYYY-MM-DD`, from seconds since 1970 (days-to-civil of the proleptic Gregorian
+/// calendar, counted from 0000-03-01 so that the leap day ends the year).
+fn date_of(seconds: u64) -> String {
+    let days = seconds / 86_400 + 719_468;
+    let era = days / 146_097;
+    let day_of_era = days % 146_097;
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ours(goal: Option<&str>) -> Ours {
+        Ours {
+            id: "pid_verify".to_owned(),
+            workload: "w".to_owned(),
+            unit: "presentations/cpu-s".to_owned(),
+            ours: 5_000.04,
+            limit: Some("two P-256 verifies".to_owned()),
+            limit_value: Some(7_600.0),
+            goal: goal.map(str::to_owned),
+        }
+    }
+
+    fn peer(unit: &str) -> Peer {
+        Peer {
+            id: "pid_verify".to_owned(),
+            peer: "@sd-jwt/sd-jwt-vc 0.10.0".to_owned(),
+            peer_value: 1_000.0,
+            unit: unit.to_owned(),
+        }
+    }
+
+    fn around() -> Circumstances {
+        Circumstances {
+            machine: "m".to_owned(),
+            commit: "c".to_owned(),
+            date: "d".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_result_has_exactly_the_keys_of_its_contract() {
+        let row = merge(ours(None), None, &around()).unwrap();
+        let value = serde_json::to_value(&row).unwrap();
+        let keys: Vec<_> = value.as_object().unwrap().keys().collect();
+        assert_eq!(
+            keys,
+            [
+                "id",
+                "workload",
+                "unit",
+                "ours",
+                "peer",
+                "peer_value",
+                "ratio",
+                "limit",
+                "limit_value",
+                "limit_ratio",
+                "goal",
+                "met",
+                "machine",
+                "commit",
+                "date"
+            ]
+        );
+        assert!(value["ratio"].is_null() && value["met"].is_null());
+    }
+
+    #[test]
+    fn ratios_and_goals_are_judged() {
+        let peer = || Some(peer("presentations/cpu-s"));
+        let row = merge(ours(Some("ratio >= 2")), peer(), &around()).unwrap();
+        assert_eq!((row.ratio, row.met), (Some(5.0), Some(true)));
+        assert_eq!(row.limit_ratio, Some(0.6579));
+        let row = merge(ours(Some("limit_ratio >= 0.7")), peer(), &around()).unwrap();
+        assert_eq!(row.met, Some(false));
+        assert!(merge(ours(Some("faster")), peer(), &around()).is_err());
+        assert!(merge(ours(Some("ratio >= 2")), None, &around()).is_err());
+    }
+
+    #[test]
+    fn different_units_are_not_compared() {
+        assert!(merge(ours(None), Some(peer("presentations/s")), &around()).is_err());
+    }
+
+    #[test]
+    fn dates_are_civil() {
+        assert_eq!(date_of(0), "1970-01-01");
+        assert_eq!(date_of(951_782_400), "2000-02-29");
+        assert_eq!(date_of(1_795_305_600), "2026-11-22");
+    }
+
+    #[test]
+    fn a_machine_is_its_cpu_cores_and_memory() {
+        let text = describe_machine("model name\t: Fast CPU\n", 2, "MemTotal:  24576000 kB\n");
+        assert_eq!(text, "Fast CPU, 2 cores, 23 GiB");
+    }
+
+    #[test]
+    fn four_digits_are_kept() {
+        assert_eq!(rounded(123_456.0), 123_500.0);
+        assert_eq!(rounded(0.123_456), 0.1235);
+        assert_eq!(rounded(0.0), 0.0);
+    }
+}

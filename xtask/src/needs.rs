@@ -1,0 +1,145 @@
+//! What this machine must have, and how it gets it. Nothing is installed without saying so, and
+//! where it cannot be installed the exact line to run is printed.
+
+use std::fs;
+use std::path::Path;
+
+use crate::shell::{self, Failure, command};
+
+/// The oldest kernel on which the state store (NOMT) runs.
+const OLDEST_LINUX: (u32, u32) = (6, 0);
+
+/// The state store panics without io_uring, so it is checked before anything is built.
+pub fn io_uring() -> Result<(), Failure> {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    if kernel_version(&release).is_none_or(|version| version < OLDEST_LINUX) {
+        return Err(Failure::Missing {
+            what: format!(
+                "the state store needs Linux 6.0 or newer; this is `{}`",
+                release.trim()
+            ),
+            fix: "run this on a machine with a newer kernel".to_owned(),
+        });
+    }
+    match io_uring::IoUring::new(2) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let disabled = fs::read_to_string("/proc/sys/kernel/io_uring_disabled");
+            let fix = match disabled.unwrap_or_default().trim() {
+                "" | "0" => "allow io_uring in this container's seccomp profile",
+                _ => "sudo sysctl kernel.io_uring_disabled=0",
+            };
+            Err(Failure::Missing {
+                what: format!(
+                    "the state store needs io_uring, which this machine refuses ({error})"
+                ),
+                fix: fix.to_owned(),
+            })
+        }
+    }
+}
+
+/// `6.18.44-custom` → (6, 18).
+fn kernel_version(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release
+        .trim()
+        .split(|c: char| !c.is_ascii_digit())
+        .map(str::parse::<u32>);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
+/// SQLite and BLS12-381 are C: a compiler with the C library's headers is needed.
+pub fn c_compiler(root: &Path) -> Result<(), Failure> {
+    if compiles_c(root) {
+        return Ok(());
+    }
+    const LINE: &str =
+        "apt-get update && apt-get install -y --no-install-recommends build-essential";
+    let missing = || Failure::Missing {
+        what: "a C compiler with headers is needed (for SQLite and BLS12-381)".to_owned(),
+        fix: format!("sudo sh -c '{LINE}'"),
+    };
+    if !is_root(root) || !shell::succeeds(command(root, "apt-get", &["--version"])) {
+        return Err(missing());
+    }
+    println!("Installing a C compiler (for SQLite and BLS12-381): {LINE}");
+    shell::run(command(root, "sh", &["-c", LINE])).map_err(|_| missing())?;
+    if compiles_c(root) {
+        Ok(())
+    } else {
+        Err(missing())
+    }
+}
+
+fn compiles_c(root: &Path) -> bool {
+    const TRY: &str = "printf '#include <stdlib.h>\\nint main(void) { return 0; }\\n' \
+                       | ${CC:-cc} -x c - -o /dev/null";
+    shell::succeeds(command(root, "sh", &["-c", TRY]))
+}
+
+fn is_root(root: &Path) -> bool {
+    shell::output(command(root, "id", &["-u"])).is_ok_and(|id| id.trim() == "0")
+}
+
+/// Whether tests run under cargo-nextest (one process a test) or, without it, under `cargo test`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Runner {
+    Nextest,
+    CargoTest,
+}
+
+/// Finds or installs cargo-nextest. Tests run without it too, so its absence is no failure.
+pub fn runner(root: &Path) -> Runner {
+    let cargo = shell::cargo();
+    let present = || shell::succeeds(command(root, &cargo, &["nextest", "--version"]));
+    if present() {
+        return Runner::Nextest;
+    }
+    println!(
+        "Installing cargo-nextest, which runs each test in a process of its own (minutes, once):"
+    );
+    let install = command(root, &cargo, &["install", "cargo-nextest", "--locked"]);
+    if shell::run(install).is_ok() && present() {
+        return Runner::Nextest;
+    }
+    println!("cargo-nextest could not be installed; going on with `cargo test`.");
+    Runner::CargoTest
+}
+
+/// Formatting is part of tidy, and rustfmt is a component that a minimal toolchain lacks.
+pub fn rustfmt(root: &Path) -> Result<(), Failure> {
+    if shell::succeeds(command(root, &shell::cargo(), &["fmt", "--version"])) {
+        return Ok(());
+    }
+    println!("Installing rustfmt:");
+    shell::run(command(root, "rustup", &["component", "add", "rustfmt"])).map_err(|_| {
+        Failure::Missing {
+            what: "rustfmt is needed to check the formatting".to_owned(),
+            fix: "rustup component add rustfmt".to_owned(),
+        }
+    })
+}
+
+/// Node runs the peers of the benches, nothing of ours.
+pub fn node(root: &Path) -> Result<(), Failure> {
+    if shell::succeeds(command(root, "npm", &["--version"])) {
+        return Ok(());
+    }
+    Err(Failure::Missing {
+        what: "Node 20 with npm is needed to run the peers of the benches".to_owned(),
+        fix: "sudo apt-get install nodejs npm".to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernel_versions_are_read() {
+        assert_eq!(kernel_version("6.18.44-custom\n"), Some((6, 18)));
+        assert_eq!(kernel_version("5.4"), Some((5, 4)));
+        assert_eq!(kernel_version(""), None);
+        assert!((5, 19) < OLDEST_LINUX && (6, 0) >= OLDEST_LINUX);
+    }
+}
