@@ -23,6 +23,7 @@ use std::collections::BTreeMap;
 
 use realdid_core::hash::Hash32;
 use realdid_core::state::{Issuer, KeyStatus, KeyUse, Service, Standing};
+use realdid_credential::dcql::DcqlQuery;
 use realdid_credential::jose::{self, SigningKey};
 use realdid_credential::sd_jwt::{self, SdJwtError};
 use realdid_credential::{ClaimPath, PathElement, pid};
@@ -55,8 +56,6 @@ pub const MAX_REQUEST_BYTES: usize = 32 * 1024;
 pub const MAX_RESPONSE_BYTES: usize = 160 * 1024;
 /// The longest wallet link, in bytes.
 pub const MAX_LINK_BYTES: usize = 2048;
-/// The most claims that one request may ask for.
-pub const MAX_CLAIMS: usize = 32;
 /// The longest URL, nonce or state in a request, in bytes.
 const MAX_TEXT_BYTES: usize = 512;
 /// How far apart the clocks of wallet and gate may be, in seconds.
@@ -80,12 +79,32 @@ refusals! {
     Unregistered Verifier "registration.unknown" "the service is registered on the ledger" "register the service",
     Suspended Verifier "registration.suspended" "the service's registration is active" "ask the registrar",
     RegistrarUnknown Verifier "registration.registrar_unknown" "the registrar is admitted on the ledger" "register with an admitted registrar",
-    Registration Verifier "registration.invalid" "the registration is the one on the ledger, by an active key of its registrar, and has not expired" "renew the registration",
+    Registration Verifier "registration.malformed" "the registration keeps the form and the bounds of spec/login.md" "get a new registration from the registrar",
+    Registrar Verifier "registration.registrar" "the registration is by the active registrar that the ledger names" "register with an admitted registrar",
+    RegistrationSignature Verifier "registration.signature" "the registration is signed by a registration key of its registrar that is not compromised" "get a new registration from the registrar",
+    RegistrationDigest Verifier "registration.digest" "the registration's digest is the one on the ledger" "use the newest registration of this service",
+    RegistrationExpired Verifier "registration.expired" "the registration has begun and has not expired" "renew the registration",
     Domain Verifier "vp.response_uri" "response_uri stands under a registered domain" "register the domain, or answer under a registered one",
     Purpose Verifier "vp.purpose" "the purpose is a registered one" "ask for a registered purpose",
     Claims Verifier "vp.claims" "every claim that is asked for is registered" "ask for fewer claims, or register them",
     Declined Holder "vp.declined" "the person consents" "ask again when the person wants to",
     Signing Caller "vp.request_signing" "the key signs and the request fits its bounds" "pass the gate's key and a bounded request",
+}
+
+impl From<RegistrationError> for RequestRefused {
+    fn from(error: RegistrationError) -> Self {
+        match error {
+            RegistrationError::Malformed => Self::Registration,
+            RegistrationError::Registrar => Self::Registrar,
+            RegistrationError::Signature => Self::RegistrationSignature,
+            RegistrationError::Digest => Self::RegistrationDigest,
+            RegistrationError::Suspended => Self::Suspended,
+            RegistrationError::Expired => Self::RegistrationExpired,
+            RegistrationError::Domain => Self::Domain,
+            RegistrationError::Purpose => Self::Purpose,
+            RegistrationError::Claim => Self::Claims,
+        }
+    }
 }
 
 refusals! {
@@ -431,7 +450,7 @@ impl ClaimedRequest {
             service,
             evidence.now_s,
         )
-        .map_err(|_| RequestRefused::Registration)?;
+        .map_err(RequestRefused::from)?;
         if registration.service_id != self.service_id {
             return Err(RequestRefused::ClientId);
         }
@@ -448,12 +467,7 @@ impl ClaimedRequest {
         }
         registration
             .allows(&self.response_uri, &self.purpose, &self.asked.claims)
-            .map_err(|error| match error {
-                RegistrationError::Domain => RequestRefused::Domain,
-                RegistrationError::Purpose => RequestRefused::Purpose,
-                RegistrationError::Claim => RequestRefused::Claims,
-                _ => RequestRefused::Registration,
-            })?;
+            .map_err(RequestRefused::from)?;
         Ok(CheckedRequest {
             service_id: self.service_id,
             service_name: registration.name.clone(),
@@ -475,65 +489,26 @@ impl Asked {
     /// claim at once, is refused rather than interpreted.
     fn parse(query: &Value) -> Result<Self, RequestRefused> {
         let refused = RequestRefused::Query;
-        let credentials = query
-            .get("credentials")
-            .and_then(Value::as_array)
-            .filter(|credentials| (1..=2).contains(&credentials.len()))
-            .ok_or(refused)?;
-        if query.get("credential_sets").is_some() {
-            return Err(refused);
-        }
+        let query = DcqlQuery::parse(query).map_err(|_| refused)?;
         let (mut pid, mut did) = (None, None);
-        for credential in credentials {
-            let text = |name: &str| credential.get(name).and_then(Value::as_str);
-            let id = text("id").filter(|id| is_query_id(id)).ok_or(refused)?.to_owned();
-            let multiple = credential.get("multiple").is_some_and(|multiple| *multiple != false);
-            if multiple || credential.get("claim_sets").is_some() {
-                return Err(refused);
-            }
-            match text("format") {
-                Some(sd_jwt::FORMAT) if pid.is_none() => {
-                    pid = Some((id, vcts(credential).ok_or(refused)?, paths(credential).ok_or(refused)?));
-                }
-                Some(DID_FORMAT) if did.is_none() => did = Some(id),
+        for credential in &query.credentials {
+            // Expected values would tell more than the disclosure does: whether it was answered.
+            let plain = credential.claim_sets.is_empty()
+                && credential.claims.iter().all(|claim| claim.values.is_empty());
+            match credential.format.as_str() {
+                sd_jwt::FORMAT if pid.is_none() && plain => pid = Some(credential),
+                DID_FORMAT if did.is_none() && credential.claims.is_empty() => did = Some(credential),
                 _ => return Err(refused),
             }
         }
-        let (pid_id, vcts, claims) = pid.ok_or(refused)?;
-        if did.as_ref() == Some(&pid_id) {
-            return Err(refused);
-        }
-        Ok(Self { pid_id, vcts, claims, did_id: did })
-    }
-}
-
-fn is_query_id(id: &str) -> bool {
-    // §6.1: alphanumeric, underscore and hyphen.
-    (1..=64).contains(&id.len())
-        && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
-}
-
-fn vcts(credential: &Value) -> Option<Vec<String>> {
-    let values = credential.get("meta")?.get("vct_values")?.as_array()?;
-    let text = |value: &Value| value.as_str().filter(|v| v.len() <= MAX_TEXT_BYTES).map(str::to_owned);
-    (1..=8).contains(&values.len()).then(|| values.iter().map(text).collect())?
-}
-
-fn paths(credential: &Value) -> Option<Vec<ClaimPath>> {
-    let Some(claims) = credential.get("claims") else {
-        return Some(Vec::new());
-    };
-    let claims = claims.as_array().filter(|claims| (1..=MAX_CLAIMS).contains(&claims.len()))?;
-    claims
-        .iter()
-        .map(|claim| {
-            // A value that is asked for by comparison would tell more than its disclosure.
-            if claim.get("values").is_some() {
-                return None;
-            }
-            ClaimPath::parse(claim.get("path")?)
+        let pid = pid.filter(|_| query.credential_sets.is_empty()).ok_or(refused)?;
+        Ok(Self {
+            pid_id: pid.id.clone(),
+            vcts: pid.vct_values.clone(),
+            claims: pid.claims.iter().map(|claim| claim.path.clone()).collect(),
+            did_id: did.map(|did| did.id.clone()),
         })
-        .collect()
+    }
 }
 
 // ---- the response, wallet side ------------------------------------------------------------
