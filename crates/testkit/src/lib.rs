@@ -1,3 +1,4 @@
-//! testkit.
+//! Fixtures for tests of every crate: never a normal dependency.
 
+pub mod ledger;
 pub mod trie;
