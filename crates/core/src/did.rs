@@ -30,7 +30,9 @@ pub enum DidError {
     #[error("not a network name: 1 to 16 of a-z, 0-9 and inner hyphens, a letter first")]
     Network,
     /// The inception breaks a bound of spec/did.md.
-    #[error("the inception has no key, too many keys or endpoints, or an endpoint that is not https")]
+    #[error(
+        "the inception has no key, too many keys or endpoints, or an endpoint that is not https"
+    )]
     Inception,
     /// The inception is not the one that the DID is the hash of.
     #[error("the inception does not hash to this DID")]
@@ -211,7 +213,9 @@ impl Inception {
         self.keys.check()?;
         let endpoint_ok = |url: &String| {
             url.len() <= MAX_ENDPOINT_BYTES
-                && url.strip_prefix("https://").is_some_and(|rest| !rest.is_empty())
+                && url
+                    .strip_prefix("https://")
+                    .is_some_and(|rest| !rest.is_empty())
                 && url.bytes().all(|b| b.is_ascii_graphic())
         };
         let bounded = self.endpoints.len() <= MAX_ENDPOINTS;
@@ -247,7 +251,9 @@ mod tests {
     use crate::suite::{SecretKey, Suite};
 
     fn key(seed: u8) -> PublicKey {
-        SecretKey::from_seed(Suite::Ed25519, [seed; 32]).unwrap().public()
+        SecretKey::from_seed(Suite::Ed25519, [seed; 32])
+            .unwrap()
+            .public()
     }
 
     fn inception() -> Inception {

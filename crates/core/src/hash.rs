@@ -86,10 +86,7 @@ pub fn list_root(items: &[Hash32]) -> Hash32 {
         _ => {
             let split = items.len().next_power_of_two() / 2;
             let (left, right) = items.split_at(split);
-            hash(
-                Domain::ListNode,
-                &[&list_root(left).0, &list_root(right).0],
-            )
+            hash(Domain::ListNode, &[&list_root(left).0, &list_root(right).0])
         }
     }
 }
@@ -100,7 +97,10 @@ mod tests {
 
     #[test]
     fn domains_separate() {
-        assert_ne!(hash(Domain::Header, &[b"x"]), hash(Domain::Genesis, &[b"x"]));
+        assert_ne!(
+            hash(Domain::Header, &[b"x"]),
+            hash(Domain::Genesis, &[b"x"])
+        );
     }
 
     #[test]

@@ -72,8 +72,7 @@ impl PublicKey {
                 if bytes.len() != 33 {
                     return Err(KeyError::Invalid);
                 }
-                p256::ecdsa::VerifyingKey::from_sec1_bytes(bytes)
-                    .map_err(|_| KeyError::Invalid)?;
+                p256::ecdsa::VerifyingKey::from_sec1_bytes(bytes).map_err(|_| KeyError::Invalid)?;
             }
         }
         Ok(Self {
@@ -117,7 +116,11 @@ impl PublicKey {
                 matches!((key, signature), (Ok(key), Ok(signature)) if key.verify(&signed, &signature).is_ok())
             }
         };
-        if valid { Ok(()) } else { Err(KeyError::Signature) }
+        if valid {
+            Ok(())
+        } else {
+            Err(KeyError::Signature)
+        }
     }
 }
 
@@ -262,13 +265,27 @@ mod tests {
             let other = SecretKey::from_seed(suite, [8; 32]).unwrap();
             let signature = key.sign(Context::Operation, &dev, b"m");
             let public = key.public();
-            assert_eq!(public.verify(Context::Operation, &dev, b"m", &signature), Ok(()));
-            let refused = Err(KeyError::Signature);
-            assert_eq!(public.verify(Context::Operation, &dev, b"n", &signature), refused);
-            assert_eq!(public.verify(Context::Operation, &cn, b"m", &signature), refused);
-            assert_eq!(public.verify(Context::Sponsorship, &dev, b"m", &signature), refused);
             assert_eq!(
-                other.public().verify(Context::Operation, &dev, b"m", &signature),
+                public.verify(Context::Operation, &dev, b"m", &signature),
+                Ok(())
+            );
+            let refused = Err(KeyError::Signature);
+            assert_eq!(
+                public.verify(Context::Operation, &dev, b"n", &signature),
+                refused
+            );
+            assert_eq!(
+                public.verify(Context::Operation, &cn, b"m", &signature),
+                refused
+            );
+            assert_eq!(
+                public.verify(Context::Sponsorship, &dev, b"m", &signature),
+                refused
+            );
+            assert_eq!(
+                other
+                    .public()
+                    .verify(Context::Operation, &dev, b"m", &signature),
                 refused
             );
         }

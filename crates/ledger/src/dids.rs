@@ -193,7 +193,10 @@ fn party(keys: &Keys, by: &PublicKey) -> Option<Party> {
 /// commitment may stay, since freezing must not cost the words.
 fn fresh(new: &Keys, old: &Keys, shown: &PublicKey) -> Result<Keys, Rule> {
     new.check().map_err(|_| Rule::Shape)?;
-    let reused = new.current.iter().any(|key| key == shown || old.current.contains(key))
+    let reused = new
+        .current
+        .iter()
+        .any(|key| key == shown || old.current.contains(key))
         || (commitment(shown) == old.next && new.next == old.next);
     if reused {
         Err(Rule::DidReuse)

@@ -17,12 +17,12 @@ pub mod state;
 mod tests;
 
 use realdid_core::codec::{self, Bytes};
+use realdid_core::did::NetworkName;
 use realdid_core::genesis::Parameters;
 use realdid_core::hash::{Domain, hash};
 use realdid_core::header::Receipt;
 use realdid_core::operation::{Body, SignedOperation};
 use realdid_core::rule::Rule;
-use realdid_core::did::NetworkName;
 use state::{Read, Records};
 
 /// When an operation is applied: its block's height and time.

@@ -154,7 +154,8 @@ fn register<R: Read>(
     records: &mut Records<R>,
 ) -> Outcome<(), R::Error> {
     let issuer = rule!(acting_issuer(issuer_id, by, records)?);
-    let registers = |key: &IssuerKey| key.usage == KeyUse::Registration;
+    let registers =
+        |key: &IssuerKey| key.usage == KeyUse::Registration && key.status == KeyStatus::Active;
     if !issuer.keys.iter().any(registers) {
         return Ok(Err(Rule::IssuerKey));
     }
@@ -257,7 +258,12 @@ fn decide<R: Read>(
                 return Ok(Err(Rule::IssuerExists));
             }
             rule!(well_formed(issuer));
-            return Ok(Ok(issuer.clone()));
+            let mut issuer = issuer.clone();
+            // P7: the ledger says since when it knows a key, not the one who proposes it.
+            for key in &mut issuer.keys {
+                key.since = now.height;
+            }
+            return Ok(Ok(issuer));
         }
         Decision::IssuerStanding(id, _)
         | Decision::AddIssuerKey(id, _)
@@ -303,7 +309,11 @@ pub(crate) fn spend_sponsorship<R: Read>(
     sponsorship: &Sponsorship,
     records: &mut Records<R>,
 ) -> Outcome<Issuer, R::Error> {
-    let issuer = rule!(acting_issuer(&sponsorship.issuer, &sponsorship.by.key, records)?);
+    let issuer = rule!(acting_issuer(
+        &sponsorship.issuer,
+        &sponsorship.by.key,
+        records
+    )?);
     rule!(spend(network, now, &issuer, records, |totals| {
         totals.sponsored += 1;
         totals.sponsored <= issuer.sponsor_quota
@@ -376,7 +386,11 @@ pub fn well_formed(issuer: &Issuer) -> Result<(), Rule> {
         && !url.ends_with('/');
     let n = issuer.keys.len();
     let distinct = (1..n).all(|i| issuer.keys[..i].iter().all(|k| k.key != issuer.keys[i].key));
-    let keys = (1..=MAX_ISSUER_KEYS).contains(&n) && distinct;
+    let active = issuer
+        .keys
+        .iter()
+        .all(|key| key.status == KeyStatus::Active);
+    let keys = (1..=MAX_ISSUER_KEYS).contains(&n) && distinct && active;
     if scheme && plain && keys && issuer.standing == Standing::Active {
         Ok(())
     } else {

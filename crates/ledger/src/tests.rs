@@ -1,1 +1,11 @@
+//! The rules, held against what they promise.
+//!
+//! - [`rules`]: each rule has ways to break it, and each kind of operation a way to be accepted
+//! - [`precedence`]: every short history of a DID, against the table of spec/did.md
+//! - [`hostile`]: arbitrary bytes and mutated operations
+//! - [`privacy`]: where the ledger holds text at all (promise P1)
 
+mod hostile;
+mod precedence;
+mod privacy;
+mod rules;

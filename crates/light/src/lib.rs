@@ -175,7 +175,11 @@ impl LightClient {
             });
         }
         let digest = header.digest();
-        if self.newest.as_ref().is_some_and(|known| known.digest == digest) {
+        if self
+            .newest
+            .as_ref()
+            .is_some_and(|known| known.digest == digest)
+        {
             return Ok(CheckedHeader { header, digest });
         }
         certificate::verify_finalization(

@@ -239,8 +239,14 @@ mod tests {
 
     #[test]
     fn another_method_is_another_error_than_bad_syntax() {
-        assert_eq!(parse_did("did:web:example.org"), Err(ResolutionError::MethodNotSupported));
-        assert_eq!(parse_did("did:rdid:dev:zz"), Err(ResolutionError::InvalidDid));
+        assert_eq!(
+            parse_did("did:web:example.org"),
+            Err(ResolutionError::MethodNotSupported)
+        );
+        assert_eq!(
+            parse_did("did:rdid:dev:zz"),
+            Err(ResolutionError::InvalidDid)
+        );
         assert_eq!(parse_did("hello"), Err(ResolutionError::InvalidDid));
     }
 }

@@ -1,3 +1,134 @@
-//! node.
+//! The node: orders and executes operations, keeps them, and proves what came of them.
+//!
+//! The rules are not here but in `realdid-ledger`. What is here is everything around them:
+//!
+//! - [`engine`]: real consensus, also for a committee of one
+//! - [`store`]: the block log, which is the truth, and the authenticated state
+//! - [`machine`]: final blocks in, state, receipts and sealed roots out
+//! - [`mempool`]: operations that wait
+//! - [`producer`]: what this validator proposes and accepts
+//! - [`rpc`]: the node over HTTP, and the explorer's page
+//! - [`config`]: the node's file, its keys and how to run it
+
+pub mod config;
 pub mod engine;
+pub mod machine;
+pub mod mempool;
+pub mod producer;
+pub mod rpc;
 pub mod store;
+
+#[cfg(test)]
+mod tests;
+
+use config::{NodeConfig, NodeError, ValidatorKeys};
+use engine::{Engine, EngineConfig, EngineState, Timeouts};
+use machine::Machine;
+use mempool::Mempool;
+use producer::{HEARTBEAT, Producer};
+use realdid_core::genesis::Genesis;
+use realdid_light::LightClient;
+use realdid_serve::{Bound, Probes, ServeOptions};
+use rpc::{Api, Rpc};
+use std::sync::Arc;
+use store::{BlockLog, BlockLogOptions, NomtOptions, NomtStore};
+use utoipa::OpenApi as _;
+
+/// Runs a validator until it is told to stop: SIGTERM, Ctrl-C, or, where `supervised`, the end
+/// of standard input.
+pub async fn run(config: NodeConfig, supervised: bool) -> Result<(), NodeError> {
+    let bound = Bound::bind(ServeOptions {
+        public_url: config.public_url.clone(),
+        supervised,
+        ..ServeOptions::at(config.listen)
+    })
+    .await?;
+    let genesis = Genesis::decode(&config::read(&config.genesis)?)?;
+    let keys = ValidatorKeys::read(&config.dir.join("validator.json"))?;
+    let store = NomtStore::open(&config.dir.join("state"), NomtOptions::default())?;
+    let log = BlockLog::open(&config.dir.join("blocks.redb"), &BlockLogOptions::default())?;
+    let machine = Arc::new(Machine::open(genesis.clone(), Arc::new(store), log)?);
+    let mempool = Arc::new(Mempool::default());
+    let producer = Producer::new(machine.clone(), mempool.clone());
+    let engine = Engine::start(engine_config(&config, &genesis, &keys)?, producer.clone())?;
+    let rpc = Rpc {
+        machine: machine.clone(),
+        mempool,
+        producer: producer.clone(),
+        light: LightClient::new(genesis),
+    };
+    let state = engine.watch();
+    let probes = Probes::new(Api::openapi()).ready_when({
+        let state = state.clone();
+        move || {
+            let reasons = unready(&state.borrow(), &machine, &producer);
+            async move { reasons }
+        }
+    });
+    let mut failing = state.clone();
+    let stop = async move {
+        // An engine that ended by itself takes the process with it: a supervisor starts it anew,
+        // and what was acknowledged is on disk.
+        let failed = failing.wait_for(|state| matches!(state, EngineState::Failed(_)));
+        tokio::select! {
+            () = realdid_serve::shutdown_signal() => {}
+            _ = failed => {}
+        }
+    };
+    bound
+        .serve_until("node", rpc::router(rpc), probes, stop)
+        .await?;
+    let ended = tokio::task::spawn_blocking(move || engine.stop()).await;
+    match ended {
+        Ok(EngineState::Failed(error)) => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+fn engine_config(
+    config: &NodeConfig,
+    genesis: &Genesis,
+    keys: &ValidatorKeys,
+) -> Result<EngineConfig, NodeError> {
+    let validators = config
+        .peers
+        .iter()
+        .map(|peer| Ok((peer.key()?, peer.address)))
+        .collect::<Result<Vec<_>, NodeError>>()?;
+    let known = |key: &[u8; 32]| genesis.validators.iter().any(|known| known.0 == *key);
+    if validators.len() != genesis.validators.len() || !validators.iter().all(|(key, _)| known(key))
+    {
+        return Err(NodeError::Peers);
+    }
+    Ok(EngineConfig {
+        dir: config.dir.join("engine"),
+        namespace: genesis.namespace(),
+        listen: config.p2p_listen,
+        validators,
+        local: config.p2p_listen.ip().is_loopback(),
+        identity_seed: keys.identity_seed,
+        polynomial: keys.polynomial.clone(),
+        share: keys.share.clone(),
+        max_block_bytes: realdid_core::header::MAX_BLOCK_BYTES,
+        timeouts: Timeouts::allowing(HEARTBEAT),
+        threads: 2,
+    })
+}
+
+/// Why the node cannot be relied on now.
+fn unready(state: &EngineState, machine: &Machine, producer: &Producer) -> Vec<String> {
+    let mut reasons = Vec::new();
+    match state {
+        EngineState::Running => {}
+        EngineState::Starting => reasons.push("engine.starting".to_owned()),
+        EngineState::Stopped => reasons.push("engine.stopped".to_owned()),
+        EngineState::Failed(error) => reasons.push(format!("engine.failed: {error}")),
+    }
+    if let Some(code) = producer.trouble() {
+        reasons.push(code.to_owned());
+    }
+    if machine.watch().borrow().checkpoint.is_none() {
+        reasons.push("node.no_checkpoint".to_owned());
+    }
+    reasons
+}

@@ -31,7 +31,13 @@ impl Vector {
 
 #[test]
 fn the_frozen_certificate_verifies() {
-    assert_eq!(vector().verify(), Ok(FinalityFacts { epoch: 0, view: 300 }));
+    assert_eq!(
+        vector().verify(),
+        Ok(FinalityFacts {
+            epoch: 0,
+            view: 300
+        })
+    );
 }
 
 #[test]

@@ -63,11 +63,7 @@ impl<E: Clock, C: Chain> Application<E> for Adapter<C> {
         Some(Digested::precomputed(block, digest))
     }
 
-    async fn verify(
-        &mut self,
-        _: (E, Self::Context),
-        mut ancestry: impl Ancestry<Block>,
-    ) -> bool {
+    async fn verify(&mut self, _: (E, Self::Context), mut ancestry: impl Ancestry<Block>) -> bool {
         // The library has checked that `block` names `parent` and follows it in height.
         let (Some(block), Some(parent)) = (ancestry.next().await, ancestry.next().await) else {
             return false;

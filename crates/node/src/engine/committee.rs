@@ -32,7 +32,9 @@ pub const MAX_VALIDATORS: u32 = 256;
 pub enum CommitteeError {
     #[error("a validator's identity is not an Ed25519 public key")]
     Identity,
-    #[error("a validator's identity is listed twice, or none is listed, or more than {MAX_VALIDATORS}")]
+    #[error(
+        "a validator's identity is listed twice, or none is listed, or more than {MAX_VALIDATORS}"
+    )]
     Members,
     #[error("this node's identity is not among the validators")]
     NotAMember,
@@ -73,11 +75,13 @@ impl Committee {
         }
         let members = members
             .iter()
-            .map(|key| PublicKey::decode(Copying(key.as_slice())).map_err(|_| CommitteeError::Identity))
+            .map(|key| {
+                PublicKey::decode(Copying(key.as_slice())).map_err(|_| CommitteeError::Identity)
+            })
             .collect::<Result<Vec<_>, _>>()?;
         let members = Set::try_from(members).map_err(|_| CommitteeError::Members)?;
-        let identity =
-            PrivateKey::decode(Copying(identity_seed.as_slice())).map_err(|_| CommitteeError::Identity)?;
+        let identity = PrivateKey::decode(Copying(identity_seed.as_slice()))
+            .map_err(|_| CommitteeError::Identity)?;
         let place = members
             .index(&identity.public_key())
             .ok_or(CommitteeError::NotAMember)?;

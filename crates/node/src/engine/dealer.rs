@@ -65,7 +65,8 @@ pub fn deal(validators: u32, seed: &[u8; 32]) -> Result<Dealt, DealError> {
     for _ in 0..validators {
         let mut identity_seed = [0; 32];
         noise.fill_bytes(&mut identity_seed);
-        let key = PrivateKey::decode(Copying(identity_seed.as_slice())).map_err(|_| DealError::Seed)?;
+        let key =
+            PrivateKey::decode(Copying(identity_seed.as_slice())).map_err(|_| DealError::Seed)?;
         identities.push((key.public_key(), identity_seed));
     }
     identities.sort_by(|a, b| a.0.cmp(&b.0));

@@ -29,6 +29,8 @@ pub use chain::{BlockInfo, Chain};
 pub use committee::{CommitteeError, MAX_VALIDATORS, network_key};
 pub use dealer::{DealError, Dealt, DealtValidator, MAX_DEALT, deal};
 
+use block::BlockRules;
+use committee::Committee;
 use commonware_codec::{Copying, DecodeExt as _};
 use commonware_cryptography::{ChaCha20Poly1305, ed25519::PublicKey};
 use commonware_p2p::{Address, AddressableManager as _, authenticated::lookup};
@@ -38,8 +40,6 @@ use commonware_stream::{
     sake::{self, Sake},
 };
 use commonware_utils::{NZU32, NZUsize, NonZeroDuration, ordered::Map, union};
-use block::BlockRules;
-use committee::Committee;
 use futures::future::select_all;
 use std::{
     net::SocketAddr,
@@ -265,8 +265,8 @@ impl Prepared {
             .validators
             .iter()
             .map(|(key, address)| {
-                let key =
-                    PublicKey::decode(Copying(key.as_slice())).map_err(|_| CommitteeError::Identity)?;
+                let key = PublicKey::decode(Copying(key.as_slice()))
+                    .map_err(|_| CommitteeError::Identity)?;
                 Ok((key, Address::from(*address)))
             })
             .collect::<Result<Vec<_>, CommitteeError>>()?;

@@ -129,7 +129,10 @@ impl Chain for Counters {
 }
 
 fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
 }
 
 fn configs(validators: u32, dirs: &[PathBuf]) -> (Dealt, Vec<EngineConfig>) {
@@ -374,7 +377,10 @@ fn four_validators_agree_and_a_late_one_catches_up() {
         assert_eq!(engine.stop(), EngineState::Stopped);
     }
 
-    let logs: Vec<_> = chains.iter().map(|chain| chain.log.lock().unwrap()).collect();
+    let logs: Vec<_> = chains
+        .iter()
+        .map(|chain| chain.log.lock().unwrap())
+        .collect();
     for height in 1..=height + 12 {
         for log in &logs[1..] {
             assert_eq!(log[&height].0, logs[0][&height].0);
@@ -395,7 +401,9 @@ fn a_configuration_that_cannot_work_is_refused() {
     let refuse = |change: fn(&mut EngineConfig)| {
         let mut config = configs[0].clone();
         change(&mut config);
-        Engine::start(config, Counters::default()).map(|_| ()).unwrap_err()
+        Engine::start(config, Counters::default())
+            .map(|_| ())
+            .unwrap_err()
     };
     assert_eq!(
         refuse(|config| config.timeouts.leader = Duration::ZERO),
@@ -405,7 +413,10 @@ fn a_configuration_that_cannot_work_is_refused() {
         refuse(|config| config.timeouts.certification = config.timeouts.leader),
         EngineError::Timeouts
     );
-    assert_eq!(refuse(|config| config.max_block_bytes = 8), EngineError::Genesis);
+    assert_eq!(
+        refuse(|config| config.max_block_bytes = 8),
+        EngineError::Genesis
+    );
     assert_eq!(
         refuse(|config| config.max_block_bytes = usize::MAX),
         EngineError::BlockLimit
@@ -458,7 +469,9 @@ fn read_log(path: &std::path::Path) -> Vec<(u64, Vec<u8>)> {
             // A line cut off by the kill was not acknowledged.
             let line = line.unwrap();
             let (height, block) = line.split_once(' ')?;
-            let block = hex::decode(block).ok().filter(|block| block.len() == BLOCK_BYTES)?;
+            let block = hex::decode(block)
+                .ok()
+                .filter(|block| block.len() == BLOCK_BYTES)?;
             Some((height.parse().ok()?, block))
         })
         .collect()
@@ -473,7 +486,11 @@ fn kill_9_at_any_time_loses_nothing() {
     // Prime milliseconds, so that the kills fall anywhere in a block's life.
     for lifetime_ms in [701, 1103, 1511] {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--ignored", "--exact", "engine::tests::child_that_is_killed"])
+            .args([
+                "--ignored",
+                "--exact",
+                "engine::tests::child_that_is_killed",
+            ])
             .env("ENGINE_TEST_DIR", dir.path())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -543,7 +560,10 @@ fn the_frozen_certificate_is_what_the_library_makes() {
     let certificate = finalization.encode().to_vec();
     assert_eq!(
         verify_finalization(&dealt.network_key, NAMESPACE, &certificate, &header_digest),
-        Ok(FinalityFacts { epoch: 0, view: 300 })
+        Ok(FinalityFacts {
+            epoch: 0,
+            view: 300
+        })
     );
 
     let made = format!(

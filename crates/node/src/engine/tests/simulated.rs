@@ -51,7 +51,10 @@ fn run(seed: u64) -> (Vec<Vec<u8>>, String) {
                     jitter: Duration::from_millis(15),
                     success_rate: probability!(0.98),
                 };
-                oracle.add_link(from.clone(), to.clone(), link).await.unwrap();
+                oracle
+                    .add_link(from.clone(), to.clone(), link)
+                    .await
+                    .unwrap();
             }
         }
 
@@ -65,7 +68,10 @@ fn run(seed: u64) -> (Vec<Vec<u8>>, String) {
             };
             chains.push(chain.clone());
             let register = async |number| {
-                control.register(number, channel::quota(number)).await.unwrap()
+                control
+                    .register(number, channel::quota(number))
+                    .await
+                    .unwrap()
             };
             let parts = Parts {
                 genesis: rules.read(chain.genesis()).unwrap(),
@@ -93,7 +99,10 @@ fn run(seed: u64) -> (Vec<Vec<u8>>, String) {
             .iter()
             .map(|chain| {
                 let log = chain.log.lock().unwrap();
-                log.values().take(20).map(|(block, _)| block.clone()).collect()
+                log.values()
+                    .take(20)
+                    .map(|(block, _)| block.clone())
+                    .collect()
             })
             .collect();
         assert!(logs.iter().all(|log| log == &logs[0]));

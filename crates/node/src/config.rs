@@ -1,0 +1,182 @@
+//! The node's file, its keys, and why it may not start.
+
+use crate::engine::{DealError, DealtValidator, EngineError};
+use crate::machine::MachineError;
+use crate::store::{BlockLogError, StoreError};
+use realdid_core::codec::CodecError;
+use realdid_serve::files::{self, FileError};
+use realdid_serve::{ConfigError, ServeError};
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+/// The node's TOML file, as `example_config` explains it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeConfig {
+    /// Where the node keeps its blocks, state and keys.
+    pub dir: PathBuf,
+    /// The network's genesis, canonical CBOR.
+    pub genesis: PathBuf,
+    /// Where it answers over HTTP.
+    pub listen: SocketAddr,
+    /// How others reach it over HTTP.
+    #[serde(default)]
+    pub public_url: Option<String>,
+    /// Where other validators connect.
+    pub p2p_listen: SocketAddr,
+    /// All validators, this one included.
+    pub peers: Vec<Peer>,
+}
+
+/// A validator on the peer-to-peer network.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Peer {
+    /// Ed25519 public key, lowercase hex.
+    pub public_key: String,
+    pub address: SocketAddr,
+}
+
+impl Peer {
+    pub(crate) fn key(&self) -> Result<[u8; 32], NodeError> {
+        let key: Result<realdid_core::genesis::PeerKey, _> = self.public_key.parse();
+        key.map(|key| key.0).map_err(|_| NodeError::Peers)
+    }
+}
+
+/// An annotated file with the values given.
+pub fn example_config(config: &NodeConfig) -> String {
+    let peers: String = config
+        .peers
+        .iter()
+        .map(|peer| {
+            format!(
+                "\n[[peers]]\npublic_key = {:?}\naddress = \"{}\"\n",
+                peer.public_key, peer.address
+            )
+        })
+        .collect();
+    format!(
+        "# A RealDID validator. Every key can be overridden by REALDID_NODE_<KEY>.\n\n\
+         # Blocks, state and keys live here.\n\
+         dir = {dir:?}\n\n\
+         # The network's genesis: the one file that must come from somewhere you trust.\n\
+         genesis = {genesis:?}\n\n\
+         # HTTP: operations in, checkpoints and proofs out.\n\
+         listen = \"{listen}\"\n\
+         # How others reach it, where that is not the address above.\n\
+         {public}\n\n\
+         # Where other validators connect, authenticated and encrypted.\n\
+         p2p_listen = \"{p2p}\"\n\n\
+         # All validators of the network, this one included.{peers}",
+        dir = config.dir,
+        genesis = config.genesis,
+        listen = config.listen,
+        public = config.public_url.as_ref().map_or(
+            "# public_url = \"https://node.example.org\"".to_owned(),
+            |url| format!("public_url = {url:?}")
+        ),
+        p2p = config.p2p_listen,
+    )
+}
+
+/// A validator's secrets and the committee's public polynomial.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct ValidatorKeys {
+    pub identity_seed: [u8; 32],
+    pub polynomial: Vec<u8>,
+    pub share: Vec<u8>,
+}
+
+#[derive(Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
+struct KeysFile {
+    identity_seed: String,
+    polynomial: String,
+    share: String,
+}
+
+impl ValidatorKeys {
+    /// The keys of one dealt validator. Development only, as is dealing.
+    pub fn dealt(validator: &DealtValidator, polynomial: &[u8]) -> Self {
+        Self {
+            identity_seed: validator.identity_seed,
+            polynomial: polynomial.to_vec(),
+            share: validator.share.clone(),
+        }
+    }
+
+    /// Writes them for the owner's eyes only.
+    pub fn write(&self, path: &Path) -> Result<(), NodeError> {
+        let file = KeysFile {
+            identity_seed: hex::encode(self.identity_seed),
+            polynomial: hex::encode(&self.polynomial),
+            share: hex::encode(&self.share),
+        };
+        let text = serde_json::to_string_pretty(&file).map_err(|_| NodeError::Keys)?;
+        Ok(files::write_private(path, text.as_bytes())?)
+    }
+
+    pub fn read(path: &Path) -> Result<Self, NodeError> {
+        let file: KeysFile = serde_json::from_slice(&read(path)?).map_err(|_| NodeError::Keys)?;
+        let bytes = |text: &str| hex::decode(text).map_err(|_| NodeError::Keys);
+        Ok(Self {
+            identity_seed: bytes(&file.identity_seed)?
+                .try_into()
+                .map_err(|_| NodeError::Keys)?,
+            polynomial: bytes(&file.polynomial)?,
+            share: bytes(&file.share)?,
+        })
+    }
+}
+
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, NodeError> {
+    std::fs::read(path).map_err(|error| NodeError::File(FileError::of(path, &error)))
+}
+
+/// Why a node did not start or did not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    #[error("the genesis file is not readable: {0}")]
+    Genesis(#[from] CodecError),
+    #[error("validator.json does not hold a validator's keys")]
+    Keys,
+    #[error("the peers in the file are not the validators of the genesis")]
+    Peers,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Log(#[from] BlockLogError),
+    #[error(transparent)]
+    Machine(#[from] MachineError),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error(transparent)]
+    Deal(#[from] DealError),
+}
+
+impl NodeError {
+    /// The stable name of what failed.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Config(error) => error.code(),
+            Self::File(error) => error.code(),
+            Self::Serve(error) => error.code(),
+            Self::Genesis(_) => "node.genesis",
+            Self::Keys => "node.keys",
+            Self::Peers => "node.peers",
+            Self::Store(error) => error.code(),
+            Self::Log(error) => error.code(),
+            Self::Machine(error) => error.code(),
+            Self::Engine(_) => "engine.failed",
+            Self::Deal(_) => "node.deal",
+        }
+    }
+}

@@ -1,0 +1,390 @@
+//! The machine: final blocks in, state, receipts and sealed roots out (spec/headers.md).
+//!
+//! It keeps the block log (the truth) and the state store in step. Blocks of the open slot are
+//! executed over the committed state in memory; when the first block of a later slot is final,
+//! everything before it is committed to the store as one, and the root that comes out is what a
+//! later header seals. After a crash [`Machine::open`] replays the blocks that the store lacks.
+
+use crate::store::{BlockLog, BlockLogError, Change, LoggedOperation, StateStore, StoreError};
+use minicbor::{Decode, Encode};
+use realdid_core::codec::{self, Bytes, CodecError};
+use realdid_core::genesis::Genesis;
+use realdid_core::hash::Hash32;
+use realdid_core::header::{
+    Block, Checkpoint, Header, MAX_BLOCK_BYTES, Receipt, Sealed, receipts_root,
+};
+use realdid_core::operation::SignedOperation;
+use realdid_core::rule::Rule;
+use realdid_core::trie::Key;
+use realdid_ledger::state::{Read, Records};
+use realdid_ledger::{Moment, Network, apply, apply_block};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
+
+/// How many closed slots are remembered, to hold other validators' headers against.
+const REMEMBERED_SLOTS: usize = 256;
+/// The longest entry of the block log in bytes.
+const MAX_ENTRY_BYTES: usize = MAX_BLOCK_BYTES + 64;
+/// How many blocks are read at a time when replaying.
+const REPLAY_BATCH: usize = 256;
+
+/// Why the machine cannot go on. Nothing acknowledged is lost; the block is tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum MachineError {
+    #[error("the state: {0}")]
+    Store(#[from] StoreError),
+    #[error("the block log: {0}")]
+    Log(#[from] BlockLogError),
+    #[error("a block of the log is not readable: {0}")]
+    Codec(#[from] CodecError),
+    #[error("the block log and the state belong to another genesis, or to each other's future")]
+    Foreign,
+}
+
+impl MachineError {
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Store(error) => error.code(),
+            Self::Log(error) => error.code(),
+            Self::Codec(error) => error.code(),
+            Self::Foreign => "node.foreign_data",
+        }
+    }
+}
+
+/// What changed, for those who wait.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// The newest final header.
+    pub tip: Header,
+    /// The newest closed slot's state.
+    pub closed: Sealed,
+    /// The newest certified header that seals `closed`, once there is one.
+    pub checkpoint: Option<Arc<Checkpoint>>,
+}
+
+/// Executes final blocks and remembers what came of them. Shared by everything in the node.
+pub struct Machine {
+    genesis: Genesis,
+    store: Arc<dyn StateStore>,
+    log: BlockLog,
+    open: Mutex<OpenSlot>,
+    progress: watch::Sender<Progress>,
+}
+
+/// What is not committed yet.
+struct OpenSlot {
+    tip: Header,
+    changes: BTreeMap<Key, Option<Vec<u8>>>,
+    receipts_root: Hash32,
+    /// Closed slots by the height of their last block.
+    closed: BTreeMap<u64, Sealed>,
+}
+
+/// One entry of the block log.
+#[derive(Encode, Decode)]
+#[cbor(array)]
+struct LogEntry {
+    #[n(0)]
+    block: Bytes,
+    /// The running commitment to all receipts, this block's included.
+    #[n(1)]
+    receipts_root: Hash32,
+}
+
+/// The committed state with the open slot on top, as the rules read it.
+struct Below<'a> {
+    store: &'a dyn StateStore,
+    changes: &'a BTreeMap<Key, Option<Vec<u8>>>,
+}
+
+impl Read for Below<'_> {
+    type Error = StoreError;
+
+    fn read(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
+        match self.changes.get(key) {
+            Some(changed) => Ok(changed.clone()),
+            None => self.store.get(key),
+        }
+    }
+}
+
+impl Machine {
+    /// Opens over a log and a store, which may be empty, and replays what the store lacks.
+    pub fn open(
+        genesis: Genesis,
+        store: Arc<dyn StateStore>,
+        log: BlockLog,
+    ) -> Result<Self, MachineError> {
+        let first = genesis.header();
+        if store.committed_height().is_none() {
+            store.commit(0, &realdid_ledger::genesis_changes(&genesis))?;
+        }
+        if store
+            .root_at(0)?
+            .is_some_and(|root| root != first.sealed.state_root.0)
+        {
+            return Err(MachineError::Foreign);
+        }
+        let committed = store.committed_height().unwrap_or(0);
+        let (tip, receipts_root) = match committed {
+            0 => (first.clone(), first.sealed.receipts_root),
+            _ => {
+                let bytes = log.block(committed)?.ok_or(MachineError::Foreign)?;
+                let entry: LogEntry = codec::decode(&bytes, MAX_ENTRY_BYTES)?;
+                (Block::decode(&entry.block.0)?.header, entry.receipts_root)
+            }
+        };
+        if tip.network != genesis.network {
+            return Err(MachineError::Foreign);
+        }
+        let (progress, _) = watch::channel(Progress {
+            tip: tip.clone(),
+            closed: tip.sealed,
+            checkpoint: None,
+        });
+        let machine = Self {
+            genesis,
+            store,
+            log,
+            open: Mutex::new(OpenSlot {
+                closed: BTreeMap::from([(tip.sealed.height, tip.sealed)]),
+                tip,
+                changes: BTreeMap::new(),
+                receipts_root,
+            }),
+            progress,
+        };
+        machine.replay(committed)?;
+        Ok(machine)
+    }
+
+    pub fn genesis(&self) -> &Genesis {
+        &self.genesis
+    }
+
+    pub fn store(&self) -> &dyn StateStore {
+        self.store.as_ref()
+    }
+
+    /// Follows what becomes final.
+    pub fn watch(&self) -> watch::Receiver<Progress> {
+        self.progress.subscribe()
+    }
+
+    /// The newest final header.
+    pub fn tip(&self) -> Header {
+        self.progress.borrow().tip.clone()
+    }
+
+    /// The newest closed slot, or the one that was closed at exactly this height.
+    pub fn closed(&self) -> Sealed {
+        self.progress.borrow().closed
+    }
+
+    /// What this node found sealed at a height, if it is remembered.
+    pub fn closed_at(&self, height: u64) -> Option<Sealed> {
+        self.lock().closed.get(&height).copied()
+    }
+
+    /// The final block at a height.
+    pub fn block(&self, height: u64) -> Result<Option<Block>, MachineError> {
+        let Some(bytes) = self.log.block(height)? else {
+            return Ok(None);
+        };
+        let entry: LogEntry = codec::decode(&bytes, MAX_ENTRY_BYTES)?;
+        Ok(Some(Block::decode(&entry.block.0)?))
+    }
+
+    /// What became of an operation: the height and the rule that it broke, if any.
+    pub fn receipt(&self, id: &Hash32) -> Result<Option<(u64, Option<Rule>)>, MachineError> {
+        let Some(logged) = self.log.receipt(&id.0)? else {
+            return Ok(None);
+        };
+        let receipt: Receipt = codec::decode(&logged.receipt, 64)?;
+        Ok(Some((logged.height, receipt.refused)))
+    }
+
+    /// Whether an operation would be accepted on top of what is final now.
+    pub fn try_operation(
+        &self,
+        signed: &SignedOperation,
+        time_ms: u64,
+    ) -> Result<Result<(), Rule>, MachineError> {
+        let open = self.lock();
+        let now = Moment {
+            height: open.tip.height + 1,
+            time_ms: time_ms.max(open.tip.time_ms),
+        };
+        let mut records = Records::new(self.below(&open));
+        Ok(apply(self.network(), now, signed, &mut records)?)
+    }
+
+    /// Takes the next final block: executes it and makes it durable. A block that is known is
+    /// accepted silently. After an error nothing has changed and the same block may come again.
+    pub fn finalise(
+        &self,
+        height: u64,
+        bytes: &[u8],
+        certificate: Option<&[u8]>,
+    ) -> Result<Option<Block>, MachineError> {
+        let mut open = self.lock();
+        if height <= open.tip.height {
+            if let Some(certificate) = certificate {
+                self.log.put_certificate(height, certificate)?;
+            }
+            return Ok(None);
+        }
+        let block = Block::decode(bytes)?;
+        self.execute(&mut open, &block, Some((bytes, certificate)))?;
+        self.publish(&open, certificate);
+        Ok(Some(block))
+    }
+
+    /// Executes a final block on top of the open slot, closing the slot first where the block
+    /// begins another. Logs it, unless it comes from the log.
+    fn execute(
+        &self,
+        open: &mut OpenSlot,
+        block: &Block,
+        log: Option<(&[u8], Option<&[u8]>)>,
+    ) -> Result<(), MachineError> {
+        let slot_s = self.genesis.parameters.slot_s;
+        if block.header.slot(slot_s) > open.tip.slot(slot_s) {
+            self.close_slot(open, block.header.slot(slot_s) - 1)?;
+        }
+        let now = Moment {
+            height: block.header.height,
+            time_ms: block.header.time_ms,
+        };
+        let mut records = Records::new(self.below(open));
+        let receipts = apply_block(self.network(), now, &block.operations, &mut records)?;
+        let changes = records.into_changes();
+        let root = receipts_root(&open.receipts_root, &receipts);
+        if let Some((bytes, certificate)) = log {
+            self.append(block.header.height, bytes, certificate, root, &receipts)?;
+        }
+        open.changes.extend(changes);
+        open.receipts_root = root;
+        open.tip = block.header.clone();
+        Ok(())
+    }
+
+    /// Commits all that lies before a block of a later slot.
+    fn close_slot(&self, open: &mut OpenSlot, slot: u64) -> Result<(), MachineError> {
+        let height = open.tip.height;
+        let known = self.store.committed_height() == Some(height);
+        let root = if known {
+            self.store.root()
+        } else {
+            let changes: Vec<Change> = open
+                .changes
+                .iter()
+                .map(|(key, value)| (*key, value.clone()))
+                .collect();
+            self.store.commit(height, &changes)?
+        };
+        open.changes.clear();
+        open.closed.insert(
+            height,
+            Sealed {
+                slot,
+                height,
+                state_root: Hash32(root),
+                receipts_root: open.receipts_root,
+            },
+        );
+        while open.closed.len() > REMEMBERED_SLOTS {
+            open.closed.pop_first();
+        }
+        Ok(())
+    }
+
+    fn append(
+        &self,
+        height: u64,
+        block: &[u8],
+        certificate: Option<&[u8]>,
+        receipts_root: Hash32,
+        receipts: &[Receipt],
+    ) -> Result<(), MachineError> {
+        let entry = codec::encode(&LogEntry {
+            block: Bytes(block.to_vec()),
+            receipts_root,
+        });
+        let encoded: Vec<Vec<u8>> = receipts.iter().map(codec::encode).collect();
+        let operations: Vec<LoggedOperation<'_>> = receipts
+            .iter()
+            .zip(&encoded)
+            .map(|(receipt, bytes)| LoggedOperation {
+                hash: receipt.operation.0,
+                accepted: receipt.refused.is_none(),
+                receipt: bytes,
+            })
+            .collect();
+        self.log.append(height, &entry, certificate, &operations)?;
+        Ok(())
+    }
+
+    fn replay(&self, committed: u64) -> Result<(), MachineError> {
+        let mut open = self.lock();
+        let mut next = committed + 1;
+        loop {
+            let batch = self.log.blocks_from(next, REPLAY_BATCH)?;
+            if batch.is_empty() {
+                break;
+            }
+            for (height, bytes) in batch {
+                let entry: LogEntry = codec::decode(&bytes, MAX_ENTRY_BYTES)?;
+                self.execute(&mut open, &Block::decode(&entry.block.0)?, None)?;
+                if open.receipts_root != entry.receipts_root {
+                    return Err(MachineError::Foreign);
+                }
+                next = height + 1;
+            }
+        }
+        let certificate = self.log.certificate(open.tip.height)?;
+        self.publish(&open, certificate.as_deref());
+        Ok(())
+    }
+
+    /// Tells those who wait. A checkpoint is the first certified header that seals the newest
+    /// closed slot: the same for everybody, until the next slot closes.
+    fn publish(&self, open: &OpenSlot, certificate: Option<&[u8]>) {
+        let newest = open.closed.last_key_value().map(|(_, sealed)| *sealed);
+        self.progress.send_modify(|progress| {
+            progress.tip = open.tip.clone();
+            if let Some(closed) = newest.filter(|closed| *closed != progress.closed) {
+                progress.closed = closed;
+                progress.checkpoint = None;
+            }
+            let seals = open.tip.sealed == progress.closed;
+            if let (None, true, Some(certificate)) = (&progress.checkpoint, seals, certificate) {
+                progress.checkpoint = Some(Arc::new(Checkpoint {
+                    header: Bytes(codec::encode(&open.tip)),
+                    certificate: Bytes(certificate.to_vec()),
+                }));
+            }
+        });
+    }
+
+    fn network(&self) -> Network<'_> {
+        Network {
+            name: &self.genesis.network,
+            parameters: &self.genesis.parameters,
+        }
+    }
+
+    fn below<'a>(&'a self, open: &'a OpenSlot) -> Below<'a> {
+        Below {
+            store: self.store.as_ref(),
+            changes: &open.changes,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, OpenSlot> {
+        // Changes to the open slot are made after everything that can fail.
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,244 @@
+//! What this validator puts before the others, and what it accepts from them
+//! (spec/headers.md, rules H4 to H9).
+//!
+//! A block is made when operations wait and the block interval is over, when a slot has begun,
+//! when a closed slot can be sealed, and otherwise once a second as a heartbeat.
+
+use crate::engine::{BlockInfo, Chain};
+use crate::machine::{Machine, MachineError, Progress};
+use crate::mempool::Mempool;
+use realdid_core::header::{Block, Header, Sealed, operations_root, slot_at};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::watch;
+
+/// The longest wait of a proposer: idle networks make heartbeats.
+pub const HEARTBEAT: Duration = Duration::from_secs(1);
+/// How far ahead of this clock a block's time may lie before it is waited for.
+const MAX_AHEAD_MS: u64 = 500;
+/// How much further ahead it may lie before it is refused: nobody waits for ever.
+const MAX_WAIT_MS: u64 = 2_000;
+/// The most bytes of operations in a block.
+const MAX_OPERATIONS_BYTES: usize = 3 * 1024 * 1024;
+/// How often a failing disk is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// The ledger under the engine.
+#[derive(Clone)]
+pub struct Producer {
+    machine: Arc<Machine>,
+    mempool: Arc<Mempool>,
+    /// The code of what keeps this node from going on, for its readiness.
+    trouble: Arc<Mutex<Option<&'static str>>>,
+}
+
+impl Producer {
+    pub fn new(machine: Arc<Machine>, mempool: Arc<Mempool>) -> Self {
+        Self {
+            machine,
+            mempool,
+            trouble: Arc::default(),
+        }
+    }
+
+    /// What keeps the node from making blocks durable, if anything does.
+    pub fn trouble(&self) -> Option<&'static str> {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, trouble: Option<&'static str>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+
+    /// The seal that a child of `parent` carries: the newest slot that is closed here, or the
+    /// parent's own if that is newer.
+    fn seal(&self, parent: &Header) -> Sealed {
+        let closed = self.machine.closed();
+        if closed.height > parent.sealed.height && closed.height < parent.height + 1 {
+            closed
+        } else {
+            parent.sealed
+        }
+    }
+
+    /// Whether a child of `parent` is worth making now.
+    fn due(&self, parent: &Header, now_ms: u64) -> bool {
+        let parameters = &self.machine.genesis().parameters;
+        let slot_begins = slot_at(now_ms, parameters.slot_s) > parent.slot(parameters.slot_s);
+        let seals = self.seal(parent) != parent.sealed;
+        let interval_over = now_ms >= parent.time_ms + parameters.block_interval_ms;
+        slot_begins || seals || (interval_over && self.mempool.has_work(parent.height + 1))
+    }
+
+    fn build(&self, parent: &Header, now_ms: u64) -> Vec<u8> {
+        let parameters = &self.machine.genesis().parameters;
+        let count = usize::try_from(parameters.block_operations).unwrap_or(usize::MAX);
+        let height = parent.height + 1;
+        let operations = self.mempool.take(height, count, MAX_OPERATIONS_BYTES);
+        let header = Header {
+            version: 1,
+            network: parent.network.clone(),
+            parent: parent.digest(),
+            height,
+            time_ms: now_ms.max(parent.time_ms),
+            operations_root: operations_root(&operations),
+            sealed: self.seal(parent),
+        };
+        Block { header, operations }.encode()
+    }
+
+    /// H5 to H8, without waiting: `None` where this node cannot judge yet.
+    fn judge(&self, parent: &Header, block: &Block, now_ms: u64) -> Option<bool> {
+        let header = &block.header;
+        let parameters = &self.machine.genesis().parameters;
+        let bytes: usize = block
+            .operations
+            .iter()
+            .map(|operation| operation.0.len())
+            .sum();
+        let sound = header.version == 1
+            && header.network == parent.network
+            && header.time_ms >= parent.time_ms
+            && header.time_ms <= now_ms + MAX_AHEAD_MS + MAX_WAIT_MS
+            && block.operations.len() as u64 <= parameters.block_operations
+            && bytes <= MAX_OPERATIONS_BYTES;
+        if !sound {
+            return Some(false);
+        }
+        if header.time_ms > now_ms + MAX_AHEAD_MS {
+            return None;
+        }
+        if header.sealed == parent.sealed {
+            return Some(true);
+        }
+        if header.sealed.height <= parent.sealed.height || header.sealed.height > parent.height {
+            return Some(false);
+        }
+        match self.machine.closed_at(header.sealed.height) {
+            Some(ours) => Some(ours == header.sealed),
+            // Behind: the slot is not closed here yet. Ahead: no slot ended at that height.
+            None if self.machine.closed().height < header.sealed.height => None,
+            None => Some(false),
+        }
+    }
+}
+
+impl Chain for Producer {
+    fn describe(block: &[u8]) -> Option<BlockInfo> {
+        let header = Block::decode(block).ok()?.header;
+        Some(BlockInfo {
+            digest: header.digest().0,
+            parent: header.parent.0,
+            height: header.height,
+        })
+    }
+
+    fn genesis(&self) -> Vec<u8> {
+        Block {
+            header: self.machine.genesis().header(),
+            operations: Vec::new(),
+        }
+        .encode()
+    }
+
+    async fn propose(&self, parent: &[u8]) -> Option<Vec<u8>> {
+        let parent = Block::decode(parent).ok()?.header;
+        let mut progress = self.machine.watch();
+        let mut added = self.mempool.added();
+        let heartbeat = tokio::time::sleep(HEARTBEAT);
+        tokio::pin!(heartbeat);
+        loop {
+            let now_ms = unix_ms();
+            if self.due(&parent, now_ms) {
+                return Some(self.build(&parent, now_ms));
+            }
+            tokio::select! {
+                () = &mut heartbeat => return Some(self.build(&parent, unix_ms())),
+                () = tokio::time::sleep(self.pause(&parent, now_ms)) => {}
+                _ = added.changed() => {}
+                _ = progress.changed() => {}
+            }
+        }
+    }
+
+    async fn verify(&self, parent: &[u8], block: &[u8]) -> bool {
+        let (Ok(parent), Ok(block)) = (Block::decode(parent), Block::decode(block)) else {
+            return false;
+        };
+        let mut progress: watch::Receiver<Progress> = self.machine.watch();
+        loop {
+            if let Some(verdict) = self.judge(&parent.header, &block, unix_ms()) {
+                return verdict;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(50)) => {}
+                _ = progress.changed() => {}
+            }
+        }
+    }
+
+    async fn finalised(&self, height: u64, block: Vec<u8>, certificate: Option<Vec<u8>>) {
+        let (block, certificate) = (Arc::new(block), Arc::new(certificate));
+        loop {
+            let (machine, block, certificate) =
+                (self.machine.clone(), block.clone(), certificate.clone());
+            let done = tokio::task::spawn_blocking(move || {
+                machine.finalise(height, &block, certificate.as_deref())
+            })
+            .await;
+            match done {
+                Ok(Ok(block)) => {
+                    self.note(None);
+                    if let Some(block) = block {
+                        self.settle(&block);
+                    }
+                    return;
+                }
+                // A full disk, above all: hold the block, keep serving, and try again.
+                Ok(Err(error)) => self.report(height, &error),
+                Err(_) => self.note(Some("node.panic")),
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+}
+
+impl Producer {
+    fn settle(&self, block: &Block) {
+        let held: Vec<_> = block
+            .operations
+            .iter()
+            .filter_map(|bytes| realdid_core::operation::SignedOperation::decode(&bytes.0).ok())
+            .map(|signed| signed.id())
+            .collect();
+        metrics::counter!("ledger_operations_total").increment(held.len() as u64);
+        metrics::gauge!("ledger_height").set(block.header.height as f64);
+        metrics::gauge!("mempool_operations").set(self.mempool.len() as f64);
+        self.mempool.settle(block.header.height, &held);
+    }
+
+    fn report(&self, height: u64, error: &MachineError) {
+        tracing::error!(height, code = error.code(), %error, "a final block waits to be kept");
+        self.note(Some(error.code()));
+    }
+
+    /// Until the next moment at which the clock alone can make a block due.
+    fn pause(&self, parent: &Header, now_ms: u64) -> Duration {
+        let parameters = &self.machine.genesis().parameters;
+        let slot_ms = parameters.slot_s.max(1) * 1000;
+        let to_slot = slot_ms - now_ms % slot_ms;
+        let to_interval = (parent.time_ms + parameters.block_interval_ms).saturating_sub(now_ms);
+        let wait = match to_interval {
+            0 => to_slot,
+            interval => interval.min(to_slot),
+        };
+        Duration::from_millis(wait.max(1))
+    }
+}
+
+/// This machine's clock in Unix milliseconds.
+pub fn unix_ms() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |elapsed| elapsed.as_millis() as u64)
+}

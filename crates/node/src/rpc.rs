@@ -1,0 +1,575 @@
+//! The node over HTTP: operations in; checkpoints, proofs, receipts and resolutions out.
+//!
+//! Nothing here must be believed by its caller: every answer about the state carries its proof
+//! and its checkpoint. Binary answers are canonical CBOR (`spec/`), the rest is JSON.
+
+use crate::machine::{Machine, MachineError};
+use crate::mempool::Mempool;
+use crate::producer::{Producer, unix_ms};
+use crate::store::StoreError;
+use askama::Template as _;
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use realdid_core::answer::{BucketAnswer, StateAnswer};
+use realdid_core::codec::{self, Bytes};
+use realdid_core::did::Inception;
+use realdid_core::hash::Hash32;
+use realdid_core::header::{Block, Checkpoint};
+use realdid_core::operation::{MAX_OPERATION_BYTES, SignedOperation};
+use realdid_core::state::{Family, did_key};
+use realdid_core::trie::{Key, Prefix};
+use realdid_ledger::{Network, admissible};
+use realdid_light::resolve::{self, ResolutionError};
+use realdid_light::{Freshness, LightClient};
+use realdid_serve::Problem;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::time::Duration;
+use utoipa::{OpenApi, ToSchema};
+
+/// How long a question may wait for a closed slot to be sealed and certified.
+const SEAL_WAIT: Duration = Duration::from_secs(3);
+/// How old this node's own checkpoint may be before it stops answering for the state. A reader
+/// judges by its own limit; this one only keeps a node that lost its peers from misleading.
+const RESOLUTION_AGE_MS: u64 = 10 * 60 * 1000;
+
+/// What the handlers share.
+#[derive(Clone)]
+pub struct Rpc {
+    pub machine: Arc<Machine>,
+    pub mempool: Arc<Mempool>,
+    pub producer: Producer,
+    pub light: LightClient,
+}
+
+/// The interface as `/openapi.json` describes it.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "RealDID node",
+        description = "Operations in; checkpoints and proofs out."
+    ),
+    paths(
+        submit, receipt, genesis, checkpoint, state, bucket, block, identifier, status, page
+    )
+)]
+pub struct Api;
+
+/// All routes of the node.
+pub fn router(rpc: Rpc) -> Router {
+    Router::new()
+        .route("/v1/operations", post(submit))
+        .route("/v1/operations/{hash}", get(receipt))
+        .route("/v1/genesis", get(genesis))
+        .route("/v1/checkpoint", get(checkpoint))
+        .route("/v1/state/{key}", get(state))
+        .route("/v1/buckets/{prefix}/{bits}", get(bucket))
+        .route("/v1/blocks/{height}", get(block))
+        .route("/v1/status", get(status))
+        .route("/1.0/identifiers/{did}", get(identifier))
+        .route("/", get(page))
+        .route("/style.css", get(style))
+        .layer(DefaultBodyLimit::max(MAX_OPERATION_BYTES))
+        .with_state(rpc)
+}
+
+/// The hash of an operation that was taken in.
+#[derive(Serialize, ToSchema)]
+struct Admitted {
+    /// Lowercase hex; ask `/v1/operations/{hash}` what became of it.
+    hash: String,
+}
+
+/// Hands in a signed operation.
+#[utoipa::path(
+    post, path = "/v1/operations",
+    request_body(content = Vec<u8>, content_type = "application/cbor"),
+    responses(
+        (status = 202, body = Admitted),
+        (status = 400, description = "not a canonical operation"),
+        (status = 413, description = "longer than an operation may be"),
+        (status = 422, description = "a rule refuses it; the code names the rule"),
+        (status = 429, description = "too many operations wait"),
+    )
+)]
+async fn submit(State(rpc): State<Rpc>, body: axum::body::Bytes) -> Result<Response, Problem> {
+    let signed = SignedOperation::decode(&body).map_err(|error| {
+        Problem::bad_request(
+            error.code(),
+            error.to_string(),
+            "send one signed operation in canonical CBOR, as spec/operations.md says",
+        )
+    })?;
+    let id = signed.id();
+    let refuse = |rule: realdid_core::rule::Rule| {
+        Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            rule.code(),
+            rule.text(),
+            "read the current state, correct the operation and sign it again",
+        )
+    };
+    // The same operation again is answered the same: a client may lose an answer.
+    let known =
+        rpc.mempool.contains(&id) || matches!(rpc.machine.receipt(&id), Ok(Some((_, None))));
+    if !known {
+        let genesis = rpc.machine.genesis();
+        let network = Network {
+            name: &genesis.network,
+            parameters: &genesis.parameters,
+        };
+        let height = rpc.machine.tip().height + 1;
+        let machine = rpc.machine.clone();
+        let tried = signed.clone();
+        admissible(network, height, &signed).map_err(refuse)?;
+        tokio::task::spawn_blocking(move || machine.try_operation(&tried, unix_ms()))
+            .await
+            .map_err(|_| Problem::internal())?
+            .map_err(unavailable)?
+            .map_err(refuse)?;
+        rpc.mempool
+            .add(id, body.to_vec(), signed.operation.expires)
+            .map_err(|full| {
+                Problem::new(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "mempool.full",
+                    full.to_string(),
+                    "send it again after the time in Retry-After; nothing was lost",
+                )
+                .retry_after(2)
+            })?;
+    }
+    let admitted = Admitted {
+        hash: id.to_string(),
+    };
+    Ok((StatusCode::ACCEPTED, Json(admitted)).into_response())
+}
+
+/// What became of an operation.
+#[derive(Serialize, ToSchema)]
+struct ReceiptBody {
+    /// `pending`, `accepted` or `refused`.
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    height: Option<u64>,
+    /// The code of the rule that it broke.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<&'static str>,
+}
+
+/// What became of an operation.
+#[utoipa::path(
+    get, path = "/v1/operations/{hash}",
+    params(("hash" = String, Path, description = "the operation's hash, lowercase hex")),
+    responses((status = 200, body = ReceiptBody), (status = 400), (status = 404))
+)]
+async fn receipt(
+    State(rpc): State<Rpc>,
+    Path(hash): Path<String>,
+) -> Result<Json<ReceiptBody>, Problem> {
+    let id: Hash32 = hash.parse().map_err(|_| bad_hex("operation.hash"))?;
+    let body = match rpc.machine.receipt(&id).map_err(unavailable)? {
+        Some((height, None)) => ReceiptBody {
+            status: "accepted",
+            height: Some(height),
+            rule: None,
+        },
+        Some((height, Some(rule))) if !rpc.mempool.contains(&id) => ReceiptBody {
+            status: "refused",
+            height: Some(height),
+            rule: Some(rule.code()),
+        },
+        _ if rpc.mempool.contains(&id) => ReceiptBody {
+            status: "pending",
+            height: None,
+            rule: None,
+        },
+        _ => {
+            return Err(Problem::not_found(
+                "operation.unknown",
+                "the operation waits here or is in a final block",
+                "hand it in, or ask the node that took it",
+            ));
+        }
+    };
+    Ok(Json(body))
+}
+
+/// The network's genesis. Compare its digest with a source you trust.
+#[utoipa::path(
+    get, path = "/v1/genesis",
+    responses((status = 200, content_type = "application/cbor", body = Vec<u8>))
+)]
+async fn genesis(State(rpc): State<Rpc>) -> Response {
+    cbor(rpc.machine.genesis().encode())
+}
+
+/// The newest slot checkpoint.
+#[utoipa::path(
+    get, path = "/v1/checkpoint",
+    responses((status = 200, content_type = "application/cbor", body = Vec<u8>), (status = 503))
+)]
+async fn checkpoint(State(rpc): State<Rpc>) -> Result<Response, Problem> {
+    let committed = |machine: &Machine| Ok((machine.store().committed_height().unwrap_or(0), ()));
+    let (checkpoint, ()) = rpc.sealed(committed).await?;
+    Ok(cbor(codec::encode(&checkpoint)))
+}
+
+/// The value under a key, or its absence, with proof and checkpoint.
+#[utoipa::path(
+    get, path = "/v1/state/{key}",
+    params(("key" = String, Path, description = "a full state key: 32 bytes in lowercase hex")),
+    responses(
+        (status = 200, content_type = "application/cbor", body = Vec<u8>),
+        (status = 400), (status = 503)
+    )
+)]
+async fn state(State(rpc): State<Rpc>, Path(key): Path<String>) -> Result<Response, Problem> {
+    let key: Hash32 = key.parse().map_err(|_| bad_hex("state.key"))?;
+    Ok(cbor(rpc.answer(&key.0).await?.encode()))
+}
+
+/// All keys that begin with some bits, with the proof that these are all.
+#[utoipa::path(
+    get, path = "/v1/buckets/{prefix}/{bits}",
+    params(
+        ("prefix" = String, Path, description = "the first bytes in lowercase hex, spare bits zero"),
+        ("bits" = usize, Path, description = "how many bits count: 8 to 256")
+    ),
+    responses(
+        (status = 200, content_type = "application/cbor", body = Vec<u8>),
+        (status = 400), (status = 503)
+    )
+)]
+async fn bucket(
+    State(rpc): State<Rpc>,
+    Path((prefix, bits)): Path<(String, usize)>,
+) -> Result<Response, Problem> {
+    let bytes = hex::decode(&prefix).map_err(|_| bad_hex("bucket.prefix"))?;
+    let family = bytes.first().copied().and_then(Family::from_byte);
+    let prefix = Prefix::new(&bytes, bits).map_err(|error| {
+        Problem::bad_request(
+            error.code(),
+            error.to_string(),
+            "send as many bytes as the bits need, with the spare bits zero",
+        )
+    })?;
+    if bits < 8 || family.is_none() {
+        return Err(Problem::bad_request(
+            "bucket.family",
+            "a bucket lies within one family: at least the 8 bits of its byte",
+            "begin the prefix with a family byte of spec/state.md",
+        ));
+    }
+    let (checkpoint, bucket) = rpc
+        .sealed(move |machine| {
+            let proved = machine.store().bucket(&prefix)?;
+            Ok((proved.height, proved.bucket))
+        })
+        .await?;
+    Ok(cbor(BucketAnswer { checkpoint, bucket }.encode()))
+}
+
+/// The final block at a height.
+#[utoipa::path(
+    get, path = "/v1/blocks/{height}",
+    params(("height" = u64, Path, description = "from 1")),
+    responses(
+        (status = 200, content_type = "application/cbor", body = Vec<u8>),
+        (status = 404)
+    )
+)]
+async fn block(State(rpc): State<Rpc>, Path(height): Path<u64>) -> Result<Response, Problem> {
+    let block = rpc.machine.block(height).map_err(unavailable)?;
+    match block {
+        Some(block) => Ok(cbor(block.encode())),
+        None => Err(Problem::not_found(
+            "block.unknown",
+            "there is a final block at this height",
+            "ask for a height from 1 to that of /v1/status",
+        )),
+    }
+}
+
+/// How to pass an inception, and which form the answer takes.
+#[derive(Deserialize)]
+struct ResolveOptions {
+    /// The canonical inception of an unanchored DID, base64url without padding.
+    inception: Option<String>,
+}
+
+/// Resolves a DID (W3C DID Resolution, HTTP binding; Universal Resolver driver contract).
+#[utoipa::path(
+    get, path = "/1.0/identifiers/{did}",
+    params(
+        ("did" = String, Path, description = "did:rdid:<network>:<id>"),
+        ("inception" = Option<String>, Query,
+         description = "inception of an unanchored DID, base64url without padding")
+    ),
+    responses(
+        (status = 200, description = "a DID Resolution result"),
+        (status = 400, description = "invalid DID or inception"),
+        (status = 404, description = "proved absent"),
+        (status = 410, description = "deactivated"),
+        (status = 501, description = "another method"),
+        (status = 503)
+    )
+)]
+async fn identifier(
+    State(rpc): State<Rpc>,
+    Path(text): Path<String>,
+    Query(options): Query<ResolveOptions>,
+) -> Response {
+    let failed = |kind: ResolutionError, detail: Option<&realdid_light::LightError>| {
+        resolution(kind.status(), resolve::failure(kind, detail))
+    };
+    let did = match resolve::parse_did(&text) {
+        Ok(did) => did,
+        Err(kind) => return failed(kind, None),
+    };
+    let inception = match options.inception.map(|text| parse_inception(&text)) {
+        Some(None) => return failed(ResolutionError::InvalidDid, None),
+        Some(Some(inception)) => Some(inception),
+        None => None,
+    };
+    let answer = match rpc.answer(&did_key(&did.id)).await {
+        Ok(answer) => answer,
+        Err(problem) => return problem.into_response(),
+    };
+    let freshness = Freshness {
+        now_ms: unix_ms(),
+        max_age_ms: RESOLUTION_AGE_MS,
+        max_lag_slots: u64::MAX,
+    };
+    match resolve::resolve(&rpc.light, &did, inception.as_ref(), &answer, &freshness) {
+        Ok(result) => {
+            let flag = |pointer: &str| result.pointer(pointer).is_some_and(|v| v == true);
+            let status = if result.pointer("/didResolutionMetadata/error").is_some() {
+                404
+            } else if flag("/didDocumentMetadata/deactivated") {
+                410
+            } else {
+                200
+            };
+            resolution(status, result)
+        }
+        Err(error @ realdid_light::LightError::InceptionMismatch) => {
+            failed(ResolutionError::InvalidDid, Some(&error))
+        }
+        Err(error @ realdid_light::LightError::WrongNetwork { .. }) => {
+            failed(ResolutionError::NotFound, Some(&error))
+        }
+        Err(error) => failed(ResolutionError::Unverified, Some(&error)),
+    }
+}
+
+/// Where the node stands.
+#[derive(Serialize, ToSchema)]
+struct Status {
+    network: String,
+    /// Digest of the genesis, to compare.
+    genesis: String,
+    height: u64,
+    /// The newest slot that can be proved, and its checkpoint's height.
+    slot: u64,
+    checkpoint_height: Option<u64>,
+    /// Unix milliseconds of the newest final block.
+    time_ms: u64,
+    waiting_operations: usize,
+    validators: usize,
+}
+
+impl Rpc {
+    fn status(&self) -> Status {
+        let progress = self.machine.watch().borrow().clone();
+        let genesis = self.machine.genesis();
+        let checkpoint_height = progress
+            .checkpoint
+            .and_then(|found| realdid_core::header::Header::decode(&found.header.0).ok())
+            .map(|header| header.height);
+        Status {
+            network: genesis.network.to_string(),
+            genesis: genesis.digest().to_string(),
+            height: progress.tip.height,
+            slot: progress.closed.slot,
+            checkpoint_height,
+            time_ms: progress.tip.time_ms,
+            waiting_operations: self.mempool.len(),
+            validators: genesis.validators.len(),
+        }
+    }
+
+    /// The answer about one key of the newest sealed state.
+    async fn answer(&self, key: &Key) -> Result<StateAnswer, Problem> {
+        let key = *key;
+        let (checkpoint, proved) = self
+            .sealed(move |machine| {
+                let proved = machine.store().prove(&key)?;
+                Ok((proved.height, proved))
+            })
+            .await?;
+        Ok(StateAnswer {
+            checkpoint,
+            value: proved.value.map(Bytes),
+            proof: proved.proof,
+        })
+    }
+
+    /// Reads from the committed state and pairs what was read with the checkpoint that seals
+    /// that very state. Right after a slot closes the seal is a block away: it is waited for.
+    async fn sealed<T: Send + 'static>(
+        &self,
+        read: impl Fn(&Machine) -> Result<(u64, T), StoreError> + Send + Sync + 'static,
+    ) -> Result<(Checkpoint, T), Problem> {
+        let read = Arc::new(read);
+        let mut progress = self.machine.watch();
+        let waited = tokio::time::timeout(SEAL_WAIT, async {
+            loop {
+                progress.borrow_and_update();
+                let (machine, reading) = (self.machine.clone(), read.clone());
+                let (height, value) = tokio::task::spawn_blocking(move || reading(&machine))
+                    .await
+                    .map_err(|_| Problem::internal())?
+                    .map_err(|error| unavailable(error.into()))?;
+                let checkpoint = {
+                    let now = progress.borrow();
+                    now.checkpoint
+                        .clone()
+                        .filter(|_| now.closed.height == height)
+                };
+                if let Some(checkpoint) = checkpoint {
+                    return Ok(((*checkpoint).clone(), value));
+                }
+                if progress.changed().await.is_err() {
+                    return Err(Problem::internal());
+                }
+            }
+        })
+        .await;
+        waited.unwrap_or_else(|_| {
+            Err(Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "node.no_checkpoint",
+                "a certified checkpoint of the newest state exists",
+                "try again in a second; if it stays, the network is not finalising",
+            )
+            .retry_after(1))
+        })
+    }
+}
+
+/// Where the node stands.
+#[utoipa::path(get, path = "/v1/status", responses((status = 200, body = Status)))]
+async fn status(State(rpc): State<Rpc>) -> Json<Status> {
+    Json(rpc.status())
+}
+
+/// One line of the block table.
+struct BlockLine {
+    height: u64,
+    time: String,
+    operations: usize,
+    sealed_slot: u64,
+    digest: String,
+}
+
+#[derive(askama::Template)]
+#[template(path = "explorer.html")]
+struct Explorer {
+    status: Status,
+    time: String,
+    blocks: Vec<BlockLine>,
+    parameters: Vec<(&'static str, String)>,
+}
+
+/// The explorer's page.
+#[utoipa::path(get, path = "/", responses((status = 200, content_type = "text/html", body = String)))]
+async fn page(State(rpc): State<Rpc>) -> Result<Html<String>, Problem> {
+    let status = rpc.status();
+    let mut blocks = Vec::new();
+    let lowest = status.height.saturating_sub(19).max(1);
+    for height in (lowest..=status.height).rev() {
+        if let Some(Block { header, operations }) =
+            rpc.machine.block(height).map_err(unavailable)?
+        {
+            blocks.push(BlockLine {
+                height,
+                time: resolve::date(header.time_ms),
+                operations: operations.len(),
+                sealed_slot: header.sealed.slot,
+                digest: header.digest().to_string(),
+            });
+        }
+    }
+    let p = &rpc.machine.genesis().parameters;
+    let seconds = |value: u64| format!("{value} s");
+    let explorer = Explorer {
+        time: resolve::date(status.time_ms),
+        status,
+        blocks,
+        parameters: vec![
+            (
+                "Least time between blocks",
+                format!("{} ms", p.block_interval_ms),
+            ),
+            ("Slot", seconds(p.slot_s)),
+            ("Epoch", seconds(p.epoch_s)),
+            ("Refresh lead", seconds(p.refresh_lead_s)),
+            ("Delay of a recovery", seconds(p.recovery_delay_s)),
+            ("Status period", seconds(p.status_period_s)),
+        ],
+    };
+    explorer.render().map(Html).map_err(|_| Problem::internal())
+}
+
+fn parse_inception(text: &str) -> Option<Inception> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+    Inception::decode(&bytes).ok()
+}
+
+fn resolution(status: u16, body: serde_json::Value) -> Response {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let content_type = [(header::CONTENT_TYPE, "application/did-resolution")];
+    (status, content_type, body.to_string()).into_response()
+}
+
+fn cbor(bytes: Vec<u8>) -> Response {
+    ([(header::CONTENT_TYPE, "application/cbor")], bytes).into_response()
+}
+
+fn bad_hex(code: &'static str) -> Problem {
+    Problem::bad_request(
+        code,
+        "the value is lowercase hex of the right length",
+        "send 64 characters of 0-9 and a-f, or the prefix's bytes",
+    )
+}
+
+/// The state or the log cannot be read now: this node's matter, logged by its code.
+fn unavailable(error: MachineError) -> Problem {
+    if let MachineError::Store(StoreError::BucketTooWide { .. }) = error {
+        return Problem::bad_request(
+            "bucket.too_wide",
+            "a bucket holds at most 4096 keys",
+            "ask with more bits",
+        );
+    }
+    tracing::error!(code = error.code(), "a question could not be answered");
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        error.code(),
+        "the node can read its own disk",
+        "try another node; the operator finds the cause under this code in the log",
+    )
+    .retry_after(5)
+}
+
+async fn style() -> Response {
+    let css = include_str!("../templates/style.css");
+    ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], css).into_response()
+}

@@ -1,0 +1,153 @@
+//! A whole node in one process: real engine, real stores, real HTTP, checked by a light client.
+
+use crate::config::{NodeConfig, Peer, ValidatorKeys};
+use crate::engine::deal;
+use realdid_core::did::{Inception, Keys, commitment};
+use realdid_core::genesis::{Genesis, NetworkKey, Parameters, PeerKey};
+use realdid_core::operation::{Body, Operation};
+use realdid_core::state::{
+    Governance, Issuer, IssuerKey, KeyStatus, KeyUse, ReasonCode, Standing, did_key,
+};
+use realdid_core::suite::{SecretKey, Suite};
+use realdid_light::http::NodeClient;
+use realdid_light::{DidStanding, Freshness, LightClient};
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::time::Duration;
+
+fn key(seed: u8) -> SecretKey {
+    SecretKey::from_seed(Suite::Ed25519, [seed; 32]).unwrap()
+}
+
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+}
+
+fn issuer() -> Issuer {
+    Issuer {
+        url: "http://127.0.0.1:1".into(),
+        keys: vec![IssuerKey {
+            usage: KeyUse::Operation,
+            key: key(9).public(),
+            status: KeyStatus::Active,
+            since: 0,
+        }],
+        tag_key: None,
+        standing: Standing::Active,
+        reason: ReasonCode::None,
+        enrolment_quota: 0,
+        sponsor_quota: 100,
+        registration_quota: 0,
+    }
+}
+
+fn network(dir: &Path, now_ms: u64) -> (Genesis, NodeConfig) {
+    let dealt = deal(1, &[5; 32]).unwrap();
+    let genesis = Genesis {
+        version: 1,
+        network: "dev".parse().unwrap(),
+        time_ms: now_ms,
+        parameters: Parameters {
+            slot_s: 1,
+            ..Parameters::development()
+        },
+        network_key: NetworkKey(dealt.network_key.clone().try_into().unwrap()),
+        validators: vec![PeerKey(dealt.validators[0].public_key)],
+        governance: Governance {
+            seq: 0,
+            threshold: 1,
+            keys: vec![key(8).public()],
+        },
+        issuers: vec![issuer()],
+    };
+    std::fs::write(dir.join("genesis.cbor"), genesis.encode()).unwrap();
+    ValidatorKeys::dealt(&dealt.validators[0], &dealt.polynomial)
+        .write(&dir.join("validator.json"))
+        .unwrap();
+    let p2p_listen = free_address();
+    let config = NodeConfig {
+        dir: dir.to_path_buf(),
+        genesis: dir.join("genesis.cbor"),
+        listen: free_address(),
+        public_url: None,
+        p2p_listen,
+        peers: vec![Peer {
+            public_key: hex::encode(dealt.validators[0].public_key),
+            address: p2p_listen,
+        }],
+    };
+    (genesis, config)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_committee_of_one_orders_and_proves() {
+    let dir = tempfile::tempdir().unwrap();
+    let (genesis, config) = network(dir.path(), crate::producer::unix_ms());
+    let node = NodeClient::new(vec![format!("http://{}", config.listen)]).unwrap();
+    let inception = Inception {
+        version: 1,
+        network: genesis.network.clone(),
+        keys: Keys {
+            current: vec![key(1).public()],
+            next: commitment(&key(2).public()),
+            recovery: commitment(&key(3).public()),
+        },
+        endpoints: vec![],
+    };
+    let running = tokio::spawn(crate::run(config.clone(), false));
+    let until = std::time::Instant::now() + Duration::from_secs(30);
+    while node.checkpoint().await.is_err() {
+        assert!(
+            !running.is_finished(),
+            "the node ended: {:?}",
+            running.await
+        );
+        assert!(std::time::Instant::now() < until, "no checkpoint in 30 s");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let mut light = LightClient::new(node.genesis().await.unwrap());
+    assert_eq!(light.genesis().digest(), genesis.digest());
+    light.advance(&node.checkpoint().await.unwrap()).unwrap();
+
+    // absent, proved; then anchored, proved
+    let freshness = || Freshness {
+        now_ms: crate::producer::unix_ms(),
+        max_age_ms: 30_000,
+        max_lag_slots: 5,
+    };
+    let did = inception.did();
+    let absent = node.state(&did_key(&did.id)).await.unwrap();
+    let state = light
+        .did(&did, Some(&inception), &absent, &freshness())
+        .unwrap();
+    assert!(matches!(state.standing, DidStanding::Implicit(_)));
+    let anchor = Operation::new(
+        genesis.network.clone(),
+        5_000,
+        Body::Anchor(inception.clone()),
+    )
+    .sign(&[&key(1)])
+    .sponsored(issuer().id(), &key(9));
+    let wait = Duration::from_secs(20);
+    let height = node.submit_and_wait(&anchor, wait).await.unwrap();
+    let answer = node
+        .state_at_least(&did_key(&did.id), height, wait)
+        .await
+        .unwrap();
+    let state = light.did(&did, None, &answer, &freshness()).unwrap();
+    assert!(matches!(state.standing, DidStanding::Anchored(_)));
+    assert_eq!(node.submit_and_wait(&anchor, wait).await.unwrap(), height);
+
+    // the node answers as the light client does, and refuses what a rule refuses
+    let url = format!("http://{}/1.0/identifiers/{did}", config.listen);
+    let result: serde_json::Value = reqwest::get(&url).await.unwrap().json().await.unwrap();
+    assert_eq!(result["didResolutionMetadata"]["verified"], true);
+    assert_eq!(result["didDocument"]["id"], did.to_string());
+    let thief = Operation::new(genesis.network.clone(), 5_000, Body::Deactivate(did.id, 1))
+        .sign(&[&key(7)]);
+    let refused = node.submit(&thief).await.unwrap_err();
+    assert_eq!(refused.code(), "op.signer");
+}
