@@ -1,1 +1,25 @@
-//! credential.
+//! Credentials as formats: making, showing and verifying them, and asking for them.
+//!
+//! Everything is a pure function over values. The clock, the salts, the issuer's keys, the nonce
+//! and the audience come in as arguments; a verified value or a named refusal goes out. Nothing
+//! here knows the ledger, so *which* keys an issuer had at which height, and whether a nonce was
+//! used before, is the caller's knowledge.
+//!
+//! Start with [`pid`] (what the official credential says), then [`sd_jwt`] (how it is issued,
+//! shown and verified). [`jose`] holds keys and signatures, [`dcql`] the question a verifier asks.
+//!
+//! Each refusal has a stable dotted code, the rule that failed, whose fault it is and what to do;
+//! none carries any part of the credential, so every one of them may be logged.
+
+mod refusal;
+
+pub mod dcql;
+pub mod jose;
+mod json;
+mod mechanics;
+pub mod path;
+pub mod pid;
+pub mod sd_jwt;
+
+pub use path::{ClaimPath, PathElement};
+pub use refusal::Fault;

@@ -1,0 +1,402 @@
+//! Keys and compact signatures: JWK (RFC 7517, 7518, 8037), JWK thumbprints (RFC 7638) and JWS in
+//! compact form (RFC 7515) with exactly two algorithms, ES256 and EdDSA over Ed25519.
+//!
+//! A key is of one algorithm and a signature is checked against the algorithm of the *key*; the
+//! header's `alg` may only agree. So `none`, HMAC under a public key and every other confusion are
+//! refused before any arithmetic. `crit` and `b64` change what is signed; nothing here implements
+//! an extension, hence both are refused. Other unknown header members are ignored, as the RFC asks.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ed25519_dalek as ed25519;
+use p256::ecdsa as es256;
+use p256::ecdsa::signature::{Signer as _, Verifier as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::json;
+use crate::refusal::refusals;
+
+/// The longest compact serialisation that is read, in bytes.
+pub const MAX_COMPACT_LEN: usize = 64 * 1024;
+/// The longest encoded header that is read, in bytes: room for a certificate chain.
+pub const MAX_HEADER_LEN: usize = 16 * 1024;
+
+refusals! {
+    /// Why a key or a signed message was refused.
+    JwsError
+    Oversize Holder "jws.oversize" "a signed message is at most 64 kB" "send less",
+    Malformed Holder "jws.malformed" "a signed message is three base64url parts, the first a JSON object without repeated members" "send a compact JWS",
+    AlgRefused Holder "jws.alg_refused" "the algorithm is ES256 or EdDSA" "sign with ES256 or EdDSA",
+    AlgMismatch Holder "jws.alg_mismatch" "the header names the algorithm of the key" "name the algorithm that the key is of",
+    CritRefused Holder "jws.crit_refused" "the header asks for no extension" "leave out crit and b64",
+    TypMismatch Holder "jws.typ_mismatch" "the header names the type that is expected here" "send the kind of token that this place takes",
+    Signature Holder "jws.signature" "the signature verifies under the expected key" "sign with the key that was announced",
+    PayloadMalformed Holder "jws.payload_malformed" "the payload is a JSON object without repeated members" "send a JSON object",
+    KeyMalformed Holder "jwk.malformed" "a key is an EC P-256 or OKP Ed25519 public key" "send one of these, all coordinates 32 bytes",
+    KeyInvalid Holder "jwk.invalid" "the key is a point of full order on its curve" "make a new key",
+    KeyPrivate Holder "jwk.private" "a key that is shown carries no private part" "leave out d, and replace this key: it is known now",
+    SecretInvalid Caller "jwk.secret_invalid" "a secret is 32 bytes within the order of its curve" "draw another secret",
+}
+
+/// A signature algorithm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Alg {
+    /// ECDSA with P-256 and SHA-256.
+    Es256,
+    /// Ed25519.
+    EdDsa,
+}
+
+impl Alg {
+    /// The `alg` of a header.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Es256 => "ES256",
+            Self::EdDsa => "EdDSA",
+        }
+    }
+
+    fn parse(name: &str) -> Result<Self, JwsError> {
+        match name {
+            "ES256" => Ok(Self::Es256),
+            "EdDSA" => Ok(Self::EdDsa),
+            _ => Err(JwsError::AlgRefused),
+        }
+    }
+}
+
+/// A private key. Both libraries overwrite it when it is dropped; `Debug` shows the kind only.
+#[derive(Clone)]
+pub enum SigningKey {
+    /// For ES256.
+    P256(es256::SigningKey),
+    /// For EdDSA.
+    Ed25519(ed25519::SigningKey),
+}
+
+impl SigningKey {
+    /// A P-256 key from its 32-byte big-endian scalar.
+    pub fn p256(secret: &[u8; 32]) -> Result<Self, JwsError> {
+        es256::SigningKey::from_slice(secret)
+            .map(Self::P256)
+            .map_err(|_| JwsError::SecretInvalid)
+    }
+
+    /// An Ed25519 key from its 32-byte seed.
+    pub fn ed25519(seed: &[u8; 32]) -> Self {
+        Self::Ed25519(ed25519::SigningKey::from_bytes(seed))
+    }
+
+    /// The algorithm this key signs with.
+    pub fn alg(&self) -> Alg {
+        match self {
+            Self::P256(_) => Alg::Es256,
+            Self::Ed25519(_) => Alg::EdDsa,
+        }
+    }
+
+    /// The public key.
+    pub fn verifying_key(&self) -> VerifyingKey {
+        match self {
+            Self::P256(key) => VerifyingKey::P256(*key.verifying_key()),
+            Self::Ed25519(key) => VerifyingKey::Ed25519(key.verifying_key()),
+        }
+    }
+
+    /// The 64-byte signature of `message`; deterministic (RFC 6979, RFC 8032).
+    fn sign(&self, message: &[u8]) -> Result<[u8; 64], JwsError> {
+        match self {
+            Self::P256(key) => {
+                let signature: es256::Signature =
+                    key.try_sign(message).map_err(|_| JwsError::SecretInvalid)?;
+                Ok(signature.to_bytes().into())
+            }
+            Self::Ed25519(key) => Ok(key.sign(message).to_bytes()),
+        }
+    }
+}
+
+impl std::fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SigningKey({}, …)", self.alg().name())
+    }
+}
+
+/// A public key: a point that was checked when it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VerifyingKey {
+    /// For ES256.
+    P256(es256::VerifyingKey),
+    /// For EdDSA.
+    Ed25519(ed25519::VerifyingKey),
+}
+
+impl VerifyingKey {
+    /// A P-256 key from SEC1 bytes, compressed (33) or not (65).
+    pub fn p256(sec1: &[u8]) -> Result<Self, JwsError> {
+        es256::VerifyingKey::from_sec1_bytes(sec1)
+            .map(Self::P256)
+            .map_err(|_| JwsError::KeyInvalid)
+    }
+
+    /// An Ed25519 key from its 32 bytes. Keys of small order verify almost anything: refused.
+    pub fn ed25519(bytes: &[u8; 32]) -> Result<Self, JwsError> {
+        let key = ed25519::VerifyingKey::from_bytes(bytes).map_err(|_| JwsError::KeyInvalid)?;
+        if key.is_weak() {
+            return Err(JwsError::KeyInvalid);
+        }
+        Ok(Self::Ed25519(key))
+    }
+
+    /// The algorithm this key verifies.
+    pub fn alg(&self) -> Alg {
+        match self {
+            Self::P256(_) => Alg::Es256,
+            Self::Ed25519(_) => Alg::EdDsa,
+        }
+    }
+
+    /// The key as raw bytes: compressed SEC1 (33 bytes) or Ed25519 (32 bytes).
+    pub fn to_bytes(&self) -> Vec<u8> {
+        match self {
+            Self::P256(key) => key.to_sec1_point(true).as_bytes().to_vec(),
+            Self::Ed25519(key) => key.to_bytes().to_vec(),
+        }
+    }
+
+    fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), JwsError> {
+        let verified = match self {
+            Self::P256(key) => es256::Signature::from_slice(signature)
+                .and_then(|signature| key.verify(message, &signature))
+                .is_ok(),
+            Self::Ed25519(key) => ed25519::Signature::from_slice(signature)
+                .and_then(|signature| key.verify_strict(message, &signature))
+                .is_ok(),
+        };
+        verified.then_some(()).ok_or(JwsError::Signature)
+    }
+}
+
+/// A public key in its JSON form. Members other than the key itself (`kid`, `use`, `alg`) are
+/// ignored when read and never written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Jwk(pub VerifyingKey);
+
+impl Jwk {
+    /// Reads a JSON Web Key.
+    pub fn parse(value: &Value) -> Result<Self, JwsError> {
+        let member = |name: &str| value.get(name).and_then(Value::as_str);
+        if value.get("d").is_some() {
+            return Err(JwsError::KeyPrivate);
+        }
+        match (member("kty"), member("crv")) {
+            (Some("EC"), Some("P-256")) => {
+                let mut sec1 = [4u8; 65];
+                sec1[1..33].copy_from_slice(&coordinate(member("x"))?);
+                sec1[33..].copy_from_slice(&coordinate(member("y"))?);
+                VerifyingKey::p256(&sec1).map(Self)
+            }
+            (Some("OKP"), Some("Ed25519")) => {
+                VerifyingKey::ed25519(&coordinate(member("x"))?).map(Self)
+            }
+            _ => Err(JwsError::KeyMalformed),
+        }
+    }
+
+    /// The JSON form: the required members only, in the order that RFC 7638 sorts them.
+    pub fn to_value(&self) -> Value {
+        match &self.0 {
+            VerifyingKey::P256(key) => {
+                let sec1 = key.to_sec1_point(false);
+                let (x, y) = sec1.as_bytes()[1..].split_at(32);
+                json!({"crv": "P-256", "kty": "EC", "x": encode(x), "y": encode(y)})
+            }
+            VerifyingKey::Ed25519(key) => {
+                json!({"crv": "Ed25519", "kty": "OKP", "x": encode(key.as_bytes())})
+            }
+        }
+    }
+
+    /// The SHA-256 thumbprint (RFC 7638 §3), 32 bytes.
+    pub fn thumbprint(&self) -> [u8; 32] {
+        // Written out rather than serialised: the digest must not hang on the order in which a
+        // JSON library keeps members.
+        let value = self.to_value();
+        let member = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
+        let (crv, kty, x, y) = (member("crv"), member("kty"), member("x"), member("y"));
+        let text = match self.0 {
+            VerifyingKey::P256(_) => {
+                format!(r#"{{"crv":"{crv}","kty":"{kty}","x":"{x}","y":"{y}"}}"#)
+            }
+            VerifyingKey::Ed25519(_) => format!(r#"{{"crv":"{crv}","kty":"{kty}","x":"{x}"}}"#),
+        };
+        Sha256::digest(text.as_bytes()).into()
+    }
+
+    /// The thumbprint in base64url, as it stands in `kid` and `jkt`.
+    pub fn thumbprint_base64url(&self) -> String {
+        encode(&self.thumbprint())
+    }
+}
+
+impl Serialize for Jwk {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_value().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Jwk {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::parse(&Value::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+/// A compact JWS that was taken apart. Nothing in it is verified: it is what someone claims.
+#[derive(Clone)]
+pub struct ClaimedJws<'a> {
+    /// The protected header.
+    pub header: Map<String, Value>,
+    /// The algorithm that the header names.
+    pub alg: Alg,
+    /// The payload.
+    pub payload: Vec<u8>,
+    signing_input: &'a str,
+    signature: Vec<u8>,
+}
+
+impl ClaimedJws<'_> {
+    /// A string member of the header.
+    pub fn header_str(&self, name: &str) -> Option<&str> {
+        self.header.get(name).and_then(Value::as_str)
+    }
+
+    /// The payload as claims.
+    pub fn claims(&self) -> Result<Map<String, Value>, JwsError> {
+        json::parse_object(&self.payload).map_err(|_| JwsError::PayloadMalformed)
+    }
+
+    /// Whether the header's `typ` is exactly `typ`.
+    pub fn expect_typ(&self, typ: &str) -> Result<(), JwsError> {
+        (self.header_str("typ") == Some(typ))
+            .then_some(())
+            .ok_or(JwsError::TypMismatch)
+    }
+
+    /// Checks the signature under `key`, whose algorithm must be the one that the header names.
+    pub fn verify(&self, key: &VerifyingKey) -> Result<(), JwsError> {
+        if key.alg() != self.alg {
+            return Err(JwsError::AlgMismatch);
+        }
+        key.verify(self.signing_input.as_bytes(), &self.signature)
+    }
+}
+
+/// A header and payload whose signature was checked.
+#[derive(Clone)]
+pub struct VerifiedJws {
+    /// The protected header.
+    pub header: Map<String, Value>,
+    /// The payload.
+    pub payload: Vec<u8>,
+}
+
+impl VerifiedJws {
+    /// The payload as claims.
+    pub fn claims(&self) -> Result<Map<String, Value>, JwsError> {
+        json::parse_object(&self.payload).map_err(|_| JwsError::PayloadMalformed)
+    }
+}
+
+/// Signs `payload` under `header`; `alg` is set here to the key's.
+pub fn sign_compact(
+    header: &Map<String, Value>,
+    payload: &[u8],
+    key: &SigningKey,
+) -> Result<String, JwsError> {
+    let mut full = Map::new();
+    full.insert("alg".to_owned(), key.alg().name().into());
+    full.extend(
+        header
+            .iter()
+            .filter(|(name, _)| *name != "alg")
+            .map(|(n, v)| (n.clone(), v.clone())),
+    );
+    let mut compact = encode(Value::Object(full).to_string().as_bytes());
+    compact.push('.');
+    URL_SAFE_NO_PAD.encode_string(payload, &mut compact);
+    let signature = key.sign(compact.as_bytes())?;
+    compact.push('.');
+    URL_SAFE_NO_PAD.encode_string(signature, &mut compact);
+    if compact.len() > MAX_COMPACT_LEN {
+        return Err(JwsError::Oversize);
+    }
+    Ok(compact)
+}
+
+/// Takes a compact JWS apart without believing it: to find out which key to verify it with.
+pub fn decode_unverified(compact: &str) -> Result<ClaimedJws<'_>, JwsError> {
+    if compact.len() > MAX_COMPACT_LEN {
+        return Err(JwsError::Oversize);
+    }
+    let malformed = || JwsError::Malformed;
+    let (signing_input, signature) = compact.rsplit_once('.').ok_or_else(malformed)?;
+    let (header, payload) = signing_input.split_once('.').ok_or_else(malformed)?;
+    if header.len() > MAX_HEADER_LEN {
+        return Err(JwsError::Oversize);
+    }
+    let header = json::parse_object(&decode(header)?).map_err(|_| malformed())?;
+    let payload = decode(payload)?;
+    let alg = match header.get("alg") {
+        Some(Value::String(name)) => Alg::parse(name)?,
+        _ => return Err(JwsError::AlgRefused),
+    };
+    if header.contains_key("crit") || header.contains_key("b64") {
+        return Err(JwsError::CritRefused);
+    }
+    let signature = decode(signature)?;
+    Ok(ClaimedJws {
+        header,
+        alg,
+        payload,
+        signing_input,
+        signature,
+    })
+}
+
+/// Takes a compact JWS apart, holds its `typ` against `expected_typ` and checks its signature.
+pub fn verify_compact(
+    compact: &str,
+    key: &VerifyingKey,
+    expected_typ: &str,
+) -> Result<VerifiedJws, JwsError> {
+    let claimed = decode_unverified(compact)?;
+    claimed.expect_typ(expected_typ)?;
+    claimed.verify(key)?;
+    Ok(VerifiedJws {
+        header: claimed.header,
+        payload: claimed.payload,
+    })
+}
+
+pub(crate) fn encode(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// The engine refuses padding, other alphabets and loose trailing bits: one text for each value.
+pub(crate) fn decode(text: &str) -> Result<Vec<u8>, JwsError> {
+    URL_SAFE_NO_PAD
+        .decode(text)
+        .map_err(|_| JwsError::Malformed)
+}
+
+fn coordinate(text: Option<&str>) -> Result<[u8; 32], JwsError> {
+    text.and_then(|text| URL_SAFE_NO_PAD.decode(text).ok())
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or(JwsError::KeyMalformed)
+}
+
+#[cfg(test)]
+#[path = "jose_tests.rs"]
+mod tests;
