@@ -144,7 +144,6 @@ pub fn new_did(
         domain: purpose.domain,
         inception: Bytes(codec::encode(&inception)),
         key_sets: vec![KeySet::new(&current, &spares)],
-        staple: None,
         created_ms: now_ms,
     });
     Ok(content.dids.len() - 1)

@@ -15,6 +15,8 @@ use realdid_core::suite::{PublicKey, SecretKey, Suite};
 
 /// The most that a vault may hold, in bytes.
 pub const MAX_CONTENT_BYTES: usize = 32 * 1024 * 1024;
+/// How many answers are kept.
+const MAX_ANSWERS: usize = 256;
 /// The version that this program writes.
 pub const VERSION: u8 = 1;
 
@@ -41,6 +43,21 @@ pub struct Content {
     pub batches: Vec<Batch>,
     #[n(7)]
     pub journal: Vec<Disclosure>,
+    /// Answers of the ledger that held when they were fetched, newest last.
+    #[n(8)]
+    pub answers: Vec<KeptAnswer>,
+}
+
+/// An answer that is kept for when no node can be reached. It is checked anew at each use.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+#[cbor(array)]
+pub struct KeptAnswer {
+    /// The key of the state that it is about.
+    #[n(0)]
+    pub key: Hash32,
+    /// A canonical [`StateAnswer`](realdid_core::answer::StateAnswer).
+    #[n(1)]
+    pub answer: Bytes,
 }
 
 impl Content {
@@ -54,7 +71,22 @@ impl Content {
             enrolment: None,
             batches: vec![],
             journal: vec![],
+            answers: vec![],
         }
+    }
+
+    /// Keeps an answer in the place of an older one about the same key.
+    pub fn keep(&mut self, key: Hash32, answer: Bytes) {
+        self.answers.retain(|kept| kept.key != key);
+        let excess = (self.answers.len() + 1).saturating_sub(MAX_ANSWERS);
+        self.answers.drain(..excess);
+        self.answers.push(KeptAnswer { key, answer });
+    }
+
+    /// The kept answer about a key.
+    pub fn kept(&self, key: &Hash32) -> Option<&Bytes> {
+        let kept = self.answers.iter().find(|kept| kept.key == *key)?;
+        Some(&kept.answer)
     }
 
     /// The DID made for a service.
@@ -74,10 +106,6 @@ pub struct Network {
     /// Nodes that answer with proofs. None of them is trusted.
     #[n(1)]
     pub nodes: Vec<String>,
-    /// The newest height that the wallet has seen proved: a node that serves an older state is
-    /// left alone.
-    #[n(2)]
-    pub seen_ms: u64,
 }
 
 /// A DID and the keys that it has, had or may get.
@@ -99,10 +127,8 @@ pub struct DidEntry {
     /// the ledger to say.
     #[n(4)]
     pub key_sets: Vec<KeySet>,
-    /// The newest proved answer about this DID, to be shown again when no node can be reached.
+    /// Unix milliseconds.
     #[n(5)]
-    pub staple: Option<Bytes>,
-    #[n(6)]
     pub created_ms: u64,
 }
 
@@ -155,23 +181,17 @@ pub struct OwnEnrolment {
     /// The authority's URL, under which its record stands on the ledger.
     #[n(0)]
     pub issuer_url: String,
-    /// Where it is reached.
-    #[n(1)]
-    pub authority: String,
     /// With the key below, opens the commitment.
-    #[n(2)]
+    #[n(1)]
     pub salt: Secret32,
-    #[n(3)]
+    #[n(2)]
     pub key: Secret32,
-    #[n(4)]
+    #[n(3)]
     pub commitment: Hash32,
     /// Absent until inclusion was proved: kept from before the submission, so that an enrolment
     /// that was interrupted is run again with the same commitment.
-    #[n(5)]
+    #[n(4)]
     pub entry: Option<Entry>,
-    /// With this the authority knows who asks for a sponsored anchor; absent before the token.
-    #[n(6)]
-    pub sponsor_token: Option<SecretText>,
 }
 
 /// The tag's entry on the ledger as the wallet last accepted it.

@@ -1,12 +1,26 @@
 //! The wallet: a person's keys, credentials and record of disclosures, on the person's device.
 //!
 //! Start with [`vault`] (what is on disk and how it is kept), [`seed`] (where keys come from and
-//! which never stay on the device) and [`change`] (making and changing DIDs).
+//! which never stay on the device) and [`change`] (making and changing DIDs); these and
+//! [`content`] and [`journal`] wait for nothing. [`enrol`], [`issue`], [`present`], [`login`] and
+//! [`dids`] are the person's errands: each holds what it hears against the ledger, through
+//! [`ledger`], before it stores or shows anything. [`cli`] is the command line.
 
 pub mod change;
+pub mod cli;
 pub mod content;
+pub mod dids;
+pub mod enrol;
+pub mod error;
 pub mod files;
+pub mod http;
+pub mod issue;
 pub mod journal;
+pub mod ledger;
+pub mod login;
+pub mod present;
 pub mod secret;
 pub mod seed;
+pub mod show;
 pub mod vault;
+pub mod wallet;

@@ -1,0 +1,333 @@
+//! `realdid wallet …`: the words of the command line, and which function each one calls. Names and
+//! JSON keys are a contract (docs/cli.md).
+
+use crate::change::Kind;
+use crate::dids;
+use crate::enrol;
+pub use crate::error::CliError;
+use crate::http::Http;
+use crate::issue;
+use crate::journal;
+use crate::ledger::Ledger;
+use crate::login;
+use crate::present::{self, Consent};
+use crate::seed::{Kit, POOL_STEP};
+use crate::show;
+use crate::vault::Vault;
+use crate::wallet::Wallet;
+use clap::{Args, Subcommand};
+use realdid_core::hash::Hash32;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+/// Keys, credentials and disclosures of one person.
+#[derive(Debug, Args)]
+pub struct WalletArgs {
+    /// The wallet's folder [default: ~/.local/share/realdid/wallet]
+    #[arg(long, env = "REALDID_WALLET_DIR", global = true)]
+    pub dir: Option<PathBuf>,
+    #[command(subcommand)]
+    pub command: WalletCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum WalletCommand {
+    /// Make a wallet, or rebuild one from its recovery kit
+    Init {
+        /// The kit to rebuild from
+        #[arg(long)]
+        kit: Option<PathBuf>,
+    },
+    /// Enrol with an authority: verified once, credentials at once
+    Enrol {
+        /// The authority's URL, as it stands on the ledger
+        #[arg(long)]
+        authority: String,
+        /// The evidence file
+        #[arg(long)]
+        evidence: PathBuf,
+        /// The digest of the network's genesis, in hex; without it the first one met is pinned
+        #[arg(long, env = "REALDID_TRUST")]
+        trust: Option<String>,
+    },
+    /// Receive a credential from an OpenID4VCI offer
+    Receive {
+        /// An openid-credential-offer link, or the offer as JSON
+        offer: String,
+        /// The transaction code that the issuer gave on another way
+        #[arg(long)]
+        tx_code: Option<String>,
+    },
+    /// Get fresh copies of every credential that can be refreshed
+    Refresh,
+    /// Answer a presentation request
+    Present {
+        /// An openid4vp link, or the address of the request
+        request: String,
+        #[command(flatten)]
+        consent: ConsentArgs,
+    },
+    /// Sign in at a service
+    Login {
+        /// The service's address
+        service: String,
+        #[command(flatten)]
+        consent: ConsentArgs,
+    },
+    /// Show what is in the wallet, without secrets
+    Show,
+    /// Show what was disclosed to whom, and why
+    Journal,
+    /// Make and change DIDs
+    #[command(subcommand)]
+    Did(DidCommand),
+    /// Use the recovery kit
+    #[command(subcommand)]
+    Kit(KitCommand),
+}
+
+#[derive(Debug, Args)]
+pub struct ConsentArgs {
+    /// A claim that may be shown, such as address.region; may be given several times
+    #[arg(long = "allow", value_name = "CLAIM")]
+    pub allow: Vec<String>,
+    /// Show everything that is asked for within the service's registration
+    #[arg(long)]
+    pub yes: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DidCommand {
+    /// List this wallet's DIDs
+    List {
+        /// With each one's state on the ledger; the node then sees them asked for together
+        #[arg(long)]
+        prove: bool,
+    },
+    /// Make a DID that is for no service
+    New {
+        /// Where to write its inception (canonical CBOR)
+        #[arg(long)]
+        inception: Option<PathBuf>,
+    },
+    /// Put a DID on the ledger
+    Anchor { did: String },
+    /// Change to new keys at once (needs the kit)
+    Rotate(WithKit),
+    /// Change to new keys after the delay, with the recovery key (needs the kit)
+    Recover(WithKit),
+    /// Take back a pending recovery
+    Cancel { did: String },
+    /// Block all that the current keys can do (needs the kit)
+    Freeze(WithKit),
+    /// End a DID for good (needs the kit where the DID is disputed)
+    Deactivate(WithKit),
+}
+
+#[derive(Debug, Args)]
+pub struct WithKit {
+    pub did: String,
+    /// The recovery kit [default: recovery-kit.json in the wallet's folder, if it still lies there]
+    #[arg(long)]
+    pub kit: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum KitCommand {
+    /// Make commitments for more DIDs, from the kit
+    TopUp {
+        #[arg(long)]
+        kit: Option<PathBuf>,
+    },
+}
+
+/// Runs one command; answers its one JSON object. Notices to the person go to standard error.
+pub async fn run(args: WalletArgs) -> Result<Value, CliError> {
+    let dir = match args.dir {
+        Some(dir) => dir,
+        None => default_dir()?,
+    };
+    match args.command {
+        WalletCommand::Init { kit } => init(&dir, kit.as_deref()),
+        WalletCommand::Enrol {
+            authority,
+            evidence,
+            trust,
+        } => {
+            let trusted = trust.map(|digest| digest.parse::<Hash32>()).transpose().map_err(|_| {
+                CliError::user("trust.malformed", "a genesis digest is 64 characters of lowercase hex", "give the whole digest")
+            })?;
+            let mut wallet = if Vault::exists(&dir) {
+                Wallet::open(&dir)?
+            } else {
+                let (wallet, kit) = Wallet::create(&dir, None)?;
+                tell_about_kit(kit.as_deref());
+                wallet
+            };
+            enrol::enrol(&mut wallet, &Http::new()?, &authority, &evidence, trusted).await
+        }
+        command => {
+            let mut wallet = Wallet::open(&dir)?;
+            in_wallet(&mut wallet, command).await
+        }
+    }
+}
+
+async fn in_wallet(wallet: &mut Wallet, command: WalletCommand) -> Result<Value, CliError> {
+    let http = Http::new()?;
+    match command {
+        WalletCommand::Init { .. } | WalletCommand::Enrol { .. } => Ok(Value::Null),
+        WalletCommand::Receive { offer, tx_code } => {
+            let offer = issue::read_offer(&http, &offer).await?;
+            let mut ledger = known_ledger(wallet)?;
+            let code = tx_code.as_deref();
+            let places = issue::take_offer(wallet, &http, ledger.as_mut(), &offer, code).await?;
+            Ok(credentials_json(wallet, &places))
+        }
+        WalletCommand::Refresh => refresh_all(wallet, &http).await,
+        WalletCommand::Present { request, consent } => {
+            let mut ledger = Ledger::of(&wallet.content)?;
+            let request = present::examine(wallet, &http, &mut ledger, &request).await?;
+            present::announce(&request);
+            if !present::consented(&request, &consent.into(), present::ask_person) {
+                return Err(present::decline(&http, &request).await?);
+            }
+            let shown = present::answer(wallet, &http, &mut ledger, &request).await?;
+            Ok(json!({
+                "service": request.service_id.to_string(),
+                "did": shown.did.map(|did| did.to_string()),
+                "claims": shown.claims,
+                "redirect": shown.redirect.map(String::from),
+            }))
+        }
+        WalletCommand::Login { service, consent } => {
+            login::login(wallet, &http, &service, &consent.into()).await
+        }
+        WalletCommand::Show => show::show(wallet).await,
+        WalletCommand::Journal => Ok(journal::to_json(&wallet.content)),
+        WalletCommand::Did(command) => did(wallet, &http, command).await,
+        WalletCommand::Kit(KitCommand::TopUp { kit }) => {
+            let kit = wallet.kit(kit.as_deref())?;
+            let kit = kit.ok_or(crate::change::ChangeError::KitNeeded("topping up"))?;
+            kit.top_up(&mut wallet.content.pool, POOL_STEP)?;
+            wallet.save()?;
+            Ok(json!({ "sparesLeft": wallet.content.pool.left() }))
+        }
+    }
+}
+
+async fn did(wallet: &mut Wallet, http: &Http, command: DidCommand) -> Result<Value, CliError> {
+    let (kind, did, kit) = match command {
+        DidCommand::List { prove } => return dids::list(wallet, prove).await,
+        DidCommand::New { inception } => return dids::new(wallet, inception.as_deref()),
+        DidCommand::Anchor { did } => (Kind::Anchor, did, None),
+        DidCommand::Rotate(with) => (Kind::Rotate, with.did, with.kit),
+        DidCommand::Recover(with) => (Kind::Recover, with.did, with.kit),
+        DidCommand::Cancel { did } => (Kind::Cancel, did, None),
+        DidCommand::Freeze(with) => (Kind::Freeze, with.did, with.kit),
+        DidCommand::Deactivate(with) => (Kind::Deactivate, with.did, with.kit),
+    };
+    dids::change(wallet, http, kind, &did, kit.as_deref()).await
+}
+
+async fn refresh_all(wallet: &mut Wallet, http: &Http) -> Result<Value, CliError> {
+    let mut places = vec![];
+    for place in 0..wallet.content.batches.len() {
+        if wallet.content.batches[place].refresh_token.is_some() {
+            let mut ledger = known_ledger(wallet)?;
+            issue::refresh(wallet, http, ledger.as_mut(), place).await?;
+            places.push(place);
+        }
+    }
+    if places.is_empty() {
+        return Err(issue::no_credential());
+    }
+    Ok(credentials_json(wallet, &places))
+}
+
+/// The ledger where the wallet has a network; foreign credentials can be received without one.
+fn known_ledger(wallet: &Wallet) -> Result<Option<Ledger>, CliError> {
+    match wallet.content.network {
+        Some(_) => Ledger::of(&wallet.content).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn credentials_json(wallet: &Wallet, places: &[usize]) -> Value {
+    let batches = places.iter().filter_map(|place| wallet.content.batches.get(*place));
+    json!({ "credentials": batches.map(issue::batch_json).collect::<Vec<_>>() })
+}
+
+fn init(dir: &Path, kit: Option<&Path>) -> Result<Value, CliError> {
+    // A kit that does not read must not leave half a wallet behind.
+    if let Some(path) = kit {
+        Kit::read(path)?;
+    }
+    let (wallet, to_move) = Wallet::create(dir, kit)?;
+    tell_about_kit(to_move.as_deref());
+    Ok(json!({
+        "dir": dir.display().to_string(),
+        "kit": to_move.map(|path| path.display().to_string()),
+        "sparesLeft": wallet.content.pool.left(),
+    }))
+}
+
+fn tell_about_kit(kit: Option<&Path>) {
+    if let Some(path) = kit {
+        eprintln!(
+            "Your recovery kit is in {}. Move it off this device now: it rebuilds your keys, and whoever has it can take over your DIDs.",
+            path.display()
+        );
+    }
+}
+
+fn default_dir() -> Result<PathBuf, CliError> {
+    let home = std::env::var_os("HOME").filter(|home| !home.is_empty());
+    home.map(|home| PathBuf::from(home).join(".local/share/realdid/wallet")).ok_or_else(|| {
+        CliError::user("wallet.no_dir", "the wallet has a folder", "give it with --dir")
+    })
+}
+
+impl From<ConsentArgs> for Consent {
+    fn from(args: ConsentArgs) -> Self {
+        Self {
+            allow: args.allow,
+            yes: args.yes,
+        }
+    }
+}
+
+/// A command's JSON for people: one fact a line, lists indented.
+pub fn render(value: &Value) -> String {
+    let mut out = String::new();
+    render_into(value, 0, &mut out);
+    out
+}
+
+fn render_into(value: &Value, depth: usize, out: &mut String) {
+    let indent = "  ".repeat(depth);
+    let mut line = |name: &str, value: &Value| {
+        let plain = match value {
+            Value::Null => "none".to_owned(),
+            Value::String(text) => text.clone(),
+            Value::Array(items) if items.is_empty() => "none".to_owned(),
+            Value::Array(_) | Value::Object(_) => {
+                out.push_str(&format!("{indent}{name}:\n"));
+                return render_into(value, depth + 1, out);
+            }
+            other => other.to_string(),
+        };
+        out.push_str(&format!("{indent}{name}: {plain}\n"));
+    };
+    match value {
+        Value::Object(members) => members.iter().for_each(|(name, value)| line(name, value)),
+        Value::Array(items) => {
+            let numbered = items.iter().enumerate();
+            numbered.for_each(|(i, value)| line(&format!("{}", i + 1), value));
+        }
+        other => out.push_str(&format!("{indent}{other}\n")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

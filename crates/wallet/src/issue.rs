@@ -1,0 +1,482 @@
+//! Receiving credentials over OpenID4VCI 1.0, and refreshing them.
+//!
+//! A credential is stored only after it was checked: the issuer's key as it stands on the ledger,
+//! the holder key as asked for, the times as genesis fixes them, and that nothing in the copies
+//! marks their holder. Copies of a PID are shown once each; so all that may differ between two of
+//! them, or between two people's, is what looks random: salts, digests, keys and signatures.
+
+use crate::content::{Batch, CredentialCopy};
+use crate::error::CliError;
+use crate::http::{Http, address, read_json};
+use crate::ledger::{Ledger, now_s};
+use crate::secret::{Secret32, SecretText};
+use crate::vault;
+use crate::wallet::Wallet;
+use realdid_core::genesis::Parameters;
+use realdid_core::state::{Issuer, KeyStatus, KeyUse, Standing, issuer_id};
+use realdid_core::suite::Suite;
+use realdid_credential::jose::{self, Jwk, SigningKey, VerifyingKey};
+use realdid_credential::pid;
+use realdid_credential::sd_jwt::{self, IssuerEvidence, IssuerKey, ParsedSdJwt};
+use realdid_exchange::vci::{
+    self, CredentialOffer, CredentialRequest, CredentialResponse, IssuerMetadata, NonceResponse,
+    ReceivedOffer, ServerMetadata, TokenRequest, TokenResponse,
+};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use url::Url;
+
+/// How far apart the clocks of wallet and issuer may be, in seconds.
+const CLOCK_SKEW_S: u64 = 10;
+/// All that may stand in the clear in a PID.
+const PID_PAYLOAD: &[&str] = &["iss", "vct", "iat", "exp", "cnf", "_sd", "_sd_alg"];
+/// All that may stand in the header of a PID.
+const PID_HEADER: &[&str] = &["alg", "typ", "kid"];
+
+/// An issuer and what it said about itself.
+struct Source {
+    metadata: IssuerMetadata,
+    token_endpoint: Url,
+}
+
+/// The keys under which an issuer's credentials are believed.
+struct Trust {
+    keys: Vec<IssuerKey>,
+    on_ledger: bool,
+}
+
+/// The key metadata of an issuer that is not on the ledger (SD-JWT VC, JWT VC Issuer Metadata).
+#[derive(Deserialize)]
+struct JwtVcIssuer {
+    issuer: String,
+    jwks: Jwks,
+}
+
+#[derive(Deserialize)]
+struct Jwks {
+    keys: Vec<Map<String, Value>>,
+}
+
+/// Reads an offer in any of its forms; one that is given by reference is fetched.
+pub async fn read_offer(http: &Http, text: &str) -> Result<CredentialOffer, CliError> {
+    match vci::parse_offer(text)? {
+        ReceivedOffer::Value(offer) => Ok(offer),
+        ReceivedOffer::Reference(url) => {
+            let body = String::from_utf8_lossy(&http.get(&url).await?).into_owned();
+            match vci::parse_offer(&body)? {
+                ReceivedOffer::Value(offer) => Ok(offer),
+                ReceivedOffer::Reference(_) => Err(vci::VciError::Offer.into()),
+            }
+        }
+    }
+}
+
+/// Takes an offer with its pre-authorised code and stores what comes. Answers the places of the
+/// batches in the wallet.
+pub async fn take_offer(
+    wallet: &mut Wallet,
+    http: &Http,
+    ledger: Option<&mut Ledger>,
+    offer: &CredentialOffer,
+    tx_code: Option<&str>,
+) -> Result<Vec<usize>, CliError> {
+    let issuer = offer.credential_issuer.as_str();
+    let request = TokenRequest::for_offer(offer, tx_code)?;
+    let source = discover(http, issuer).await?;
+    let parameters = ledger.as_ref().map(|ledger| ledger.parameters().clone());
+    let trust = trust(wallet, http, ledger, issuer).await?;
+    let token = token(http, &source, &request).await?;
+    let mut places = vec![];
+    for configuration in &offer.credential_configuration_ids {
+        let batch = Batch {
+            issuer: issuer.to_owned(),
+            vct: vct_of(&source.metadata, configuration)?,
+            configuration: configuration.clone(),
+            copies: vec![],
+            refresh_token: token.refresh_token.clone().map(SecretText::new),
+            on_ledger: trust.on_ledger,
+        };
+        let copies = fetch(http, &source, &token, &batch, &trust, parameters.as_ref()).await?;
+        places.push(store(wallet, Batch { copies, ..batch })?);
+    }
+    Ok(places)
+}
+
+/// Asks the issuer for new copies. The refresh token that comes with them is stored before they
+/// are asked for, so that a crash in between does not lose the right to ask.
+pub async fn refresh(
+    wallet: &mut Wallet,
+    http: &Http,
+    ledger: Option<&mut Ledger>,
+    place: usize,
+) -> Result<(), CliError> {
+    let batch = wallet.content.batches.get(place).cloned().ok_or_else(no_credential)?;
+    let refresh_token = batch.refresh_token.as_ref().ok_or_else(|| {
+        CliError::user(
+            "credential.no_refresh",
+            "the issuer gave a refresh token with the credential",
+            "get a new offer from the issuer",
+        )
+    })?;
+    let request = TokenRequest::Refresh {
+        refresh_token: refresh_token.as_str().to_owned(),
+    };
+    let source = discover(http, &batch.issuer).await?;
+    let parameters = ledger.as_ref().map(|ledger| ledger.parameters().clone());
+    let trust = trust(wallet, http, ledger, &batch.issuer).await?;
+    let token = token(http, &source, &request).await?;
+    if let Some(next) = &token.refresh_token {
+        for other in &mut wallet.content.batches {
+            if other.refresh_token == batch.refresh_token {
+                other.refresh_token = Some(SecretText::new(next.clone()));
+            }
+        }
+        wallet.save()?;
+    }
+    let copies = fetch(http, &source, &token, &batch, &trust, parameters.as_ref()).await?;
+    if let Some(stored) = wallet.content.batches.get_mut(place) {
+        stored.copies = copies;
+        stored.on_ledger = trust.on_ledger;
+    }
+    wallet.save()
+}
+
+/// A bearer token for the authority's other services, by the same refresh token.
+pub async fn access_token(
+    wallet: &mut Wallet,
+    http: &Http,
+    place: usize,
+) -> Result<String, CliError> {
+    let batch = wallet.content.batches.get(place).cloned().ok_or_else(no_credential)?;
+    let held = batch.refresh_token.as_ref().ok_or_else(no_credential)?;
+    let request = TokenRequest::Refresh {
+        refresh_token: held.as_str().to_owned(),
+    };
+    let source = discover(http, &batch.issuer).await?;
+    let token = token(http, &source, &request).await?;
+    if let Some(next) = &token.refresh_token {
+        for other in &mut wallet.content.batches {
+            if other.refresh_token == batch.refresh_token {
+                other.refresh_token = Some(SecretText::new(next.clone()));
+            }
+        }
+        wallet.save()?;
+    }
+    Ok(token.access_token.clone())
+}
+
+pub fn no_credential() -> CliError {
+    CliError::user(
+        "credential.none",
+        "the wallet has a credential of the type that is asked for",
+        "enrol, or receive one from its issuer",
+    )
+}
+
+/// §12: where the issuer's endpoints are, by the well-known documents of its URL.
+async fn discover(http: &Http, issuer: &str) -> Result<Source, CliError> {
+    let url = vci::well_known(issuer, "openid-credential-issuer")?;
+    let metadata = IssuerMetadata::parse(&http.get(&url).await?, issuer)?;
+    let server = metadata.authorization_server().to_owned();
+    let url = vci::well_known(&server, "oauth-authorization-server")?;
+    let server = ServerMetadata::parse(&http.get(&url).await?, &server)?;
+    Ok(Source {
+        token_endpoint: address(&server.token_endpoint)?,
+        metadata,
+    })
+}
+
+/// The issuer's keys: from its proved record on the ledger, or, for issuers that are not on it,
+/// from its own metadata.
+async fn trust(
+    wallet: &mut Wallet,
+    http: &Http,
+    ledger: Option<&mut Ledger>,
+    issuer: &str,
+) -> Result<Trust, CliError> {
+    if let Some(ledger) = ledger {
+        let record = ledger.issuer(&mut wallet.content, &issuer_id(issuer)).await?.value;
+        if let Some(record) = record {
+            return Ok(Trust {
+                keys: keys_on_ledger(&record)?,
+                on_ledger: true,
+            });
+        }
+    }
+    let url = vci::well_known(issuer, "jwt-vc-issuer")?;
+    let metadata: JwtVcIssuer = http.json(&url).await?;
+    if metadata.issuer != issuer {
+        return Err(vci::VciError::Metadata.into());
+    }
+    let keys = metadata.jwks.keys.into_iter().filter_map(|jwk| {
+        let kid = jwk.get("kid")?.as_str()?.to_owned();
+        let Jwk(key) = Jwk::parse(&Value::Object(jwk)).ok()?;
+        Some(IssuerKey {
+            iss: issuer.to_owned(),
+            kid,
+            key,
+        })
+    });
+    Ok(Trust {
+        keys: keys.collect(),
+        on_ledger: false,
+    })
+}
+
+/// The keys that may sign a PID now.
+fn keys_on_ledger(record: &Issuer) -> Result<Vec<IssuerKey>, CliError> {
+    if record.standing != Standing::Active {
+        return Err(CliError::new(
+            "issuer.suspended",
+            "the issuer is active on the ledger",
+            "issuer",
+            "wait until it is reinstated",
+        ));
+    }
+    let signing = |key: &&realdid_core::state::IssuerKey| {
+        key.usage == KeyUse::Pid && key.status == KeyStatus::Active
+    };
+    record
+        .keys
+        .iter()
+        .filter(signing)
+        .map(|key| {
+            let verifying = match key.key.suite() {
+                Suite::P256 => VerifyingKey::p256(key.key.bytes())?,
+                Suite::Ed25519 => {
+                    let bytes = key.key.bytes().try_into();
+                    VerifyingKey::ed25519(bytes.map_err(|_| jose::JwsError::KeyInvalid)?)?
+                }
+            };
+            Ok(IssuerKey {
+                iss: record.url.clone(),
+                kid: key.id().to_string(),
+                key: verifying,
+            })
+        })
+        .collect()
+}
+
+fn vct_of(metadata: &IssuerMetadata, configuration: &str) -> Result<String, CliError> {
+    let configuration = metadata.credential_configurations_supported.get(configuration);
+    let text = |name: &str| configuration.and_then(|c| c.get(name)).and_then(Value::as_str);
+    match (text("format"), text("vct")) {
+        (Some(vci::SD_JWT_VC), Some(vct)) => Ok(vct.to_owned()),
+        _ => Err(CliError::new(
+            "vci.format",
+            "what is offered is an SD-JWT VC (dc+sd-jwt) that the issuer's metadata describe",
+            "issuer",
+            "ask for an offer of that format",
+        )),
+    }
+}
+
+/// §6: the token endpoint.
+async fn token(
+    http: &Http,
+    source: &Source,
+    request: &TokenRequest,
+) -> Result<TokenResponse, CliError> {
+    let form = url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(request.to_form())
+        .finish();
+    let body = http.post_form(&source.token_endpoint, form).await?.success()?;
+    Ok(TokenResponse::parse(&body)?)
+}
+
+/// §7 and §8: a nonce, fresh keys with their proofs, and the copies, checked.
+async fn fetch(
+    http: &Http,
+    source: &Source,
+    token: &TokenResponse,
+    batch: &Batch,
+    trust: &Trust,
+    parameters: Option<&Parameters>,
+) -> Result<Vec<CredentialCopy>, CliError> {
+    let metadata = &source.metadata;
+    let nonce = match &metadata.nonce_endpoint {
+        Some(endpoint) => {
+            let url = address(endpoint)?;
+            let body = http.post_form(&url, String::new()).await?.success()?;
+            read_json::<NonceResponse>(&url, &body)?.c_nonce
+        }
+        None => String::new(),
+    };
+    let count = metadata.batch_size().min(vci::BATCH_SIZE);
+    let keys = (0..count).map(|_| holder_key()).collect::<Result<Vec<_>, _>>()?;
+    let signing: Vec<SigningKey> = keys.iter().map(|(_, key)| key.clone()).collect();
+    let request = CredentialRequest::build(
+        &batch.configuration,
+        &metadata.credential_issuer,
+        &nonce,
+        now_s(),
+        &signing,
+    )?;
+    let url = address(&metadata.credential_endpoint)?;
+    let body = http.post_json(&url, &request, Some(&token.access_token)).await?;
+    let texts = CredentialResponse::parse(&body, count)?;
+
+    let evidence = IssuerEvidence {
+        issuer_keys: &trust.keys,
+        accepted_vcts: &[&batch.vct],
+        now_s: now_s(),
+        clock_skew_s: CLOCK_SKEW_S,
+    };
+    let parsed = texts
+        .iter()
+        .zip(&signing)
+        .map(|(text, key)| sd_jwt::receive(text, &evidence, &Jwk(key.verifying_key())))
+        .collect::<Result<Vec<_>, _>>()?;
+    if batch.vct == pid::VCT {
+        let parameters = parameters.filter(|_| trust.on_ledger).ok_or_else(|| {
+            CliError::new(
+                "credential.issuer_unknown",
+                "a PID comes from an authority on the ledger",
+                "issuer",
+                "do not take a PID from this issuer",
+            )
+        })?;
+        check_unmarked(&parsed, parameters, evidence.now_s)?;
+    }
+    let copies = parsed.iter().zip(keys);
+    Ok(copies
+        .map(|(credential, (secret, _))| CredentialCopy {
+            sd_jwt: SecretText::new(credential.as_str().to_owned()),
+            holder_key: secret,
+            expires_s: credential.exp_s(),
+        })
+        .collect())
+}
+
+/// Refuses copies by which their holder could be told from others, or one copy from another
+/// (promise P4): other times than the epoch's, a member that others do not have, a header of its
+/// own, another number of digests.
+pub fn check_unmarked(
+    copies: &[ParsedSdJwt],
+    parameters: &Parameters,
+    now_s: u64,
+) -> Result<(), CliError> {
+    let mut shapes = copies.iter().map(|copy| Shape::of(copy.as_str()));
+    let first = match shapes.next() {
+        Some(shape) => shape?,
+        None => return Ok(()),
+    };
+    for shape in shapes {
+        if shape? != first {
+            return Err(marked("all copies are alike but for salts, keys and signatures"));
+        }
+    }
+    if copies.iter().any(|copy| copy.claims() != copies[0].claims()) {
+        return Err(marked("all copies say the same about their holder"));
+    }
+    // The copies were issued in this epoch, or at the end of the one before it.
+    let allowed = [now_s, now_s.saturating_sub(CLOCK_SKEW_S), now_s + CLOCK_SKEW_S]
+        .map(|time_s| vci::validity(parameters, time_s));
+    let times = (first.iat, first.exp);
+    if allowed.iter().any(|validity| times == (validity.issued_at_s, validity.expires_s)) {
+        Ok(())
+    } else {
+        Err(marked("the times are the start of the epoch, and its end plus the refresh lead"))
+    }
+}
+
+fn marked(rule: &str) -> CliError {
+    CliError::new(
+        "credential.marked",
+        rule,
+        "issuer",
+        "do not use these copies, and report the authority: they could be told apart",
+    )
+}
+
+/// What a service sees of a copy before any disclosure, without what must differ.
+#[derive(Debug, PartialEq)]
+struct Shape {
+    header: Map<String, Value>,
+    plain: Map<String, Value>,
+    digests: usize,
+    disclosures: usize,
+    /// Length in bytes: padding would mark as well as a claim does.
+    length: usize,
+    iat: u64,
+    exp: u64,
+}
+
+impl Shape {
+    fn of(sd_jwt: &str) -> Result<Self, CliError> {
+        let jwt = sd_jwt.split('~').next().unwrap_or_default();
+        let jws = jose::decode_unverified(jwt)?;
+        let mut plain = jws.claims()?;
+        let foreign = |members: &Map<String, Value>, known: &[&str]| {
+            members.keys().any(|name| !known.contains(&name.as_str()))
+        };
+        if foreign(&plain, PID_PAYLOAD) || foreign(&jws.header, PID_HEADER) {
+            return Err(marked("a PID says nothing in the clear but who issued it and when it ends"));
+        }
+        let time = |name: &str| plain.get(name).and_then(Value::as_u64).unwrap_or(0);
+        let (iat, exp) = (time("iat"), time("exp"));
+        // A binding beside the key, such as a kid of its own, would be a mark too.
+        let bare = |value: &Value| {
+            let jwk = value.get("jwk").and_then(Value::as_object);
+            value.as_object().is_some_and(|cnf| cnf.len() == 1)
+                && jwk.is_some_and(|jwk| !foreign(jwk, &["kty", "crv", "x", "y"]))
+        };
+        if !plain.remove("cnf").as_ref().is_some_and(bare) {
+            return Err(marked("a PID is bound to a bare key"));
+        }
+        let digests = plain.remove("_sd");
+        Ok(Self {
+            digests: digests.as_ref().and_then(Value::as_array).map_or(0, Vec::len),
+            disclosures: sd_jwt.matches('~').count(),
+            length: sd_jwt.len(),
+            header: jws.header,
+            plain,
+            iat,
+            exp,
+        })
+    }
+}
+
+fn holder_key() -> Result<(Secret32, SigningKey), CliError> {
+    // About one draw in 2^32 is no P-256 scalar.
+    for _ in 0..4 {
+        let secret = Secret32::new(vault::random()?);
+        if let Ok(key) = SigningKey::p256(secret.bytes()) {
+            return Ok((secret, key));
+        }
+    }
+    Err(vault::VaultError::Entropy.into())
+}
+
+/// Stores a batch in the place of an older one of the same issuer and type.
+fn store(wallet: &mut Wallet, batch: Batch) -> Result<usize, CliError> {
+    let batches = &mut wallet.content.batches;
+    let same = |old: &Batch| old.issuer == batch.issuer && old.vct == batch.vct;
+    let place = match batches.iter().position(same) {
+        Some(place) => {
+            batches[place] = batch;
+            place
+        }
+        None => {
+            batches.push(batch);
+            batches.len() - 1
+        }
+    };
+    wallet.save()?;
+    Ok(place)
+}
+
+/// A batch as it is shown: no credential, no key, no token.
+pub fn batch_json(batch: &Batch) -> Value {
+    json!({
+        "type": batch.vct,
+        "issuer": batch.issuer,
+        "copies": batch.copies.len(),
+        "expires": batch.expires_s(),
+        "onLedger": batch.on_ledger,
+        "refreshable": batch.refresh_token.is_some(),
+    })
+}
+
+#[cfg(test)]
+mod tests;

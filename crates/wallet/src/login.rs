@@ -1,0 +1,97 @@
+//! Signing in at a service: the wallet and a small browser play the person's part.
+//!
+//! The service is an ordinary OpenID Connect relying party. Its login page leads to its gate;
+//! the gate hands out a wallet link; the wallet answers; the browser goes on where the gate says,
+//! until the service has its session. Who the service thinks came in is asked of the service.
+
+use crate::error::CliError;
+use crate::http::{Answer, Browser, Http, address, below, read_json};
+use crate::ledger::Ledger;
+use crate::present::{self, Consent};
+use crate::wallet::Wallet;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use url::Url;
+
+/// What a gate answers to a wallet at its authorisation endpoint.
+#[derive(Deserialize)]
+struct LoginStart {
+    wallet_link: String,
+    continue_uri: String,
+}
+
+#[derive(Deserialize)]
+struct Me {
+    sub: String,
+}
+
+/// Signs in at `service` and answers the command's JSON.
+pub async fn login(
+    wallet: &mut Wallet,
+    http: &Http,
+    service: &str,
+    consent: &Consent,
+) -> Result<Value, CliError> {
+    let base = address(service)?;
+    let mut ledger = Ledger::of(&wallet.content)?;
+    let mut browser = Browser::new(http.clone());
+
+    let start = browser.open(&below(&base, "/login"), "application/json").await?;
+    let gate = start.url.clone();
+    let start: LoginStart = read_json(&gate, &start.success()?)?;
+    let request = present::examine(wallet, http, &mut ledger, &start.wallet_link).await?;
+    present::announce(&request);
+    if !present::consented(&request, consent, present::ask_person) {
+        return Err(present::decline(http, &request).await?);
+    }
+    warn_if_moved(wallet, &mut ledger).await;
+    let shown = present::answer(wallet, http, &mut ledger, &request).await?;
+
+    let next = match shown.redirect {
+        Some(url) => url,
+        None => gate.join(&start.continue_uri).map_err(|_| no_session(&base))?,
+    };
+    let page: Answer = browser.open(&next, "text/html").await?;
+    page.success()?;
+    let me = browser.open(&below(&base, "/me"), "application/json").await?;
+    let me_url = me.url.clone();
+    if me.status == 401 {
+        return Err(no_session(&base));
+    }
+    let me: Me = read_json(&me_url, &me.success()?)?;
+    Ok(json!({
+        "service": service,
+        "did": shown.did.map(|did| did.to_string()),
+        "subject": me.sub,
+        "sessionCookie": session_cookie(&browser, &base),
+    }))
+}
+
+/// Promise P6: tells the person when the entry under their tag was moved. The login goes on: what
+/// may be shown is judged by the gate, and a warning must not hang on a node that is down.
+pub async fn warn_if_moved(wallet: &mut Wallet, ledger: &mut Ledger) {
+    if let Ok(Some(watch)) = crate::enrol::watch(wallet, ledger).await
+        && let Some(notice) = watch.notice()
+    {
+        eprintln!("{notice}");
+    }
+}
+
+/// The service's session among its cookies: the one that is named so, else all of them.
+fn session_cookie(browser: &Browser, base: &Url) -> String {
+    let cookies = browser.cookies(&base.origin());
+    let named = |pair: &&str| pair.split('=').next().is_some_and(|name| name.ends_with("session"));
+    match cookies.split("; ").find(named) {
+        Some(session) => session.to_owned(),
+        None => cookies,
+    }
+}
+
+fn no_session(base: &Url) -> CliError {
+    CliError::new(
+        "login.no_session",
+        "the service opens a session for the person whom its gate has signed in",
+        "service",
+        &format!("look at the log of {} and of its gate", base.host_str().unwrap_or("the service")),
+    )
+}

@@ -1,0 +1,310 @@
+//! Showing something to a service (OpenID4VP 1.0, spec/login.md): fetch the request, hold it
+//! against the ledger, ask the person, show one copy and the service's own DID.
+//!
+//! Nothing leaves the device before the registration was proved, the person agreed and the
+//! disclosure is in the journal.
+
+use crate::change::{self, ChangeError, Purpose};
+use crate::content::{Batch, CredentialCopy};
+use crate::error::{CliError, printable};
+use crate::http::{Http, UNREACHABLE, address};
+use crate::issue;
+use crate::journal::{self, Disclosure, Outcome};
+use crate::ledger::{Ledger, now_ms, now_s};
+use crate::vault;
+use crate::wallet::Wallet;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use realdid_core::did::Did;
+use realdid_core::genesis::Parameters;
+use realdid_credential::jose::SigningKey;
+use realdid_credential::sd_jwt::{self, Binding, ParsedSdJwt};
+use realdid_exchange::did_proof::{self, ProofContent};
+use realdid_exchange::vp::{self, CheckedRequest, ClaimedRequest, RequestEvidence, WalletError, WalletLink};
+use serde::Deserialize;
+use std::io::{BufRead, IsTerminal, Write};
+use url::Url;
+
+/// What the person has agreed to beforehand.
+#[derive(Debug, Clone, Default)]
+pub struct Consent {
+    /// Claims by their paths, as in `address.region`.
+    pub allow: Vec<String>,
+    /// Everything that the registration covers.
+    pub yes: bool,
+}
+
+/// What was shown, and where the service wants the person to go on.
+#[derive(Debug)]
+pub struct Shown {
+    pub did: Option<Did>,
+    pub claims: Vec<String>,
+    pub redirect: Option<Url>,
+}
+
+#[derive(Deserialize)]
+struct Continuation {
+    redirect_uri: Option<String>,
+}
+
+/// Reads what a person gives to `present`: a wallet link, or the address of a request.
+///
+/// An address names no client, so nothing holds the request's own word for who asks against what
+/// a link said; the registration and the ledger still do.
+pub async fn examine(
+    wallet: &mut Wallet,
+    http: &Http,
+    ledger: &mut Ledger,
+    text: &str,
+) -> Result<CheckedRequest, CliError> {
+    let link = if text.starts_with("openid4vp://") {
+        Some(WalletLink::parse(text)?)
+    } else {
+        None
+    };
+    let url = address(link.as_ref().map_or(text, |link| &link.request_uri))?;
+    let wallet_nonce = match &link {
+        Some(link) if link.post => Some(URL_SAFE_NO_PAD.encode(vault::random::<16>()?)),
+        _ => None,
+    };
+    let body = match &wallet_nonce {
+        Some(nonce) => {
+            let form = url::form_urlencoded::Serializer::new(String::new())
+                .append_pair("wallet_nonce", nonce)
+                .finish();
+            http.post_form(&url, form).await?.success()?
+        }
+        None => http.get(&url).await?,
+    };
+    let compact = String::from_utf8(body).map_err(|_| vp::RequestRefused::Malformed)?;
+    let claimed = ClaimedRequest::parse(&compact)?;
+    let link = link.unwrap_or_else(|| WalletLink {
+        client_id: vp::client_id(&claimed.service_id()),
+        request_uri: url.to_string(),
+        post: false,
+    });
+    let service = ledger.service(&mut wallet.content, &claimed.service_id()).await?.value;
+    let registrar = ledger.issuer(&mut wallet.content, &claimed.registrar_id()).await?.value;
+    let evidence = RequestEvidence {
+        registrar: registrar.as_ref(),
+        service: service.as_ref(),
+        now_s: now_s(),
+        wallet_nonce: wallet_nonce.as_deref(),
+    };
+    Ok(claimed.check(&link, &evidence)?)
+}
+
+/// Shows on standard error who asks for what and why.
+pub fn announce(request: &CheckedRequest) {
+    eprintln!(
+        "{}{} asks, for the purpose \"{}\".",
+        printable(&request.service_name),
+        if request.registration.sandbox { " (a sandbox registration)" } else { "" },
+        request.purpose,
+    );
+    eprintln!("  Registered for {}.", request.domains.join(", "));
+    if request.claims.is_empty() {
+        eprintln!("  It sees a DID that is for it alone, and nothing about you.");
+    } else {
+        let claims: Vec<String> = request.claims.iter().map(ToString::to_string).collect();
+        eprintln!("  It sees a DID that is for it alone, and: {}.", claims.join(", "));
+    }
+}
+
+/// Whether the person agrees: nothing about them is asked for, or they said so beforehand, or
+/// they say so now.
+pub fn consented(request: &CheckedRequest, consent: &Consent, ask: impl FnOnce() -> bool) -> bool {
+    let allowed = |claim: &String| consent.allow.contains(claim);
+    consent.yes || request.claims.iter().map(ToString::to_string).all(|claim| allowed(&claim)) || ask()
+}
+
+/// Asks on the terminal; without one the answer is no.
+pub fn ask_person() -> bool {
+    if !std::io::stdin().is_terminal() {
+        return false;
+    }
+    eprint!("Show this? [y/N] ");
+    let mut line = String::new();
+    let _ = std::io::stderr().flush();
+    std::io::stdin().lock().read_line(&mut line).is_ok() && matches!(line.trim(), "y" | "Y" | "yes")
+}
+
+/// Tells the gate that the person declined, and says so here.
+pub async fn decline(http: &Http, request: &CheckedRequest) -> Result<CliError, CliError> {
+    let form = vp::refusal_form(request.state.as_deref(), WalletError::AccessDenied);
+    // The person's no stands whether or not the gate hears of it.
+    let _ = http.post_form(&address(&request.response_uri)?, form).await;
+    let claims: Vec<String> = request.claims.iter().map(|claim| format!("--allow {claim}")).collect();
+    Ok(CliError::user(
+        "vp.declined",
+        "the person consents to what is shown",
+        &format!("if you want to show it, add {} (or --yes)", claims.join(" ")),
+    ))
+}
+
+/// Answers a request to which the person agreed.
+pub async fn answer(
+    wallet: &mut Wallet,
+    http: &Http,
+    ledger: &mut Ledger,
+    request: &CheckedRequest,
+) -> Result<Shown, CliError> {
+    let place = ready_batch(wallet, http, ledger, &request.asked.vcts).await?;
+    let showing_did = request.asked.did_id.is_some();
+    let signer = if showing_did { Some(did_for(wallet, ledger, request).await?) } else { None };
+
+    // The copy leaves the wallet before it leaves the device: whatever happens now, it is not
+    // shown a second time.
+    let copy = take_copy(wallet, place)?;
+    let did = signer.as_ref().map(|signer| signer.did.clone());
+    let claims: Vec<String> = request.claims.iter().map(ToString::to_string).collect();
+    let disclosure = Disclosure {
+        at_ms: now_ms(),
+        service: request.service_id,
+        domains: request.domains.clone(),
+        purpose: request.purpose.clone(),
+        claims: claims.clone(),
+        did: did.as_ref().map(ToString::to_string).unwrap_or_default(),
+        outcome: Outcome::Unknown,
+    };
+    let ticket = journal::begin(&mut wallet.content, disclosure);
+    wallet.save()?;
+
+    let credential = ParsedSdJwt::parse(copy.sd_jwt.as_str())?;
+    let binding = Binding {
+        nonce: &request.nonce,
+        aud: &request.client_id,
+        iat_s: now_s(),
+    };
+    let holder = SigningKey::p256(copy.holder_key.bytes())?;
+    let pid = sd_jwt::present(&credential, &request.claims, &binding, &holder)?;
+    let proof = match &signer {
+        None => None,
+        Some(signer) => {
+            let content = ProofContent {
+                did: &signer.did,
+                inception: Some(&signer.inception),
+                staple: &signer.staple,
+                key_index: signer.key_index,
+                audience: &request.client_id,
+                nonce: &request.nonce,
+                now_s: now_s(),
+                pid_hash: did_proof::pid_hash(&pid),
+            };
+            Some(did_proof::build(&content, &signer.key)?)
+        }
+    };
+    let form = vp::response_form(request, &pid, proof.as_deref());
+    let url = address(&request.response_uri)?;
+    let result = http.post_form(&url, form).await.and_then(|answer| answer.success());
+    let outcome = match &result {
+        Ok(_) => Outcome::Accepted,
+        Err(error) if error.code == UNREACHABLE => Outcome::Unknown,
+        Err(error) => Outcome::Refused(error.code.clone()),
+    };
+    journal::finish(&mut wallet.content, ticket, outcome);
+    wallet.save()?;
+    let redirect = serde_json::from_slice(&result?)
+        .ok()
+        .and_then(|next: Continuation| next.redirect_uri)
+        .and_then(|uri| address(&uri).ok());
+    Ok(Shown {
+        did,
+        claims,
+        redirect,
+    })
+}
+
+/// The service's DID with what it takes to sign with it now.
+struct Signer {
+    did: Did,
+    inception: realdid_core::did::Inception,
+    staple: realdid_core::answer::StateAnswer,
+    key: realdid_core::suite::SecretKey,
+    key_index: usize,
+}
+
+/// Picks or makes the DID for this service, and the key that the ledger says stands now.
+async fn did_for(
+    wallet: &mut Wallet,
+    ledger: &mut Ledger,
+    request: &CheckedRequest,
+) -> Result<Signer, CliError> {
+    let place = match wallet.content.did_of_service(&request.service_id) {
+        Some(place) => place,
+        None => {
+            let purpose = Purpose {
+                service: request.service_id,
+                bound: true,
+                domain: request.domains.first().cloned().unwrap_or_default(),
+            };
+            let network = ledger.light.genesis().network.clone();
+            let place = change::new_did(&mut wallet.content, network, purpose, now_ms())?;
+            wallet.save()?;
+            place
+        }
+    };
+    let inception = wallet.content.dids[place].inception()?;
+    let (state, staple) = ledger.did(&mut wallet.content, &inception).await?;
+    let keys = state.authentication_keys()?;
+    let key = wallet.content.dids[place].secret_of(keys).ok_or(ChangeError::OtherKeys)?;
+    let key_index = keys.iter().position(|known| *known == key.public());
+    Ok(Signer {
+        did: state.did.clone(),
+        inception,
+        staple,
+        key,
+        key_index: key_index.ok_or(ChangeError::OtherKeys)?,
+    })
+}
+
+/// Whether copies should be renewed before they are used: none is left, or the best ends within
+/// the refresh lead.
+pub fn needs_refresh(batch: &Batch, parameters: &Parameters, now_s: u64) -> bool {
+    let lead = now_s + parameters.refresh_lead_s;
+    batch.refresh_token.is_some()
+        && batch.usable(now_s).is_none_or(|best| batch.copies[best].expires_s < lead)
+}
+
+/// A batch of an asked type with a copy to show, refreshed where it is time. When the issuer
+/// cannot be reached, what is still valid is used.
+async fn ready_batch(
+    wallet: &mut Wallet,
+    http: &Http,
+    ledger: &mut Ledger,
+    vcts: &[String],
+) -> Result<usize, CliError> {
+    let batches = wallet.content.batches.iter();
+    let place = batches
+        .enumerate()
+        .filter(|(_, batch)| vcts.contains(&batch.vct))
+        .max_by_key(|(_, batch)| (batch.on_ledger, batch.expires_s()))
+        .map(|(place, _)| place)
+        .ok_or_else(issue::no_credential)?;
+    if needs_refresh(&wallet.content.batches[place], ledger.parameters(), now_s())
+        && let Err(error) = issue::refresh(wallet, http, Some(ledger), place).await
+    {
+        let reachable = error.code != UNREACHABLE;
+        let usable = wallet.content.batches[place].usable(now_s()).is_some();
+        if reachable || !usable {
+            return Err(error);
+        }
+        eprintln!("The authority cannot be reached; going on with a copy that is still valid.");
+    }
+    Ok(place)
+}
+
+fn take_copy(wallet: &mut Wallet, place: usize) -> Result<CredentialCopy, CliError> {
+    let batch = &mut wallet.content.batches[place];
+    let usable = batch.usable(now_s()).ok_or_else(|| {
+        CliError::user(
+            "credential.used_up",
+            "an unused copy of the credential is valid",
+            "refresh it: `realdid wallet refresh`",
+        )
+    })?;
+    Ok(batch.copies.swap_remove(usable))
+}
+
+#[cfg(test)]
+mod tests;

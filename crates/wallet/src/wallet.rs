@@ -1,0 +1,85 @@
+//! An open wallet: its vault with the content at hand, and where its recovery kit is.
+
+use crate::content::Content;
+use crate::error::CliError;
+use crate::seed::{Kit, POOL_STEP, Pool};
+use crate::vault::{self, Vault};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use zeroize::Zeroizing;
+
+/// How long a command waits for another one to leave the wallet.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The variable that holds the passphrase.
+pub const PASSPHRASE: &str = "REALDID_WALLET_PASSPHRASE";
+/// The kit's file name in the wallet's folder, where it is written at first.
+pub const KIT_FILE: &str = "recovery-kit.json";
+
+/// A wallet that this process alone has open.
+#[derive(Debug)]
+pub struct Wallet {
+    vault: Vault,
+    pub content: Content,
+}
+
+impl Wallet {
+    pub fn open(dir: &Path) -> Result<Self, CliError> {
+        let passphrase = passphrase();
+        let passphrase = passphrase.as_ref().map(|text| text.as_str());
+        let (vault, content) = Vault::open(dir, passphrase, PATIENCE)?;
+        Ok(Self { vault, content })
+    }
+
+    /// Makes a wallet in `dir`.
+    ///
+    /// From the kit that is given, else from one that lies in the folder (a wallet whose making
+    /// was interrupted, or whose vault was lost), else from fresh randomness. Answers the path of
+    /// a kit that lies in the folder, so that the person can be told to move it away.
+    pub fn create(dir: &Path, kit: Option<&Path>) -> Result<(Self, Option<PathBuf>), CliError> {
+        if Vault::exists(dir) {
+            return Err(vault::VaultError::Exists(dir.to_owned()).into());
+        }
+        crate::files::create_dir(dir)?;
+        let in_folder = dir.join(KIT_FILE);
+        let (kit, to_move) = match kit {
+            Some(path) => (Kit::read(path)?, None),
+            None if in_folder.exists() => (Kit::read(&in_folder)?, Some(in_folder)),
+            None => {
+                let entropy = Zeroizing::new(vault::random::<16>()?);
+                let kit = Kit::new(&entropy, vault::random()?)?;
+                // Before the vault: a wallet must not exist whose kit was never written.
+                kit.write(&in_folder)?;
+                (kit, Some(in_folder))
+            }
+        };
+        let mut pool = Pool::default();
+        kit.top_up(&mut pool, POOL_STEP)?;
+        let content = Content::new(kit.pairwise_root(0), pool);
+        let passphrase = passphrase();
+        let passphrase = passphrase.as_ref().map(|text| text.as_str());
+        let vault = Vault::create(dir, passphrase, &content)?;
+        Ok((Self { vault, content }, to_move))
+    }
+
+    /// Makes the present content durable.
+    pub fn save(&self) -> Result<(), CliError> {
+        Ok(self.vault.save(&self.content)?)
+    }
+
+    /// The recovery kit: from the path that is given, else from the wallet's folder if it still
+    /// lies there. None where there is neither.
+    pub fn kit(&self, path: Option<&Path>) -> Result<Option<Kit>, CliError> {
+        let in_folder = self.vault.dir().join(KIT_FILE);
+        let kit = match path {
+            Some(path) => Kit::read(path)?,
+            None if in_folder.exists() => Kit::read(&in_folder)?,
+            None => return Ok(None),
+        };
+        kit.check(&self.content.pool)?;
+        Ok(Some(kit))
+    }
+}
+
+fn passphrase() -> Option<Zeroizing<String>> {
+    std::env::var(PASSPHRASE).ok().filter(|text| !text.is_empty()).map(Zeroizing::new)
+}
