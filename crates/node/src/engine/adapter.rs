@@ -22,7 +22,7 @@ use commonware_runtime::{Clock, Spawner};
 use commonware_utils::{Acknowledgement as _, acknowledgement::Exact, channel::mpsc};
 use futures::StreamExt as _;
 use std::time::Duration;
-use tracing::{error, warn};
+use tracing::{debug, error};
 
 /// The pause before a chain that had nothing to propose is asked again.
 const PROPOSE_AGAIN: Duration = Duration::from_millis(100);
@@ -136,7 +136,7 @@ impl Deliveries {
                     .filter(|finalization| finalization.proposal.payload == Digest(info.digest))
                     .map(|finalization| finalization.encode().to_vec());
                 if certificate.is_none() {
-                    warn!(height = info.height, "final through a descendant only");
+                    debug!(height = info.height, "final through a descendant only");
                 }
                 chain
                     .finalised(info.height, block.inner().bytes().to_vec(), certificate)

@@ -63,6 +63,9 @@ const HANDSHAKE_AGE: Duration = Duration::from_secs(20);
 /// How long a graceful stop waits for parts to finish what they are at.
 const STOP_GRACE: Duration = Duration::from_secs(10);
 
+/// The largest block size limit: beyond it, the mailboxes of a few peers would fill the memory.
+pub const MAX_BLOCK_LIMIT_BYTES: usize = 16 * 1024 * 1024;
+
 /// How long each step of a view may take before validators move on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
@@ -132,7 +135,7 @@ pub enum EngineError {
     Committee(#[from] CommitteeError),
     #[error("the time-outs do not increase: leader < certification < skip and 0 < retry < skip")]
     Timeouts,
-    #[error("the block size limit does not fit a network message")]
+    #[error("the block size limit is above {MAX_BLOCK_LIMIT_BYTES} bytes")]
     BlockLimit,
     #[error("the chain's genesis is not a block of height 0 within the size limit")]
     Genesis,
@@ -272,6 +275,9 @@ impl Prepared {
             .collect::<Result<Vec<_>, CommitteeError>>()?;
         let addresses = Map::try_from(addresses).map_err(|_| CommitteeError::Members)?;
 
+        if config.max_block_bytes > MAX_BLOCK_LIMIT_BYTES {
+            return Err(EngineError::BlockLimit);
+        }
         let rules = BlockRules::of::<C>(config.max_block_bytes);
         let max_message_bytes = wiring::max_message_bytes(keys.len() as u32, &rules);
         let max_message_bytes = u32::try_from(max_message_bytes)
@@ -322,6 +328,7 @@ async fn run<C: Chain>(
         block_fetch: register(channel::BLOCK_FETCH),
     };
     let parts = Parts {
+        store_prefix: "engine".into(),
         chain,
         committee,
         genesis,

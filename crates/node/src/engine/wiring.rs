@@ -107,6 +107,8 @@ pub struct Channels<S, R> {
 
 /// What one validator is made of.
 pub struct Parts<C, P, B, S, R> {
+    /// Begins the names of this validator's stores. Must never change while they live.
+    pub store_prefix: String,
     pub chain: C,
     pub committee: Committee,
     pub genesis: Block,
@@ -145,6 +147,7 @@ where
     R: Receiver<PublicKey = PublicKey>,
 {
     let Parts {
+        store_prefix,
         chain,
         committee,
         genesis,
@@ -160,12 +163,18 @@ where
 
     let certificates: immutable::Archive<E, Digest, Finalization<Scheme, Digest>> = open(
         context.child("certificates"),
-        "certificates",
+        &format!("{store_prefix}-certificates"),
         Scheme::certificate_codec_config_unbounded(),
         &pages,
     )
     .await?;
-    let blocks = open(context.child("blocks"), "blocks", rules, &pages).await?;
+    let blocks = open(
+        context.child("blocks"),
+        &format!("{store_prefix}-blocks"),
+        rules,
+        &pages,
+    )
+    .await?;
 
     let epochs = FixedEpocher::new(NonZeroU64::MAX);
     let (store, mailbox, _) = Marshal::init(
@@ -176,7 +185,7 @@ where
             provider: ConstantProvider::new(committee.scheme.clone()),
             epocher: epochs.clone(),
             start: Start::Genesis(Digested::precomputed(genesis, genesis_digest)),
-            partition_prefix: "marshal".into(),
+            partition_prefix: format!("{store_prefix}-marshal"),
             mailbox_size: MAILBOX,
             view_retention: STORE_RETENTION,
             prunable_items_per_section: TEMPORARY_SECTION,
@@ -239,7 +248,7 @@ where
             reporter: automaton,
             track_historical_votes: false,
             strategy: Sequential,
-            partition: "consensus".into(),
+            partition: format!("{store_prefix}-consensus"),
             mailbox_size: MAILBOX,
             epoch: EPOCH,
             floor: Floor::Genesis(genesis_digest),

@@ -74,6 +74,7 @@ fn run(seed: u64) -> (Vec<Vec<u8>>, String) {
                     .unwrap()
             };
             let parts = Parts {
+                store_prefix: format!("validator-{proposer}"),
                 genesis: rules.read(chain.genesis()).unwrap(),
                 chain,
                 committee,
