@@ -1,1 +1,81 @@
-//! demo.
+//! A demo service: an ordinary website that lets people sign in with OpenID Connect.
+//!
+//! It is what a service's developer would write in an afternoon with a stock library. It knows an
+//! issuer's address, a client id and a secret, and nothing of RealDID: no crate of this workspace is
+//! linked here, and everything it learns about a person is the ID token's `sub` and the claims that
+//! it asked for.
+//!
+//! [`pages`] has what a visitor sees, [`issuer`] the relying party's side of the code flow,
+//! [`sessions`] what is remembered in between.
+
+mod config;
+mod issuer;
+mod pages;
+mod sessions;
+
+pub use config::{DemoConfig, Theme};
+pub use pages::router;
+
+use std::io;
+use std::net::SocketAddr;
+
+use thiserror::Error;
+use tokio::net::TcpListener;
+
+/// Why a demo service could not run.
+#[derive(Debug, Error)]
+pub enum DemoError {
+    #[error(
+        "demo.config: {key} must be an absolute http or https URL; fault: operator; do: correct it"
+    )]
+    BadUrl { key: &'static str },
+    #[error(
+        "port.in_use: nothing else may listen on {listen}; fault: this machine's operator; \
+         do: stop the program on port {} or choose another", listen.port()
+    )]
+    PortInUse { listen: SocketAddr },
+    #[error(
+        "demo.listen: {listen} must be an address that this user may listen on ({kind}); \
+         fault: this machine's operator; do: correct it"
+    )]
+    Unbindable {
+        listen: SocketAddr,
+        kind: io::ErrorKind,
+    },
+    #[error("demo.client: this machine must allow HTTPS requests; fault: this machine; do: {0}")]
+    NoClient(String),
+}
+
+/// Serves the demo service on `config.listen` until Ctrl-C or SIGTERM.
+pub async fn run(config: DemoConfig) -> Result<(), DemoError> {
+    let listen = config.listen;
+    let router = router(config)?;
+    let refuse = |error: io::Error| match error.kind() {
+        io::ErrorKind::AddrInUse => DemoError::PortInUse { listen },
+        kind => DemoError::Unbindable { listen, kind },
+    };
+    let listener = TcpListener::bind(listen).await.map_err(refuse)?;
+    axum::serve(listener, router)
+        .with_graceful_shutdown(stop_signal())
+        .await
+        .map_err(refuse)
+}
+
+async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let terminate = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut stream) => {
+                stream.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = terminate => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! What makes one demo service differ from another.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// The configuration of one demo service; the sandbox registration at the gate gives the client id
+/// and secret.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DemoConfig {
+    pub listen: SocketAddr,
+    /// How browsers reach this service; `/callback` below it is the redirect URI.
+    pub public_url: String,
+    pub name: String,
+    pub tagline: String,
+    pub theme: Theme,
+    /// The OpenID Connect issuer, exactly as its discovery document says it.
+    pub issuer: String,
+    pub client_id: String,
+    pub client_secret: String,
+    /// Claims asked for beside `sub` (OpenID Connect Core §5.5); usually none.
+    #[serde(default)]
+    pub claims: Vec<String>,
+}
+
+/// Colours and sample content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Theme {
+    Forum,
+    Market,
+}
+
+impl DemoConfig {
+    /// A discussion site.
+    pub fn harbour_forum(
+        listen: SocketAddr,
+        issuer: String,
+        client_id: String,
+        client_secret: String,
+    ) -> Self {
+        Self {
+            listen,
+            public_url: format!("http://{listen}"),
+            name: "Harbour Forum".to_owned(),
+            tagline: "Slow talk about boats, tides and the people who know both.".to_owned(),
+            theme: Theme::Forum,
+            issuer,
+            client_id,
+            client_secret,
+            claims: Vec::new(),
+        }
+    }
+
+    /// A shop.
+    pub fn night_market(
+        listen: SocketAddr,
+        issuer: String,
+        client_id: String,
+        client_secret: String,
+    ) -> Self {
+        Self {
+            listen,
+            public_url: format!("http://{listen}"),
+            name: "Night Market".to_owned(),
+            tagline: "Lanterns, noodles and second-hand radios, until two in the morning."
+                .to_owned(),
+            theme: Theme::Market,
+            issuer,
+            client_id,
+            client_secret,
+            claims: Vec::new(),
+        }
+    }
+}
+
+/// Without the secret.
+impl fmt::Debug for DemoConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DemoConfig")
+            .field("listen", &self.listen)
+            .field("public_url", &self.public_url)
+            .field("name", &self.name)
+            .field("issuer", &self.issuer)
+            .field("client_id", &self.client_id)
+            .finish_non_exhaustive()
+    }
+}
