@@ -186,10 +186,8 @@ pub fn build(
     match kind {
         Kind::Anchor => Err(ChangeError::AlreadyAnchored),
         Kind::Rotate => {
+            // Also while the DID is frozen: that the next key is shown ends every dispute.
             let kit = kit_for("rotate")?;
-            if record.frozen {
-                return Err(ChangeError::Frozen);
-            }
             let by = next_key(kit, pool, record)?;
             let keys = fresh_keys(entry, pool, kit)?;
             Ok(sign(Body::Rotate(id, seq, keys), &by))

@@ -9,7 +9,6 @@ use crate::content::DidEntry;
 use crate::error::{CliError, printable};
 use crate::files;
 use crate::http::{Http, address, below};
-use crate::issue;
 use crate::ledger::{Ledger, now_ms};
 use crate::vault;
 use crate::wallet::Wallet;
@@ -138,27 +137,24 @@ async fn submit(
 
 /// Has the authority sponsor and submit an operation that creates state.
 async fn sponsor(
-    wallet: &mut Wallet,
+    wallet: &Wallet,
     http: &Http,
     operation: &SignedOperation,
 ) -> Result<(), CliError> {
-    let issuer = wallet.content.enrolment.as_ref().map(|own| own.issuer_url.clone());
-    let batches = wallet.content.batches.iter();
-    let held = issuer.and_then(|issuer| {
-        let ours = |batch: &&crate::content::Batch| batch.issuer == issuer;
-        let place = batches.clone().position(|batch| ours(&batch))?;
-        Some((place, issuer))
-    });
-    let (place, issuer) = held.ok_or_else(|| {
+    let none = || {
         CliError::user(
             "enrolment.none",
             "somebody sponsors an operation that creates state",
             "enrol first: your authority sponsors anchors within a quota",
         )
-    })?;
-    let token = issue::access_token(wallet, http, place).await?;
+    };
+    let content = &wallet.content;
+    let issuer = content.enrolment.as_ref().map(|own| own.issuer_url.clone()).ok_or_else(none)?;
+    // The refresh token says who asks: the authority sponsors within a quota for each person.
+    let of_issuer = content.batches.iter().filter(|batch| batch.issuer == issuer);
+    let token = of_issuer.filter_map(|batch| batch.refresh_token.clone()).next().ok_or_else(none)?;
     let url = below(&address(&issuer)?, "/v1/sponsor");
-    http.post(&url, "application/cbor", operation.encode(), Some(&token)).await?.success()?;
+    http.post(&url, "application/cbor", operation.encode(), Some(token.as_str())).await?.success()?;
     Ok(())
 }
 

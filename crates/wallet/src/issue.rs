@@ -141,30 +141,6 @@ pub async fn refresh(
     wallet.save()
 }
 
-/// A bearer token for the authority's other services, by the same refresh token.
-pub async fn access_token(
-    wallet: &mut Wallet,
-    http: &Http,
-    place: usize,
-) -> Result<String, CliError> {
-    let batch = wallet.content.batches.get(place).cloned().ok_or_else(no_credential)?;
-    let held = batch.refresh_token.as_ref().ok_or_else(no_credential)?;
-    let request = TokenRequest::Refresh {
-        refresh_token: held.as_str().to_owned(),
-    };
-    let source = discover(http, &batch.issuer).await?;
-    let token = token(http, &source, &request).await?;
-    if let Some(next) = &token.refresh_token {
-        for other in &mut wallet.content.batches {
-            if other.refresh_token == batch.refresh_token {
-                other.refresh_token = Some(SecretText::new(next.clone()));
-            }
-        }
-        wallet.save()?;
-    }
-    Ok(token.access_token.clone())
-}
-
 pub fn no_credential() -> CliError {
     CliError::user(
         "credential.none",

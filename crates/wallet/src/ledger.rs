@@ -24,6 +24,10 @@ use std::time::Duration;
 /// How long the network may take to seal what it has accepted.
 const SEAL_TIMEOUT: Duration = Duration::from_secs(150);
 
+/// The least that a live answer may be old, in seconds: on networks with short slots a busy
+/// machine is not an attack.
+const MIN_LIVE_S: u64 = 30;
+
 /// The network, once its genesis is pinned.
 #[derive(Debug, Clone)]
 pub struct Ledger {
@@ -152,13 +156,16 @@ impl Ledger {
         let parameters = self.parameters();
         let (answer, max_age_s) = match answered {
             Ok(answer) => {
-                let live_s = (10 * parameters.slot_s).max(parameters.status_period_s);
-                (answer, live_s)
+                let live_s = 10 * parameters.slot_s;
+                (answer, live_s.max(parameters.status_period_s).max(MIN_LIVE_S))
             }
-            Err(NodeError::Unreachable { url }) if height == 0 => {
-                let kept = content.kept(&Hash32(*key)).and_then(|kept| StateAnswer::decode(&kept.0).ok());
-                let kept = kept.ok_or(NodeError::Unreachable { url })?;
-                (kept, parameters.epoch_s)
+            // 503: it is up but has no sealed state to prove from yet.
+            Err(error @ (NodeError::Unreachable { .. } | NodeError::Answer { status: 503, .. }))
+                if height == 0 =>
+            {
+                let kept = content.kept(&Hash32(*key));
+                let kept = kept.and_then(|kept| StateAnswer::decode(&kept.0).ok());
+                (kept.ok_or(error)?, parameters.epoch_s)
             }
             Err(error) => return Err(error.into()),
         };

@@ -5,7 +5,7 @@
 //! until the service has its session. Who the service thinks came in is asked of the service.
 
 use crate::error::CliError;
-use crate::http::{Answer, Browser, Http, address, below, read_json};
+use crate::http::{Browser, Http, address, below, read_json};
 use crate::ledger::Ledger;
 use crate::present::{self, Consent};
 use crate::wallet::Wallet;
@@ -51,7 +51,8 @@ pub async fn login(
         Some(url) => url,
         None => gate.join(&start.continue_uri).map_err(|_| no_session(&base))?,
     };
-    let page: Answer = browser.open(&next, "text/html").await?;
+    // A page is what ends a login, but refusals are wanted by their names.
+    let page = browser.open(&next, "application/json, text/html;q=0.9").await?;
     page.success()?;
     let me = browser.open(&below(&base, "/me"), "application/json").await?;
     let me_url = me.url.clone();

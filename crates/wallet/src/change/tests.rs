@@ -141,6 +141,13 @@ fn what_the_ledger_would_refuse_is_refused_here() {
     make(&mut content, 1);
     let good = record(&content.dids[0]);
     let frozen = DidRecord { frozen: true, ..good.clone() };
+    let stalled = DidRecord {
+        pending: Some(PendingRecovery {
+            keys: good.keys.clone(),
+            effective_ms: 5,
+        }),
+        ..frozen.clone()
+    };
     let over = DidRecord { deactivated: true, ..good.clone() };
     let foreign = DidRecord {
         keys: Keys {
@@ -157,9 +164,9 @@ fn what_the_ledger_would_refuse_is_refused_here() {
         (Kind::Rotate, None, Some(&kit), "did.unknown"),
         (Kind::Rotate, Some(&good), None, "kit.needed"),
         (Kind::Rotate, Some(&good), Some(&other_kit), "kit.other_wallet"),
-        (Kind::Rotate, Some(&frozen), Some(&kit), "did.frozen"),
         (Kind::Rotate, Some(&foreign), Some(&kit), "did.other_keys"),
         (Kind::Cancel, Some(&good), None, "did.not_recovering"),
+        (Kind::Cancel, Some(&stalled), None, "did.frozen"),
         (Kind::Freeze, Some(&frozen), Some(&kit), "did.already_frozen"),
         (Kind::Deactivate, Some(&over), None, "did.deactivated"),
         (Kind::Deactivate, Some(&foreign), None, "did.other_keys"),
@@ -181,4 +188,45 @@ fn an_empty_pool_asks_for_the_kit() {
     };
     let refused = new_did(&mut content, "dev".parse().unwrap(), purpose, 1).unwrap_err();
     assert_eq!(refused.code(), "wallet.pool_empty");
+}
+
+/// Every change against the ledger's own rules, in one life of a DID.
+#[test]
+fn the_ledger_accepts_what_the_wallet_builds() {
+    use realdid_core::state::did_key;
+    use realdid_testkit::ledger::TestNet;
+    let mut net = TestNet::new();
+    let mut content = wallet();
+    make(&mut content, 1);
+    let key = did_key(&content.dids[0].inception().unwrap().id());
+    let kit = kit();
+    let steps = [
+        Kind::Anchor,
+        Kind::Rotate,
+        Kind::Recover,
+        Kind::Cancel,
+        Kind::Freeze,
+        Kind::Rotate,
+        Kind::Freeze,
+        Kind::Recover,
+        Kind::Deactivate,
+    ];
+    for (i, kind) in steps.into_iter().enumerate() {
+        let at = net.now.time_ms;
+        let record = net.record::<DidRecord>(&key).map(|record| record.at(at));
+        let mut operation = change(&mut content, kind, record.as_ref(), Some(&kit)).unwrap();
+        if kind == Kind::Anchor {
+            operation = operation.sponsored(net.authority.id, &net.authority.operation);
+        }
+        assert_eq!(net.apply(&operation), Ok(()), "step {i}: {kind:?}");
+        // Played again it is out of sequence, or there already.
+        assert!(net.apply(&operation).is_err(), "step {i} again");
+        if (kind, i) == (Kind::Recover, 7) {
+            net.wait_ms(net.genesis.parameters.recovery_delay_s * 1000);
+        }
+        let at = net.now.time_ms;
+        let after = net.record::<DidRecord>(&key).unwrap().at(at);
+        assert!(content.dids[0].secret_of(&after.keys.current).is_some(), "step {i}: keys at hand");
+    }
+    assert!(net.record::<DidRecord>(&key).unwrap().deactivated);
 }

@@ -1,0 +1,121 @@
+use super::*;
+use crate::secret::{Secret32, SecretText};
+use realdid_core::hash::Hash32;
+use realdid_credential::jose::Jwk;
+use realdid_exchange::registration::{self, Registration};
+
+fn request(claims: &[&str]) -> CheckedRequest {
+    let claims: Vec<_> =
+        claims.iter().map(|text| registration::claim_path(text).unwrap()).collect();
+    let key = SigningKey::p256(&[1; 32]).unwrap();
+    CheckedRequest {
+        service_id: Hash32([1; 32]),
+        service_name: "Shop".into(),
+        domains: vec!["shop.example".into()],
+        purpose: "kyc".into(),
+        claims: claims.clone(),
+        client_id: vp::client_id(&Hash32([1; 32])),
+        nonce: "n".into(),
+        response_uri: "http://127.0.0.1:9/vp/response/1".into(),
+        state: Some("s".into()),
+        asked: vp::Asked {
+            pid_id: "pid".into(),
+            vcts: vec!["v".into()],
+            claims,
+            did_id: Some("did".into()),
+        },
+        registration: Registration {
+            registrar: "https://registrar.example".into(),
+            service_id: Hash32([1; 32]),
+            cnf: Jwk(key.verifying_key()),
+            domains: vec!["shop.example".into()],
+            purposes: vec![],
+            claims: vec![],
+            name: "Shop".into(),
+            sandbox: true,
+            issued_at_s: 0,
+            expires_s: 1,
+            jti: [0; 16],
+        },
+    }
+}
+
+fn batch(expiries_s: &[u64]) -> Batch {
+    Batch {
+        issuer: "https://authority.example".into(),
+        vct: "v".into(),
+        configuration: "c".into(),
+        copies: expiries_s
+            .iter()
+            .map(|expires_s| CredentialCopy {
+                sd_jwt: SecretText::new(String::new()),
+                holder_key: Secret32::new([1; 32]),
+                expires_s: *expires_s,
+            })
+            .collect(),
+        refresh_token: Some(SecretText::new("t".into())),
+        on_ledger: true,
+    }
+}
+
+#[test]
+fn claims_need_a_yes_and_a_plain_login_needs_none() {
+    let never = || panic!("nobody is to be asked");
+    let allow = |claims: &[&str]| Consent {
+        allow: claims.iter().map(|claim| (*claim).to_owned()).collect(),
+        yes: false,
+    };
+    assert!(consented(&request(&[]), &Consent::default(), never));
+    let asks = request(&["given_name", "address.region"]);
+    assert!(!consented(&asks, &Consent::default(), || false));
+    assert!(!consented(&asks, &allow(&["given_name"]), || false));
+    assert!(consented(&asks, &allow(&["given_name"]), || true));
+    assert!(consented(&asks, &allow(&["given_name", "address.region"]), never));
+    assert!(consented(&asks, &Consent { allow: vec![], yes: true }, never));
+}
+
+#[test]
+fn copies_are_renewed_within_the_lead_and_shown_once() {
+    let parameters = Parameters::development();
+    let lead = parameters.refresh_lead_s;
+    assert!(!needs_refresh(&batch(&[1000 + lead]), &parameters, 1000));
+    assert!(needs_refresh(&batch(&[999 + lead]), &parameters, 1000));
+    assert!(needs_refresh(&batch(&[]), &parameters, 1000));
+    let forever = Batch { refresh_token: None, ..batch(&[1001]) };
+    assert!(!needs_refresh(&forever, &parameters, 1000));
+
+    let dir = tempfile::tempdir().unwrap();
+    let (mut wallet, _) = Wallet::create(dir.path(), None).unwrap();
+    wallet.content.batches.push(batch(&[1, u64::MAX, u64::MAX]));
+    assert!(take_copy(&mut wallet, 0).is_ok());
+    assert!(take_copy(&mut wallet, 0).is_ok());
+    // The one that is left has expired.
+    assert_eq!(take_copy(&mut wallet, 0).unwrap_err().code, "credential.used_up");
+}
+
+#[tokio::test]
+async fn a_refusal_of_the_person_names_what_was_asked() {
+    let refused = decline(&Http::new().unwrap(), &request(&["given_name"])).await.unwrap();
+    assert_eq!(refused.code, "vp.declined");
+    assert!(refused.fix.contains("--allow given_name"));
+}
+
+#[tokio::test]
+async fn over_asking_and_strangers_are_refused_before_anything_is_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut wallet, _) = Wallet::create(dir.path(), None).unwrap();
+    assert_eq!(Ledger::of(&wallet.content).unwrap_err().code, "wallet.no_network");
+    wallet.content.network = Some(crate::content::Network {
+        genesis: realdid_core::codec::Bytes(realdid_testkit::ledger::TestNet::new().genesis.encode()),
+        nodes: vec!["http://127.0.0.1:9".into()],
+    });
+    let mut ledger = Ledger::of(&wallet.content).unwrap();
+    let http = Http::new().unwrap();
+    for text in ["openid4vp://?request_uri=file:///x&client_id=y", "not a link", "ftp://a/b"] {
+        assert!(examine(&mut wallet, &http, &mut ledger, text).await.is_err(), "{text}");
+    }
+    // No node can be reached and nothing is kept: no word is taken for the service.
+    let claimed = wallet.content.journal.len();
+    assert!(ledger.service(&mut wallet.content, &Hash32([1; 32])).await.is_err());
+    assert_eq!(claimed, 0);
+}
