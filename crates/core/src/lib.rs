@@ -19,3 +19,6 @@ pub mod rule;
 pub mod state;
 pub mod suite;
 pub mod trie;
+
+#[cfg(test)]
+mod vectors_tests;

@@ -251,7 +251,11 @@ impl TestNet {
     /// The state as a trie that proves.
     pub fn trie(&self) -> MemoryTrie {
         let mut trie = MemoryTrie::new();
-        let entries: Vec<_> = self.state().into_iter().map(|(k, v)| (k, Some(v))).collect();
+        let entries: Vec<_> = self
+            .state()
+            .into_iter()
+            .map(|(k, v)| (k, Some(v)))
+            .collect();
         trie.commit(&entries);
         trie
     }

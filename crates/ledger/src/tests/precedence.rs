@@ -374,7 +374,10 @@ fn stolen_words_never_beat_the_next_key() {
         after.generation_is_dead(0);
         restored += 1;
     });
-    assert!(restored > 50 && ended > 0);
+    assert!(
+        restored > 20 && ended > 0,
+        "{restored} points, {ended} ended"
+    );
     // Once frozen, words and device together cannot even end the DID.
     let frozen = Point::anchored().try_move(Freeze, Recovery).unwrap();
     explore(&frozen, LENGTH, &thieves, false, &mut |point| {

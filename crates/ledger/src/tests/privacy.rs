@@ -42,7 +42,9 @@ fn p1_the_types_hold_text_in_known_places_only() {
                 }
             }
             // A field, a tuple struct or a variant; neither a function nor a comment.
-            let declares = !item.starts_with("//") && !item.contains("fn ") && !item.contains('=');
+            let declares = item.starts_with(char::is_alphabetic)
+                && !item.contains("fn ")
+                && !item.contains('=');
             let text = ["String", "str>", "char", "Value"].iter().any(|kind| {
                 item.split(|c: char| !c.is_alphanumeric() && c != '>')
                     .any(|word| word == *kind)

@@ -1,0 +1,154 @@
+//! The wire formats, frozen: each value here must give the bytes of `spec/vectors/`.
+//!
+//! The files were computed by `spec/vectors/recompute.py`, which shares no code with this crate.
+//! A test that fails here means that networks and wallets which exist would no longer be read.
+
+use crate::did::{Inception, Keys, commitment};
+use crate::genesis::{Genesis, NetworkKey, Parameters, PeerKey};
+use crate::hash::{Hash32, list_root};
+use crate::header::Header;
+use crate::operation::{Body, Operation, SignedOperation};
+use crate::state::{
+    Governance, Issuer, IssuerKey, KeyStatus, KeyUse, ReasonCode, Standing, TagKey, did_key,
+    enrolment_key, governance_key, issuer_id, issuer_key, service_key, totals_key,
+};
+use crate::suite::{SecretKey, Suite};
+use crate::{codec, trie};
+
+/// The file's text without its line end.
+macro_rules! vector {
+    ($name:literal) => {
+        include_str!(concat!("../../../spec/vectors/", $name)).trim_end()
+    };
+}
+
+fn secret(n: u8) -> SecretKey {
+    SecretKey::from_seed(Suite::Ed25519, [n; 32]).unwrap()
+}
+
+fn keys(current: u8, next: u8, recovery: u8) -> Keys {
+    Keys {
+        current: vec![secret(current).public()],
+        next: commitment(&secret(next).public()),
+        recovery: commitment(&secret(recovery).public()),
+    }
+}
+
+fn inception() -> Inception {
+    Inception {
+        version: 1,
+        network: "dev".parse().unwrap(),
+        keys: keys(1, 2, 3),
+        endpoints: vec![],
+    }
+}
+
+fn operation(body: Body) -> Operation {
+    Operation::new("dev".parse().unwrap(), 1000, body)
+}
+
+const AUTHORITY: &str = "https://authority.example";
+
+fn genesis() -> Genesis {
+    Genesis {
+        version: 1,
+        network: "dev".parse().unwrap(),
+        time_ms: 1_800_000_000_000,
+        parameters: Parameters {
+            block_interval_ms: 200,
+            slot_s: 2,
+            epoch_s: 60,
+            refresh_lead_s: 60,
+            recovery_delay_s: 20,
+            status_period_s: 10,
+            expiry_window: 10_000,
+            block_operations: 4096,
+        },
+        network_key: NetworkKey([0xbb; 96]),
+        validators: vec![PeerKey([0xcc; 32])],
+        governance: Governance {
+            seq: 0,
+            threshold: 1,
+            keys: vec![secret(7).public()],
+        },
+        issuers: vec![Issuer {
+            url: AUTHORITY.into(),
+            keys: vec![IssuerKey {
+                usage: KeyUse::Operation,
+                key: secret(4).public(),
+                status: KeyStatus::Active,
+                since: 0,
+            }],
+            tag_key: Some(TagKey([0xaa; 32])),
+            standing: Standing::Active,
+            reason: ReasonCode::None,
+            enrolment_quota: 10,
+            sponsor_quota: 20,
+            registration_quota: 0,
+        }],
+    }
+}
+
+/// Encodes to the vector and reads back from it, signatures included.
+fn is_frozen(signed: &SignedOperation, bytes: &str, id: &str) {
+    assert_eq!(hex::encode(signed.encode()), bytes);
+    assert_eq!(signed.id().to_string(), id);
+    let read = SignedOperation::decode(&hex::decode(bytes).unwrap()).unwrap();
+    assert_eq!(read, *signed);
+    assert_eq!(read.verify_signatures(), Ok(()));
+}
+
+#[test]
+fn signed_operations_are_frozen() {
+    is_frozen(
+        &operation(Body::Anchor(inception()))
+            .sign(&[&secret(1)])
+            .sponsored(issuer_id(AUTHORITY), &secret(4)),
+        vector!("ledger/anchor.hex"),
+        vector!("ledger/anchor.id"),
+    );
+    is_frozen(
+        &operation(Body::Rotate(inception().id(), 1, keys(5, 6, 3))).sign(&[&secret(2)]),
+        vector!("ledger/rotate.hex"),
+        vector!("ledger/rotate.id"),
+    );
+}
+
+#[test]
+fn genesis_and_its_header_are_frozen() {
+    let genesis = genesis();
+    assert_eq!(hex::encode(genesis.encode()), vector!("ledger/genesis.hex"));
+    assert_eq!(
+        genesis.digest().to_string(),
+        vector!("ledger/genesis.digest")
+    );
+    assert_eq!(Genesis::decode(&genesis.encode()), Ok(genesis.clone()));
+
+    let header = genesis.header();
+    let bytes = codec::encode(&header);
+    assert_eq!(hex::encode(&bytes), vector!("ledger/header.hex"));
+    assert_eq!(header.digest().to_string(), vector!("ledger/header.digest"));
+    assert_eq!(Header::decode(&bytes), Ok(header));
+}
+
+#[test]
+fn state_keys_are_frozen() {
+    let issuer = issuer_id(AUTHORITY);
+    let keys: [(&str, trie::Key); 6] = [
+        ("did", did_key(&inception().id())),
+        ("enrolment", enrolment_key(&Hash32([0x11; 32]))),
+        ("issuer", issuer_key(&issuer)),
+        ("service", service_key(&Hash32([0x22; 32]))),
+        ("totals", totals_key(&issuer, 30_000_000)),
+        ("governance", governance_key()),
+    ];
+    let lines = keys.map(|(name, key)| format!("{name} {}", hex::encode(key)));
+    assert_eq!(lines.join("\n"), vector!("ledger/state-keys.txt"));
+}
+
+#[test]
+fn list_roots_are_frozen() {
+    let items: Vec<_> = (0..9).map(|n| Hash32([n; 32])).collect();
+    let lines = [0, 1, 2, 3, 4, 5, 8, 9].map(|n| format!("{n} {}", list_root(&items[..n])));
+    assert_eq!(lines.join("\n"), vector!("ledger/list-roots.txt"));
+}

@@ -1,0 +1,261 @@
+#!/usr/bin/env python3
+"""Computes the vectors of did/ and ledger/ a second time, with nothing but hashlib.
+
+CBOR, base58, Ed25519 and the list commitment are written out here from their specifications and
+share no code with the Rust workspace. Prints `ok`, or what differs. `--write` writes the files.
+"""
+
+import hashlib
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+
+
+# --- deterministic CBOR (RFC 8949 section 4.2), the five shapes that we use
+
+
+def head(major: int, value: int) -> bytes:
+    for size, code in ((1, 24), (2, 25), (4, 26), (8, 27)):
+        if value < 24:
+            return bytes([major << 5 | value])
+        if value < 1 << 8 * size:
+            return bytes([major << 5 | code]) + value.to_bytes(size, "big")
+    raise ValueError(value)
+
+
+def cbor(value) -> bytes:
+    if value is None:
+        return b"\xf6"
+    if isinstance(value, bool):
+        return b"\xf5" if value else b"\xf4"
+    if isinstance(value, int):
+        return head(0, value)
+    if isinstance(value, bytes):
+        return head(2, len(value)) + value
+    if isinstance(value, str):
+        return head(3, len(value.encode())) + value.encode()
+    # E2: what is absent at the end of an array is left out.
+    items = list(value)
+    while items and items[-1] is None:
+        items.pop()
+    return head(4, len(items)) + b"".join(cbor(item) for item in items)
+
+
+# --- hashes (spec/encoding.md, E5)
+
+
+def tagged(domain: str, *parts: bytes) -> bytes:
+    return hashlib.sha256(b"rdid/1/" + domain.encode() + b"\0" + b"".join(parts)).digest()
+
+
+def list_root(items) -> bytes:
+    if len(items) < 2:
+        return tagged("list-leaf", *items)
+    split = 1
+    while split * 2 < len(items):
+        split *= 2
+    return tagged("list-node", list_root(items[:split]), list_root(items[split:]))
+
+
+def base58(data: bytes) -> str:
+    alphabet = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+    number, text = int.from_bytes(data, "big"), ""
+    while number:
+        number, digit = divmod(number, 58)
+        text = alphabet[digit] + text
+    return "1" * (len(data) - len(data.lstrip(b"\0"))) + text
+
+
+# --- Ed25519 (RFC 8032 section 5.1), slow and plain
+
+P = 2**255 - 19
+Q = 2**252 + 27742317777372353535851937790883648493
+D = -121665 * pow(121666, P - 2, P) % P
+
+
+def add(a, b):
+    (x1, y1), (x2, y2) = a, b
+    t = D * x1 * x2 * y1 * y2
+    x = (x1 * y2 + x2 * y1) * pow(1 + t, P - 2, P)
+    y = (y1 * y2 + x1 * x2) * pow(1 - t, P - 2, P)
+    return x % P, y % P
+
+
+def times(n: int, point):
+    result = (0, 1)
+    while n:
+        if n & 1:
+            result = add(result, point)
+        point, n = add(point, point), n >> 1
+    return result
+
+
+def base_point():
+    y = 4 * pow(5, P - 2, P) % P
+    xx = (y * y - 1) * pow(D * y * y + 1, P - 2, P) % P
+    x = pow(xx, (P + 3) // 8, P)
+    if x * x % P != xx:
+        x = x * pow(2, (P - 1) // 4, P) % P
+    return (x if x % 2 == 0 else P - x), y
+
+
+B = base_point()
+
+
+def point_bytes(point) -> bytes:
+    x, y = point
+    return (y | (x & 1) << 255).to_bytes(32, "little")
+
+
+def expand(seed: bytes):
+    digest = hashlib.sha512(seed).digest()
+    scalar = int.from_bytes(digest[:32], "little") & (1 << 254) - 8 | 1 << 254
+    return scalar, digest[32:]
+
+
+def public(seed: bytes) -> bytes:
+    return point_bytes(times(expand(seed)[0], B))
+
+
+def sign(seed: bytes, message: bytes) -> bytes:
+    scalar, prefix = expand(seed)
+    r = int.from_bytes(hashlib.sha512(prefix + message).digest(), "little") % Q
+    big_r = point_bytes(times(r, B))
+    k = hashlib.sha512(big_r + point_bytes(times(scalar, B)) + message).digest()
+    s = (r + int.from_bytes(k, "little") * scalar) % Q
+    return big_r + s.to_bytes(32, "little")
+
+
+# --- the values; each list is the array of spec/operations.cddl
+
+ED25519 = 1
+
+
+def key(n: int):
+    return [ED25519, public(bytes([n]) * 32)]
+
+
+def commitment(n: int) -> bytes:
+    return tagged("key-commitment", cbor(key(n)))
+
+
+def keys(current: int, after: int, recovery: int):
+    return [[key(current)], commitment(after), commitment(recovery)]
+
+
+def signature(context: str, n: int, message: bytes) -> bytes:
+    return sign(bytes([n]) * 32, b"rdid/1/sign/" + context.encode() + b"\0dev\0" + message)
+
+
+def state_key(family: int, identifier: bytes) -> bytes:
+    return bytes([family]) + tagged("state-key", bytes([family]), identifier)[:31]
+
+
+def leaf(record_key: bytes, value: bytes) -> bytes:
+    node = bytearray(hashlib.sha256(record_key + hashlib.sha256(value).digest()).digest())
+    node[0] |= 0x80
+    return bytes(node)
+
+
+def inner(left: bytes, right: bytes) -> bytes:
+    node = bytearray(hashlib.sha256(left + right).digest())
+    node[0] &= 0x7F
+    return bytes(node)
+
+
+def subtree(leaves, depth: int = 0) -> bytes:
+    if not leaves:
+        return bytes(32)
+    if len(leaves) == 1:
+        return leaf(*leaves[0])
+    right = [entry for entry in leaves if entry[0][depth // 8] & 0x80 >> depth % 8]
+    left = [entry for entry in leaves if entry not in right]
+    return inner(subtree(left, depth + 1), subtree(right, depth + 1))
+
+
+def vectors():
+    inception = [1, "dev", keys(1, 2, 3), []]
+    did_id = tagged("inception", cbor(inception))
+    yield "did/inception.hex", cbor(inception).hex()
+    yield "did/inception.did", "did:rdid:dev:z" + base58(b"\x12\x20" + did_id)
+
+    # An anchor by key 1, sponsored by the issuer below with key 4.
+    url = "https://authority.example"
+    issuer_id = tagged("issuer", url.encode())
+    operation = cbor([1, "dev", 1000, [0, [inception]]])
+    signed = [
+        [1, "dev", 1000, [0, [inception]]],
+        [[key(1), signature("operation", 1, operation)]],
+        [issuer_id, [key(4), signature("sponsorship", 4, operation)]],
+    ]
+    yield "ledger/anchor.hex", cbor(signed).hex()
+    yield "ledger/anchor.id", tagged("operation", operation).hex()
+
+    # A rotation by the next key 2.
+    rotation = [1, "dev", 1000, [1, [did_id, 1, keys(5, 6, 3)]]]
+    signed = [rotation, [[key(2), signature("operation", 2, cbor(rotation))]], None]
+    yield "ledger/rotate.hex", cbor(signed).hex()
+    yield "ledger/rotate.id", tagged("operation", cbor(rotation)).hex()
+
+    # A genesis with one issuer, which enrols and sponsors.
+    issuer = [url, [[2, key(4), [0, []], 0]], b"\xaa" * 32, 0, 0, 10, 20, 0]
+    governance = [0, 1, [key(7)]]
+    parameters = [200, 2, 60, 60, 20, 10, 10_000, 4096]
+    time_ms = 1_800_000_000_000
+    genesis = cbor(
+        [1, "dev", time_ms, parameters, b"\xbb" * 96, [b"\xcc" * 32], governance, [issuer]]
+    )
+    digest = tagged("genesis", genesis)
+    yield "ledger/genesis.hex", genesis.hex()
+    yield "ledger/genesis.digest", digest.hex()
+
+    records = sorted(
+        [
+            (state_key(0x30, issuer_id), cbor(issuer)),
+            (state_key(0x60, b""), cbor(governance)),
+        ]
+    )
+    sealed = [
+        time_ms // 2000,
+        0,
+        subtree(records),
+        tagged("receipts", digest, list_root([])),
+    ]
+    header = cbor([1, "dev", digest, 0, time_ms, list_root([]), sealed])
+    yield "ledger/header.hex", header.hex()
+    yield "ledger/header.digest", tagged("header", header).hex()
+
+    names = {
+        "did": (0x10, did_id),
+        "enrolment": (0x20, b"\x11" * 32),
+        "issuer": (0x30, issuer_id),
+        "service": (0x40, b"\x22" * 32),
+        "totals": (0x50, issuer_id + (30_000_000).to_bytes(8, "big")),
+        "governance": (0x60, b""),
+    }
+    lines = [f"{name} {state_key(*args).hex()}" for name, args in names.items()]
+    yield "ledger/state-keys.txt", "\n".join(lines)
+
+    items = [bytes([n]) * 32 for n in range(9)]
+    lines = [f"{n} {list_root(items[:n]).hex()}" for n in (0, 1, 2, 3, 4, 5, 8, 9)]
+    yield "ledger/list-roots.txt", "\n".join(lines)
+
+
+def main() -> int:
+    differs = 0
+    for name, text in vectors():
+        path = HERE / name
+        if "--write" in sys.argv:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text + "\n")
+        elif not path.exists() or path.read_text().strip() != text:
+            print(f"{name} differs: {text}")
+            differs += 1
+    if not differs:
+        print("ok")
+    return min(differs, 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
