@@ -289,7 +289,3 @@ pub(crate) fn verifying_key(key: &PublicKey) -> Result<VerifyingKey, JwsError> {
         Suite::P256 => VerifyingKey::p256(key.bytes()),
     }
 }
-
-#[cfg(test)]
-#[path = "did_proof_tests.rs"]
-mod tests;

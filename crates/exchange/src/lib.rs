@@ -12,6 +12,8 @@
 //! - [`oidc`]: the OpenID Connect provider that a gate is towards its service
 
 mod refusal;
+#[cfg(test)]
+mod test_world;
 
 pub mod did_proof;
 pub mod oidc;

@@ -490,7 +490,7 @@ impl Grants {
 
     /// Drops what is over. Spent codes stay as long as the token that they gave, so that a reuse
     /// can still revoke it.
-    fn sweep(&mut self, now_s: u64) {
+    pub fn sweep(&mut self, now_s: u64) {
         self.codes.retain(|_, code| {
             let life = match code.state {
                 CodeState::Open(_) => CODE_LIFE_S,

@@ -1,0 +1,556 @@
+//! Promises of a login on both sides: what a wallet does not answer, and what a gate does not
+//! accept. Each row of the two tables changes one thing in a login that works.
+
+use super::*;
+use crate::did_proof::ProofContent;
+use crate::test_world::{self as world, AUTHORITY, Registered, SERVICE_ID, World};
+use realdid_core::answer::StateAnswer;
+use realdid_core::codec;
+use realdid_core::did::{Inception, Keys, commitment};
+use realdid_core::suite::SecretKey;
+use realdid_credential::sd_jwt::{Binding, ParsedSdJwt};
+
+const NOW_MS: u64 = 1_800_000_000_000;
+const RESPONSE_URI: &str = "https://login.shop.example/vp/response/x";
+
+fn age() -> ClaimPath {
+    ClaimPath::of(&["age_equal_or_over", "18"]).unwrap()
+}
+
+fn registered() -> Registered {
+    Registered {
+        domain: "login.shop.example".to_owned(),
+        purposes: vec!["login", "age"],
+        claims: vec![json!(["age_equal_or_over", "18"])],
+        sandbox: false,
+    }
+}
+
+fn new_world() -> World {
+    World::new(NOW_MS, world::jose_key(&world::p256(4)), &registered())
+}
+
+// ---- the request ---------------------------------------------------------------------------
+
+/// A request that works, to change.
+struct Ask {
+    world: World,
+    claims: Vec<ClaimPath>,
+    purpose: &'static str,
+    response_uri: &'static str,
+    key: SigningKey,
+    service_id: Hash32,
+    link_client_id: String,
+    now_s: u64,
+    wallet_nonce: Option<&'static str>,
+    sent_nonce: Option<&'static str>,
+    service: Option<Service>,
+    registrar: Option<Issuer>,
+    tamper: Option<fn(String) -> String>,
+}
+
+fn ask() -> Ask {
+    let world = new_world();
+    Ask {
+        claims: vec![age()],
+        purpose: "age",
+        response_uri: RESPONSE_URI,
+        key: world.gate_key.clone(),
+        service_id: SERVICE_ID,
+        link_client_id: client_id(&SERVICE_ID),
+        now_s: NOW_MS / 1000,
+        wallet_nonce: None,
+        sent_nonce: None,
+        service: Some(world.service()),
+        registrar: Some(world.issuer(world::REGISTRAR)),
+        tamper: None,
+        world,
+    }
+}
+
+impl Ask {
+    fn sign(&self) -> String {
+        let signed = RequestContent {
+            service_id: self.service_id,
+            registration: &self.world.registration,
+            purpose: self.purpose,
+            claims: &self.claims,
+            response_uri: self.response_uri,
+            nonce: "n-1",
+            state: "s-1",
+            wallet_nonce: self.wallet_nonce,
+            iat_s: NOW_MS / 1000,
+            exp_s: NOW_MS / 1000 + 300,
+        }
+        .sign(&self.key)
+        .unwrap();
+        match self.tamper {
+            Some(tamper) => tamper(signed),
+            None => signed,
+        }
+    }
+
+    fn check(&self) -> Result<CheckedRequest, RequestRefused> {
+        let link = WalletLink {
+            client_id: self.link_client_id.clone(),
+            request_uri: "https://login.shop.example/vp/request/x".to_owned(),
+            post: false,
+        };
+        let claimed = ClaimedRequest::parse(&self.sign())?;
+        assert_eq!(claimed.registrar_id(), realdid_core::state::issuer_id(world::REGISTRAR));
+        claimed.check(
+            &link,
+            &RequestEvidence {
+                registrar: self.registrar.as_ref(),
+                service: self.service.as_ref(),
+                now_s: self.now_s,
+                wallet_nonce: self.sent_nonce,
+            },
+        )
+    }
+}
+
+#[test]
+fn a_wallet_reads_who_asks_for_what_and_why() {
+    let checked = ask().check().unwrap();
+    assert_eq!(checked.service_id, SERVICE_ID);
+    assert_eq!(checked.service_name, "Example shop");
+    assert_eq!(checked.domains, ["login.shop.example"]);
+    assert_eq!(checked.purpose, "age");
+    assert_eq!(checked.claims, [age()]);
+    assert_eq!(checked.nonce, "n-1");
+    assert_eq!(checked.state.as_deref(), Some("s-1"));
+    assert_eq!(checked.response_uri, RESPONSE_URI);
+    assert_eq!(checked.asked.pid_id, PID_ID);
+    assert_eq!(checked.asked.did_id.as_deref(), Some(DID_ID));
+}
+
+#[test]
+fn a_wallet_answers_no_request_that_breaks_a_rule() {
+    let flip = |text: String| {
+        // one letter of the payload
+        let at = text.find('.').unwrap() + 20;
+        let other = if text.as_bytes()[at] == b'A' { "B" } else { "A" };
+        format!("{}{other}{}", &text[..at], &text[at + 1..])
+    };
+    let mut suspended = new_world();
+    suspended.register(&registered(), Standing::Suspended);
+    let mut reissued = new_world();
+    let mut other = registered();
+    other.domain = "elsewhere.example".to_owned();
+    reissued.register(&other, Standing::Active);
+    let mut dark = new_world();
+    dark.change_issuer(world::REGISTRAR, |issuer| issuer.standing = Standing::Suspended);
+    let mut leaked = new_world();
+    leaked.change_issuer(world::REGISTRAR, |issuer| {
+        issuer.keys[0].status = KeyStatus::Compromised(1);
+    });
+    let name = ClaimPath::of(&["given_name"]).unwrap();
+
+    let table: Vec<(&str, &str, Ask)> = vec![
+        ("an unregistered service", "registration.unknown", Ask { service: None, ..ask() }),
+        ("a suspended service", "registration.suspended", Ask { service: Some(suspended.service()), ..ask() }),
+        ("a registration that the ledger does not have", "registration.digest", Ask { service: Some(reissued.service()), ..ask() }),
+        ("an unknown registrar", "registration.registrar_unknown", Ask { registrar: None, ..ask() }),
+        ("a suspended registrar", "registration.registrar", Ask { registrar: Some(dark.issuer(world::REGISTRAR)), ..ask() }),
+        ("another issuer as registrar", "registration.registrar", Ask { registrar: Some(dark.issuer(AUTHORITY)), ..ask() }),
+        ("a registrar whose key is in other hands", "registration.signature", Ask { registrar: Some(leaked.issuer(world::REGISTRAR)), ..ask() }),
+        ("a claim outside the registration", "vp.claims", Ask { claims: vec![age(), name], ..ask() }),
+        ("a claim that the purpose is no reason for", "vp.claims", Ask { purpose: "login", ..ask() }),
+        ("a purpose outside the registration", "vp.purpose", Ask { purpose: "kyc", ..ask() }),
+        ("an answer to another domain", "vp.response_uri", Ask { response_uri: "https://evil.example/vp/response/x", ..ask() }),
+        ("an answer to a look-alike domain", "vp.response_uri", Ask { response_uri: "https://login.shop.example.evil.example/", ..ask() }),
+        ("an answer without TLS", "vp.response_uri", Ask { response_uri: "http://login.shop.example/", ..ask() }),
+        ("a request by another key", "vp.request_signature", Ask { key: world::jose_key(&world::p256(8)), ..ask() }),
+        ("another service's id", "vp.client_id", Ask { service_id: Hash32([1; 32]), link_client_id: client_id(&Hash32([1; 32])), ..ask() }),
+        ("a link of another client", "vp.client_id", Ask { link_client_id: client_id(&Hash32([1; 32])), ..ask() }),
+        ("an expired request", "vp.request_expired", Ask { now_s: NOW_MS / 1000 + 311, ..ask() }),
+        ("a request from the future", "vp.request_future", Ask { now_s: NOW_MS / 1000 - 11, ..ask() }),
+        ("an expired registration", "registration.expired", Ask { now_s: NOW_MS / 1000 + 3600, ..ask() }),
+        ("a request without the wallet's nonce", "vp.wallet_nonce", Ask { sent_nonce: Some("w"), ..ask() }),
+        ("a request with another wallet's nonce", "vp.wallet_nonce", Ask { sent_nonce: Some("w"), wallet_nonce: Some("v"), ..ask() }),
+        ("a truncated request", "vp.request_malformed", Ask { tamper: Some(|t| t[..t.len() / 2].to_owned()), ..ask() }),
+        ("an oversized request", "vp.request_too_long", Ask { tamper: Some(|t| t + &"a".repeat(MAX_REQUEST_BYTES)), ..ask() }),
+    ];
+    for (what, code, ask) in table {
+        assert_eq!(ask.check().unwrap_err().code(), code, "{what}");
+    }
+    // What a changed letter breaks depends on where it falls; it never passes.
+    assert!(Ask { tamper: Some(flip), ..ask() }.check().is_err());
+    let answered = Ask { sent_nonce: Some("w"), wallet_nonce: Some("w"), ..ask() };
+    assert!(answered.check().is_ok());
+}
+
+#[test]
+fn a_query_that_asks_otherwise_is_refused() {
+    let pid = json!({"id": "pid", "format": "dc+sd-jwt", "meta": {"vct_values": [pid::VCT]}});
+    let with = |name: &str, value: Value| {
+        let mut changed = pid.clone();
+        changed[name] = value;
+        json!({"credentials": [changed]})
+    };
+    assert!(Asked::parse(&json!({"credentials": [pid]})).is_ok());
+    for wrong in [
+        json!({}),
+        json!({"credentials": []}),
+        json!({"credentials": [pid, pid]}),
+        json!({"credentials": [{"id": "did", "format": "rdid_proof", "meta": {}}]}),
+        json!({"credentials": [pid], "credential_sets": [{"options": [["pid"]]}]}),
+        with("multiple", json!(true)),
+        with("format", json!("mso_mdoc")),
+        with("claims", json!([])),
+        with("claims", json!([{"path": ["sex"], "values": [1]}])),
+        with("claims", json!([{"path": []}])),
+        with("meta", json!({})),
+    ] {
+        assert_eq!(Asked::parse(&wrong), Err(RequestRefused::Query), "{wrong}");
+    }
+}
+
+#[test]
+fn a_wallet_link_reads_back_and_is_bounded() {
+    let link = WalletLink {
+        client_id: client_id(&SERVICE_ID),
+        request_uri: "https://login.shop.example/vp/request/abc".to_owned(),
+        post: true,
+    };
+    assert_eq!(WalletLink::parse(&link.to_string()), Ok(link));
+    for wrong in [
+        "",
+        "https://shop.example/",
+        "openid4vp://",
+        "openid4vp://?client_id=a",
+        "openid4vp://?request_uri=https://a.example/",
+        "openid4vp://?client_id=a&request_uri=file:///etc/passwd",
+        "openid4vp://?client_id=a&client_id=b&request_uri=https://a.example/",
+        &format!("openid4vp://?client_id={}&request_uri=https://a.example/", "a".repeat(2048)),
+    ] {
+        assert_eq!(WalletLink::parse(wrong), Err(RequestRefused::LinkMalformed), "{wrong}");
+    }
+}
+
+// ---- the response --------------------------------------------------------------------------
+
+/// A login that works, to change.
+struct Show {
+    world: World,
+    /// What the gate asked.
+    nonce: &'static str,
+    audience: String,
+    /// What the wallet answers to.
+    answered_nonce: &'static str,
+    answered_audience: String,
+    proof_nonce: Option<&'static str>,
+    proof_audience: Option<&'static str>,
+    proof_time_s: u64,
+    proof_key: SecretKey,
+    proof_key_index: usize,
+    pid: String,
+    shown: Vec<ClaimPath>,
+    asked: Vec<ClaimPath>,
+    inception: Option<Inception>,
+    staple: StateAnswer,
+    pid_hash: Option<[u8; 32]>,
+    issuer: Option<Issuer>,
+    tamper_pid: Option<fn(String) -> String>,
+    tamper_proof: Option<fn(String) -> String>,
+    now_ms: u64,
+    light: LightClient,
+}
+
+fn show() -> Show {
+    show_in(new_world())
+}
+
+fn show_in(world: World) -> Show {
+    let mut light = LightClient::new(world.ledger.genesis.clone());
+    light.advance(&world.ledger.checkpoint()).unwrap();
+    Show {
+        nonce: "n-1",
+        audience: client_id(&SERVICE_ID),
+        answered_nonce: "n-1",
+        answered_audience: client_id(&SERVICE_ID),
+        proof_nonce: None,
+        proof_audience: None,
+        proof_time_s: NOW_MS / 1000,
+        proof_key: world.did.current.clone(),
+        proof_key_index: 0,
+        pid: world.pid(),
+        shown: vec![age()],
+        asked: vec![age()],
+        inception: Some(world.did.inception.clone()),
+        staple: world.ledger.answer(&world.did.state_key()),
+        pid_hash: None,
+        issuer: Some(world.issuer(AUTHORITY)),
+        tamper_pid: None,
+        tamper_proof: None,
+        now_ms: NOW_MS,
+        light,
+        world,
+    }
+}
+
+impl Show {
+    fn present(&self) -> Presented {
+        let binding = Binding {
+            nonce: self.answered_nonce,
+            aud: &self.answered_audience,
+            iat_s: NOW_MS / 1000,
+        };
+        let credential = ParsedSdJwt::parse(&self.pid).unwrap();
+        let mut pid = sd_jwt::present(
+            &credential,
+            &self.shown,
+            &binding,
+            &world::jose_key(&self.world.holder),
+        )
+        .unwrap();
+        if let Some(tamper) = self.tamper_pid {
+            pid = tamper(pid);
+        }
+        let mut did_proof = did_proof::build(
+            &ProofContent {
+                did: &self.world.did.inception.did(),
+                inception: self.inception.as_ref(),
+                staple: &self.staple,
+                key_index: self.proof_key_index,
+                audience: self.proof_audience.unwrap_or(&self.answered_audience),
+                nonce: self.proof_nonce.unwrap_or(self.answered_nonce),
+                now_s: self.proof_time_s,
+                pid_hash: self.pid_hash.unwrap_or(did_proof::pid_hash(&pid)),
+            },
+            &self.proof_key,
+        )
+        .unwrap();
+        if let Some(tamper) = self.tamper_proof {
+            did_proof = tamper(did_proof);
+        }
+        Presented { state: "s-1".to_owned(), pid, did_proof }
+    }
+
+    fn verify(&self) -> Result<VerifiedLogin, VpError> {
+        verify_response(
+            &self.present(),
+            &Expected {
+                client_id: &self.audience,
+                nonce: self.nonce,
+                claims: &self.asked,
+                now_ms: self.now_ms,
+                max_age_s: 300,
+            },
+            &ResponseEvidence {
+                issuer: self.issuer.as_ref(),
+                light: &self.light,
+                freshness: &Freshness {
+                    now_ms: self.now_ms,
+                    max_age_ms: 30_000,
+                    max_lag_slots: 3,
+                },
+            },
+        )
+    }
+
+    fn code(&self) -> &'static str {
+        self.verify().unwrap_err().code()
+    }
+}
+
+#[test]
+fn a_login_shows_the_asked_claims_and_an_unanchored_did() {
+    let login = show().verify().unwrap();
+    assert_eq!(Value::Object(login.claims), json!({"age_equal_or_over": {"18": true}}));
+    assert_eq!(login.did.did, show().world.did.inception.did());
+    assert!(matches!(login.did.standing, realdid_light::DidStanding::Implicit(_)));
+    assert_eq!(login.issuer_url, AUTHORITY);
+    assert_eq!(login.did.staple_age_ms, 0);
+    let silent = Show { shown: Vec::new(), asked: Vec::new(), ..show() };
+    assert!(silent.verify().unwrap().claims.is_empty());
+}
+
+#[test]
+fn a_gate_accepts_no_answer_that_breaks_a_rule() {
+    let name = ClaimPath::of(&["given_name"]).unwrap();
+    let drop_disclosure = |pid: String| {
+        let parts: Vec<&str> = pid.split('~').collect();
+        format!("{}~{}", parts[0], parts[2..].join("~"))
+    };
+    let change_disclosure = |pid: String| {
+        let mut parts: Vec<String> = pid.split('~').map(str::to_owned).collect();
+        parts[1] = jose_encode(br#"["AAAAAAAAAAAAAAAAAAAAAA","18",true]"#);
+        parts.join("~")
+    };
+    let new = new_world();
+    let foreign = new.pid_with("https://nobody.example", &world::p256(66), NOW_MS / 1000 + 60);
+    let foreign_key = new.pid_with(AUTHORITY, &world::p256(66), NOW_MS / 1000 + 60);
+    let expired = new.pid_with(AUTHORITY, &new.authority_key, NOW_MS / 1000 - 10);
+    let issuer_with = |change: fn(&mut Issuer)| {
+        let mut issuer = new_world().issuer(AUTHORITY);
+        change(&mut issuer);
+        Some(issuer)
+    };
+    let other_key = world::p256(67);
+    let table: Vec<(&str, &str, Show)> = vec![
+        ("a replay of another login", "kb.nonce", Show { answered_nonce: "n-0", ..show() }),
+        ("a presentation for another audience", "kb.audience", Show { answered_audience: client_id(&Hash32([2; 32])), ..show() }),
+        ("a disclosure taken out behind the binding", "sd_jwt.disclosure_unreferenced", Show { tamper_pid: Some(drop_disclosure), ..show() }),
+        ("a tampered disclosure", "sd_jwt.disclosure_unreferenced", Show { tamper_pid: Some(change_disclosure), ..show() }),
+        ("an expired credential", "credential.expired", Show { pid: expired, ..show() }),
+        ("an unknown issuer", "credential.issuer_unknown", Show { pid: foreign, issuer: None, ..show() }),
+        ("another issuer's record", "credential.issuer_unknown", Show { issuer: Some(new.issuer(world::REGISTRAR)), ..show() }),
+        ("a key that the issuer does not have", "credential.kid_unknown", Show { pid: foreign_key, ..show() }),
+        ("a suspended issuer", "credential.issuer_suspended", Show { issuer: issuer_with(|issuer| issuer.standing = Standing::Suspended), ..show() }),
+        ("a compromised signing key", "credential.key_compromised", Show { issuer: issuer_with(|issuer| issuer.keys[0].status = KeyStatus::Compromised(1)), ..show() }),
+        ("a key for something else", "credential.kid_unknown", Show { issuer: issuer_with(|issuer| issuer.keys[0].usage = KeyUse::Operation), ..show() }),
+        ("a claim that was not shown", "vp.claim_missing", Show { shown: Vec::new(), ..show() }),
+        ("a claim that was not asked for", "vp.over_disclosed", Show { shown: vec![age(), name], ..show() }),
+        ("a proof for another nonce", "did.proof_nonce", Show { proof_nonce: Some("n-0"), ..show() }),
+        ("a proof for another audience", "did.proof_audience", Show { proof_audience: Some("x"), ..show() }),
+        ("an old proof", "did.proof_expired", Show { proof_time_s: NOW_MS / 1000 - 301, ..show() }),
+        ("a proof from the future", "did.proof_future", Show { proof_time_s: NOW_MS / 1000 + 11, ..show() }),
+        ("a proof made for another PID", "did.proof_pid_hash", Show { pid_hash: Some([0; 32]), ..show() }),
+        ("a proof by another key", "did.proof_signature", Show { proof_key: world::key(777), ..show() }),
+        ("a proof by a key of another suite", "did.proof_signature", Show { proof_key: other_key, ..show() }),
+        ("a proof by a key that the DID does not have", "did.proof_key", Show { proof_key_index: 1, ..show() }),
+        ("an unanchored DID without its inception", "did.unknown", Show { inception: None, ..show() }),
+        ("another DID's inception", "did.inception_mismatch", Show { inception: Some(world::did(6).inception), ..show() }),
+        ("another DID's staple", "did.staple_forged", Show { staple: { let mut w = new_world(); let d = world::did(6); let r = codec::encode(&d.record(NOW_MS)); w.ledger.set(d.state_key(), Some(r), NOW_MS); w.ledger.answer(&d.state_key()) }, ..show() }),
+        ("a truncated proof", "did.proof_malformed", Show { tamper_proof: Some(|p| p[..p.len() - 100].replace('.', "")), ..show() }),
+        ("an oversized proof", "did.proof_too_long", Show { tamper_proof: Some(|p| p + &"A".repeat(did_proof::MAX_PROOF_BYTES)), ..show() }),
+    ];
+    for (what, code, show) in table {
+        assert_eq!(show.code(), code, "{what}");
+    }
+}
+
+#[test]
+fn a_retired_key_voids_nothing_p7() {
+    let mut issuer = new_world().issuer(AUTHORITY);
+    issuer.keys[0].status = KeyStatus::Retired(1);
+    assert!(Show { issuer: Some(issuer), ..show() }.verify().is_ok());
+}
+
+#[test]
+fn a_login_is_judged_by_the_dids_present_state() {
+    let anchored = |change: fn(&mut realdid_core::state::DidRecord)| {
+        let mut world = new_world();
+        let mut record = world.did.record(NOW_MS);
+        change(&mut record);
+        let key = world.did.state_key();
+        world.ledger.set(key, Some(codec::encode(&record)), NOW_MS);
+        show_in(world)
+    };
+    let rotate = |record: &mut realdid_core::state::DidRecord| {
+        record.keys = Keys {
+            current: vec![world::key(501).public()],
+            next: commitment(&world::key(503).public()),
+            recovery: commitment(&world::key(502).public()),
+        };
+    };
+    let found = anchored(|_| {}).verify().unwrap();
+    assert!(matches!(found.did.standing, realdid_light::DidStanding::Anchored(_)));
+    assert!(Show { inception: None, ..anchored(|_| {}) }.verify().is_ok());
+    assert_eq!(anchored(|record| record.frozen = true).code(), "did.frozen");
+    assert_eq!(anchored(|record| record.deactivated = true).code(), "did.deactivated");
+    // a proof by a key that was rotated away, and by the new one
+    assert_eq!(anchored(rotate).code(), "did.proof_signature");
+    assert!(Show { proof_key: world::key(501), ..anchored(rotate) }.verify().is_ok());
+    // an old staple cannot bring the old key back once the gate knows of newer slots
+    let mut world = new_world();
+    let old = world.ledger.answer(&world.did.state_key());
+    let mut record = world.did.record(NOW_MS);
+    rotate(&mut record);
+    let key = world.did.state_key();
+    world.ledger.set(key, Some(codec::encode(&record)), NOW_MS + 10_000);
+    let late = Show { now_ms: NOW_MS + 10_000, staple: old, ..show_in(world) };
+    assert_eq!(late.code(), "did.staple_stale");
+}
+
+#[test]
+fn nothing_stale_or_forged_is_accepted_p9() {
+    // too old by the clock, though no newer slot is known
+    let late = Show { now_ms: NOW_MS + 30_001, ..show() };
+    assert_eq!(late.code(), "did.staple_stale");
+    let early = Show { now_ms: NOW_MS - 10_001, ..show() };
+    assert_eq!(early.code(), "kb.future");
+    // a checkpoint that another committee has finalised
+    let mut forged = new_world().ledger.answer(&new_world().did.state_key());
+    let byte = forged.checkpoint.certificate.0.len() - 1;
+    forged.checkpoint.certificate.0[byte] ^= 1;
+    let fresh = LightClient::new(new_world().ledger.genesis);
+    let forgery = Show { staple: forged, light: fresh, ..show() };
+    assert_eq!(forgery.code(), "did.staple_forged");
+    // a record that was left out of an otherwise true answer: a lying node's "unknown DID"
+    let mut world = new_world();
+    let record = codec::encode(&world.did.record(NOW_MS));
+    let key = world.did.state_key();
+    world.ledger.set(key, Some(record), NOW_MS);
+    let mut hidden = world.ledger.answer(&key);
+    hidden.value = None;
+    let lie = Show { staple: hidden, ..show_in(world) };
+    assert_eq!(lie.code(), "did.staple_forged");
+}
+
+#[test]
+fn an_answer_in_another_form_is_refused() {
+    let form = |pairs: &[(&str, &str)]| {
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        pairs.iter().for_each(|(name, value)| _ = form.append_pair(name, value));
+        form.finish()
+    };
+    let parse = |text: String| WalletResponse::parse(text.as_bytes()).map(|_| ());
+    let token = r#"{"pid":["a~"],"did":["b"]}"#;
+    assert_eq!(parse(form(&[("vp_token", token), ("state", "s")])), Ok(()));
+    assert_eq!(parse(form(&[("error", "access_denied"), ("state", "s")])), Ok(()));
+    let state = |token: &str| parse(form(&[("vp_token", token), ("state", "s")]));
+    assert_eq!(parse(form(&[("vp_token", token)])), Err(ResponseRefused::State));
+    assert_eq!(parse(form(&[("state", "s")])), Err(ResponseRefused::Malformed));
+    assert_eq!(state("[]"), Err(ResponseRefused::Malformed));
+    assert_eq!(state(r#"{"pid":"a~"}"#), Err(ResponseRefused::Malformed));
+    assert_eq!(state(r#"{"pid":["a~"]}"#), Err(ResponseRefused::Incomplete));
+    assert_eq!(state(r#"{"pid":["a~","a~"],"did":["b"]}"#), Err(ResponseRefused::Incomplete));
+    assert_eq!(state(r#"{"pid":["a~"],"did":["b"],"x":["c"]}"#), Err(ResponseRefused::Incomplete));
+    let twice = form(&[("vp_token", token), ("state", "s"), ("state", "t")]);
+    assert_eq!(parse(twice), Err(ResponseRefused::Malformed));
+    let long = form(&[("vp_token", &"a".repeat(MAX_RESPONSE_BYTES)), ("state", "s")]);
+    assert_eq!(parse(long), Err(ResponseRefused::TooLong));
+    assert_eq!(WalletResponse::parse(&[0xff]), Err(ResponseRefused::Malformed));
+}
+
+#[test]
+fn what_a_wallet_sends_a_gate_reads() {
+    let request = ask().check().unwrap();
+    let body = response_form(&request, "a~b~c", Some("x.y.z"));
+    let expected = Presented {
+        state: "s-1".to_owned(),
+        pid: "a~b~c".to_owned(),
+        did_proof: "x.y.z".to_owned(),
+    };
+    assert_eq!(WalletResponse::parse(body.as_bytes()), Ok(WalletResponse::Presented(expected)));
+    let declined = refusal_form(Some("s-1"), WalletError::AccessDenied);
+    assert_eq!(
+        WalletResponse::parse(declined.as_bytes()),
+        Ok(WalletResponse::Declined { error: WalletError::AccessDenied, state: "s-1".to_owned() })
+    );
+}
+
+#[test]
+fn refusals_have_distinct_codes_within_a_layer_and_print_nothing_personal() {
+    let shown = format!("{:?}", show().present());
+    assert_eq!(shown, "Presented");
+    assert_eq!(format!("{:?}", show().verify().unwrap()), "VerifiedLogin(1 claims)");
+    for all in [
+        RequestRefused::ALL.iter().map(|refused| refused.code()).collect::<Vec<_>>(),
+        ResponseRefused::ALL.iter().map(|refused| refused.code()).collect(),
+        DidProofError::ALL.iter().map(|refused| refused.code()).collect(),
+    ] {
+        let mut distinct = all.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
+        assert_eq!(distinct.len(), all.len());
+    }
+}
+
+fn jose_encode(bytes: &[u8]) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
+}

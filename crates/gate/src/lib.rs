@@ -1,1 +1,198 @@
-//! gate.
+//! A service's own gate: it verifies wallets by OpenID4VP 1.0 and signs people in at the service's
+//! websites as an OpenID Connect provider (spec/login.md).
+//!
+//! The gate belongs to the service (promise P3): a login needs the wallet, the gate and nobody
+//! else. It holds no database of people. What it keeps are its own keys ([`init_gate`]), what it
+//! learnt of the ledger, and, in memory and for minutes, the logins that are under way.
+//!
+//! Start reading at `routes` (the steps of a login over HTTP), then `logins` (what binds browser,
+//! wallet and website together) and `trust` (what is known of the ledger, and how old it is). The
+//! protocols themselves are in `realdid-exchange`.
+
+mod config;
+mod keys;
+mod logins;
+mod page;
+mod refusal;
+mod routes;
+mod trust;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::Router;
+use realdid_core::genesis::Genesis;
+use realdid_exchange::oidc::Grants;
+use realdid_exchange::registration;
+use realdid_serve::files::FileError;
+use realdid_serve::{Bound, ConfigError, Probes, ServeError, ServeOptions};
+use utoipa::OpenApi as _;
+
+pub use config::{
+    ClientConfig, ClientSetup, ENV_PREFIX, GateConfig, GateSetup, example_config, render_config,
+    write_config,
+};
+pub use keys::{GateKeys, init_gate};
+
+use logins::Logins;
+use routes::{GateApi, Inner, Policy};
+use trust::{Follower, Limits, Trust};
+
+/// How often expired logins and their claims are dropped from memory.
+const SWEEP: Duration = Duration::from_secs(10);
+
+/// Why a gate cannot run. Displays as the command line's one-line error.
+#[derive(Debug, thiserror::Error)]
+pub enum GateError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    #[error("{}: {} must be readable ({kind}); fault: operator; do: correct the path in the gate's configuration", self.code(), path.display())]
+    Unreadable { path: PathBuf, kind: std::io::ErrorKind },
+    #[error("{}: the genesis must be a network's, in canonical CBOR; fault: operator; do: copy it again from where you trust it", self.code())]
+    Genesis,
+    #[error("{}: the registration must be the registrar's JWT; fault: operator; do: register again with `realdid gate register`", self.code())]
+    Registration,
+    #[error("{}: client {client_id} must have a secret or its hash, http(s) redirect URIs without fragment, readable claim paths and a purpose; fault: operator; do: correct it in the gate's configuration", self.code())]
+    Client { client_id: String },
+    #[error("{}: nodes must be at least one http(s) URL; fault: operator; do: correct nodes in the gate's configuration", self.code())]
+    Nodes,
+    #[error("{}: each key file must hold 32 bytes in hex; fault: operator; do: restore the gate's keys from a backup", self.code())]
+    Keys,
+    #[error("{}: the operating system must give random bytes; fault: this machine; do: look at its kernel log", self.code())]
+    Randomness,
+}
+
+impl GateError {
+    /// Stable, dotted code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Config(error) => error.code(),
+            Self::File(error) => error.code(),
+            Self::Serve(error) => error.code(),
+            Self::Unreadable { .. } => "gate.unreadable",
+            Self::Genesis => "gate.genesis",
+            Self::Registration => "gate.registration",
+            Self::Client { .. } => "gate.client",
+            Self::Nodes => "gate.nodes",
+            Self::Keys => "gate.keys",
+            Self::Randomness => "gate.randomness",
+        }
+    }
+}
+
+/// A gate that is ready to be served.
+#[derive(Clone)]
+pub struct Gate {
+    inner: Arc<Inner>,
+}
+
+impl Gate {
+    /// Reads keys, genesis and registration, and what an earlier run knew of the ledger.
+    /// `public_url` has no trailing slash.
+    pub fn open(config: &GateConfig, public_url: String) -> Result<Self, GateError> {
+        let genesis = Genesis::decode(&read(&config.genesis)?).map_err(|_| GateError::Genesis)?;
+        let registration_jwt = String::from_utf8(read(&config.registration)?)
+            .map_err(|_| GateError::Registration)?
+            .trim()
+            .to_owned();
+        let registered =
+            registration::claimed(&registration_jwt).map_err(|_| GateError::Registration)?;
+        let mut clients = Vec::new();
+        let mut policies = Vec::new();
+        for entry in &config.clients {
+            let client = entry.client(&registered.purposes)?;
+            let refused = || GateError::Client { client_id: entry.client_id.clone() };
+            let claims = client
+                .claims
+                .iter()
+                .map(|claim| registration::claim_path(claim).ok_or_else(refused))
+                .collect::<Result<_, _>>()?;
+            policies.push(Policy { client_id: client.client_id.clone(), claims });
+            clients.push(client);
+        }
+        let limits = Limits {
+            max_age_ms: config.max_staple_age_s.saturating_mul(1000),
+            max_lag_slots: config.max_lag_slots,
+        };
+        Ok(Self {
+            inner: Arc::new(Inner {
+                trust: Trust::new(genesis, registration_jwt, limits, &config.dir)?,
+                follower: Follower::new(&config.nodes)?,
+                keys: init_gate(&config.dir)?,
+                logins: Logins::new(),
+                grants: Mutex::new(Grants::default()),
+                policies,
+                clients,
+                issuer: public_url,
+                login_s: config.login_s,
+                max_age_s: config.max_staple_age_s,
+            }),
+        })
+    }
+
+    /// The gate's routes, without plumbing.
+    pub fn router(&self) -> Router {
+        routes::router(Arc::clone(&self.inner))
+    }
+
+    /// Ready with a fresh checkpoint and an active registration.
+    pub fn probes(&self) -> Probes {
+        let inner = Arc::clone(&self.inner);
+        Probes::new(GateApi::openapi()).ready_when(move || {
+            let reason = inner.not_ready(now_ms());
+            async move {
+                let line = |refusal: refusal::Refusal| {
+                    format!("{}: {}; do: {}", refusal.code, refusal.rule, refusal.fix)
+                };
+                reason.map(line).into_iter().collect()
+            }
+        })
+    }
+
+    /// Keeps up with the ledger and drops what has expired, until it is cancelled.
+    pub async fn follow(&self) {
+        let sweep = async {
+            loop {
+                tokio::time::sleep(SWEEP).await;
+                self.inner.sweep(now_ms() / 1000);
+            }
+        };
+        tokio::join!(self.inner.follower.run(&self.inner.trust), sweep);
+    }
+}
+
+/// Runs a gate until it is told to stop.
+pub async fn run(config: GateConfig) -> Result<(), GateError> {
+    let mut options = ServeOptions::at(config.listen);
+    options.public_url = config.public_url.clone();
+    options.supervised = config.supervised;
+    let bound = Bound::bind(options).await?;
+    let gate = Gate::open(&config, bound.public_url())?;
+    let following = tokio::spawn({
+        let gate = gate.clone();
+        async move { gate.follow().await }
+    });
+    let served = bound.serve("gate", gate.router(), gate.probes()).await;
+    following.abort();
+    Ok(served?)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, GateError> {
+    fs::read(path)
+        .map_err(|error| GateError::Unreadable { path: path.to_owned(), kind: error.kind() })
+}
+
+/// The machine's clock in Unix milliseconds: the one place where the gate reads it.
+pub(crate) fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,332 @@
+//! A small world for tests of logins: a network whose validators are one BLS key, an authority, a
+//! registrar, a registered service and a person. No consensus, but real certificates, real proofs
+//! and real credentials. Also used by the tests of the gate.
+#![allow(dead_code, reason = "each of the crates that share this file uses a part of it")]
+
+use blst::min_sig;
+use realdid_core::answer::StateAnswer;
+use realdid_core::codec::{self, Bytes};
+use realdid_core::did::{Inception, Keys, commitment};
+use realdid_core::genesis::{Genesis, NetworkKey, Parameters, PeerKey};
+use realdid_core::hash::{Domain, Hash32, hash, list_root};
+use realdid_core::header::{Checkpoint, Header, Sealed, slot_at};
+use realdid_core::state::{
+    Governance, Issuer, IssuerKey, KeyStatus, KeyUse, ReasonCode, Service, Standing, did_key,
+    issuer_key, service_key,
+};
+use realdid_core::suite::{SecretKey, Suite};
+use realdid_core::trie::Key;
+use realdid_credential::jose::{self, Jwk, SigningKey};
+use realdid_credential::{pid, sd_jwt};
+use realdid_testkit::trie::MemoryTrie;
+use serde_json::{Map, Value, json};
+
+pub const AUTHORITY: &str = "https://authority.example";
+pub const REGISTRAR: &str = "https://registrar.example";
+pub const SERVICE_ID: Hash32 = Hash32([0x51; 32]);
+
+/// A network: its state, and the key that finalises its headers.
+pub struct TestLedger {
+    pub genesis: Genesis,
+    validators: min_sig::SecretKey,
+    trie: MemoryTrie,
+    newest: Header,
+    checkpoint: Checkpoint,
+}
+
+impl TestLedger {
+    pub fn new(time_ms: u64, issuers: Vec<Issuer>) -> Self {
+        let validators = min_sig::SecretKey::key_gen(&[7; 32], &[]).unwrap();
+        let mut parameters = Parameters::development();
+        parameters.slot_s = 2;
+        let genesis = Genesis {
+            version: 1,
+            network: "dev".parse().unwrap(),
+            time_ms,
+            parameters,
+            network_key: NetworkKey(validators.sk_to_pk().compress()),
+            validators: vec![PeerKey([1; 32])],
+            governance: Governance { seq: 0, threshold: 1, keys: vec![key(900).public()] },
+            issuers,
+        };
+        let mut trie = MemoryTrie::new();
+        let records = genesis.records();
+        trie.commit(&records.into_iter().map(|(key, value)| (key, Some(value))).collect::<Vec<_>>());
+        let newest = genesis.header();
+        let checkpoint = certify(&genesis, &validators, &newest);
+        Self { genesis, validators, trie, newest, checkpoint }
+    }
+
+    /// Sets a record and finalises a slot that seals it.
+    pub fn set(&mut self, key: Key, value: Option<Vec<u8>>, time_ms: u64) {
+        self.trie.commit(&[(key, value)]);
+        self.seal(time_ms);
+    }
+
+    /// Finalises a header that seals the state as it is.
+    pub fn seal(&mut self, time_ms: u64) -> Checkpoint {
+        let slot_s = self.genesis.parameters.slot_s;
+        self.newest = Header {
+            version: 1,
+            network: self.genesis.network.clone(),
+            parent: self.newest.digest(),
+            height: self.newest.height + 1,
+            time_ms,
+            operations_root: list_root(&[]),
+            sealed: Sealed {
+                slot: slot_at(time_ms, slot_s).saturating_sub(1),
+                height: self.newest.height,
+                state_root: Hash32(self.trie.root()),
+                receipts_root: Hash32([0; 32]),
+            },
+        };
+        self.checkpoint = certify(&self.genesis, &self.validators, &self.newest);
+        self.checkpoint.clone()
+    }
+
+    pub fn checkpoint(&self) -> Checkpoint {
+        self.checkpoint.clone()
+    }
+
+    pub fn answer(&self, key: &Key) -> StateAnswer {
+        let (value, proof) = self.trie.prove(key);
+        StateAnswer { checkpoint: self.checkpoint.clone(), value: value.map(Bytes), proof }
+    }
+}
+
+/// The certificate of a committee of one, as `realdid_light::certificate` reads it.
+fn certify(genesis: &Genesis, validators: &min_sig::SecretKey, header: &Header) -> Checkpoint {
+    let mut proposal = vec![0, 1, 0];
+    proposal.extend_from_slice(&header.digest().0);
+    let domain = [genesis.namespace(), b"_FINALIZE".to_vec()].concat();
+    let mut message = vec![u8::try_from(domain.len()).unwrap()];
+    assert!(domain.len() < 128);
+    message.extend_from_slice(&domain);
+    message.extend_from_slice(&proposal);
+    let signature = validators.sign(&message, b"BLS_SIG_BLS12381G1_XMD:SHA-256_SSWU_RO_POP_", &[]);
+    proposal.extend_from_slice(&signature.compress());
+    Checkpoint { header: Bytes(codec::encode(header)), certificate: Bytes(proposal) }
+}
+
+pub fn seed(n: u64) -> [u8; 32] {
+    hash(Domain::Wallet, &[b"test", &n.to_be_bytes()]).0
+}
+
+pub fn key(n: u64) -> SecretKey {
+    SecretKey::from_seed(Suite::Ed25519, seed(n)).unwrap()
+}
+
+pub fn p256(n: u64) -> SecretKey {
+    SecretKey::from_seed(Suite::P256, seed(n)).unwrap()
+}
+
+pub fn jose_key(key: &SecretKey) -> SigningKey {
+    match key.suite() {
+        Suite::P256 => SigningKey::p256(key.seed()).unwrap(),
+        Suite::Ed25519 => SigningKey::ed25519(key.seed()),
+    }
+}
+
+pub fn issuer(url: &str, usage: KeyUse, key: &SecretKey) -> Issuer {
+    Issuer {
+        url: url.to_owned(),
+        keys: vec![IssuerKey { usage, key: key.public(), status: KeyStatus::Active, since: 0 }],
+        tag_key: None,
+        standing: Standing::Active,
+        reason: ReasonCode::None,
+        enrolment_quota: 10,
+        sponsor_quota: 10,
+        registration_quota: 10,
+    }
+}
+
+/// A person's DID for one service.
+pub struct TestDid {
+    pub inception: Inception,
+    pub current: SecretKey,
+    pub next: SecretKey,
+    pub recovery: SecretKey,
+}
+
+pub fn did(n: u64) -> TestDid {
+    let (current, next, recovery) = (key(100 * n), key(100 * n + 1), key(100 * n + 2));
+    let inception = Inception {
+        version: 1,
+        network: "dev".parse().unwrap(),
+        keys: Keys {
+            current: vec![current.public()],
+            next: commitment(&next.public()),
+            recovery: commitment(&recovery.public()),
+        },
+        endpoints: Vec::new(),
+    };
+    TestDid { inception, current, next, recovery }
+}
+
+impl TestDid {
+    pub fn state_key(&self) -> Key {
+        did_key(&self.inception.id())
+    }
+
+    /// Its record right after an anchor.
+    pub fn record(&self, time_ms: u64) -> realdid_core::state::DidRecord {
+        realdid_core::state::DidRecord {
+            seq: 0,
+            keys: self.inception.keys.clone(),
+            endpoints: Vec::new(),
+            frozen: false,
+            pending: None,
+            deactivated: false,
+            created_ms: time_ms,
+            updated_ms: time_ms,
+        }
+    }
+}
+
+/// What the registrar says about the service.
+#[derive(Clone)]
+pub struct Registered {
+    pub domain: String,
+    pub purposes: Vec<&'static str>,
+    pub claims: Vec<Value>,
+    pub sandbox: bool,
+}
+
+/// Everything that a login needs.
+pub struct World {
+    pub now_ms: u64,
+    pub ledger: TestLedger,
+    pub authority_key: SecretKey,
+    pub registrar_key: SecretKey,
+    /// Signs the gate's requests.
+    pub gate_key: SigningKey,
+    pub registration: String,
+    /// The key of the PID copy.
+    pub holder: SecretKey,
+    pub did: TestDid,
+}
+
+impl World {
+    pub fn new(now_ms: u64, gate_key: SigningKey, registered: &Registered) -> Self {
+        let (authority_key, registrar_key) = (p256(1), p256(2));
+        let ledger = TestLedger::new(
+            now_ms - 60_000,
+            vec![
+                issuer(AUTHORITY, KeyUse::Pid, &authority_key),
+                issuer(REGISTRAR, KeyUse::Registration, &registrar_key),
+            ],
+        );
+        let mut world = Self {
+            now_ms,
+            ledger,
+            authority_key,
+            registrar_key,
+            gate_key,
+            registration: String::new(),
+            holder: p256(3),
+            did: did(5),
+        };
+        world.register(registered, Standing::Active);
+        world
+    }
+
+    /// Makes a registration and puts it on the ledger.
+    pub fn register(&mut self, registered: &Registered, standing: Standing) {
+        let header = json!({
+            "typ": "verifier-attestation+jwt",
+            "kid": kid(&self.registrar_key),
+        });
+        let payload = json!({
+            "iss": REGISTRAR,
+            "sub": SERVICE_ID.to_string(),
+            "cnf": {"jwk": Jwk(self.gate_key.verifying_key()).to_value()},
+            "domains": [registered.domain],
+            "purposes": registered.purposes,
+            "claims": registered.claims,
+            "name": "Example shop",
+            "sandbox": registered.sandbox,
+            "iat": self.now_ms / 1000 - 60,
+            "exp": self.now_ms / 1000 + 3600,
+            "jti": hex_of(&[9; 16]),
+        });
+        self.registration = jose::sign_compact(
+            header.as_object().unwrap(),
+            payload.to_string().as_bytes(),
+            &jose_key(&self.registrar_key),
+        )
+        .unwrap();
+        let service = Service {
+            seq: 1,
+            digest: hash(Domain::Registration, &[self.registration.as_bytes()]),
+            issuer: realdid_core::state::issuer_id(REGISTRAR),
+            standing,
+            reason: ReasonCode::None,
+        };
+        self.ledger.set(service_key(&SERVICE_ID), Some(codec::encode(&service)), self.now_ms);
+    }
+
+    /// Changes an issuer on the ledger.
+    pub fn change_issuer(&mut self, url: &str, change: impl FnOnce(&mut Issuer)) {
+        let mut issuer = self.issuer(url);
+        change(&mut issuer);
+        let key = issuer_key(&realdid_core::state::issuer_id(url));
+        self.ledger.set(key, Some(codec::encode(&issuer)), self.now_ms);
+    }
+
+    /// An issuer as the ledger has it.
+    pub fn issuer(&self, url: &str) -> Issuer {
+        let answer = self.ledger.answer(&issuer_key(&realdid_core::state::issuer_id(url)));
+        realdid_core::state::decode_record(&answer.value.unwrap().0).unwrap()
+    }
+
+    pub fn service(&self) -> Service {
+        let answer = self.ledger.answer(&service_key(&SERVICE_ID));
+        realdid_core::state::decode_record(&answer.value.unwrap().0).unwrap()
+    }
+
+    /// A PID copy of the person, as issued.
+    pub fn pid(&self) -> String {
+        self.pid_with(AUTHORITY, &self.authority_key, self.now_ms / 1000 + 60)
+    }
+
+    pub fn pid_with(&self, iss: &str, key: &SecretKey, exp_s: u64) -> String {
+        let claims: Map<String, Value> = json!({
+            "given_name": "Wei",
+            "birthdate": "1990-03-07",
+            "age_equal_or_over": {"18": true},
+            "nationalities": ["CN"],
+        })
+        .as_object()
+        .unwrap()
+        .clone();
+        let terms = sd_jwt::Terms {
+            iss,
+            vct: pid::VCT,
+            kid: &kid(key),
+            iat_s: exp_s - 120,
+            exp_s,
+            x5c: &[],
+        };
+        let mut salt = 0u8;
+        sd_jwt::issue(
+            &claims,
+            &[],
+            &terms,
+            &Jwk(jose_key(&self.holder).verifying_key()),
+            &jose_key(key),
+            &mut || {
+                salt += 1;
+                [salt; 16]
+            },
+        )
+        .unwrap()
+    }
+}
+
+pub fn kid(key: &SecretKey) -> String {
+    commitment(&key.public()).to_string()
+}
+
+fn hex_of(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,313 @@
+//! The gate's configuration: one annotated TOML file, overridden by `REALDID_GATE_…`.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use realdid_core::hash::Hash32;
+use realdid_exchange::oidc::{Client, secret_hash};
+use realdid_exchange::registration::Purpose;
+use realdid_serve::{ConfigError, config, files};
+use serde::Deserialize;
+
+use crate::GateError;
+
+/// Prefix of the environment variables that override the file.
+pub const ENV_PREFIX: &str = "REALDID_GATE";
+
+/// What an operator decides. Relative paths are relative to the file's folder.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GateConfig {
+    #[serde(default = "default_listen")]
+    pub listen: SocketAddr,
+    /// How browsers, wallets and services reach this gate. It is the OpenID Connect issuer, and
+    /// its host must be a registered domain.
+    pub public_url: Option<String>,
+    #[serde(default)]
+    pub supervised: bool,
+    /// Keys, and what the gate remembers of the ledger.
+    pub dir: PathBuf,
+    /// Base URLs of nodes. None of them is trusted.
+    pub nodes: Vec<String>,
+    /// The network's genesis, from a source that the operator trusts: everything hangs on it.
+    pub genesis: PathBuf,
+    /// The registrar's JWT.
+    pub registration: PathBuf,
+    #[serde(default = "default_max_staple_age_s")]
+    pub max_staple_age_s: u64,
+    #[serde(default = "default_max_lag_slots")]
+    pub max_lag_slots: u64,
+    /// How long a person may take for a login, in seconds.
+    #[serde(default = "default_login_s")]
+    pub login_s: u64,
+    #[serde(default)]
+    pub clients: Vec<ClientConfig>,
+}
+
+/// A website that signs people in through this gate.
+#[derive(Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientConfig {
+    pub client_id: String,
+    /// SHA-256 of the secret in hex.
+    pub client_secret_sha256: Option<String>,
+    /// The secret itself, for whom a hash is too much trouble.
+    pub client_secret: Option<String>,
+    pub name: String,
+    pub redirect_uris: Vec<String>,
+    /// Claims that each login asks for; they must be registered.
+    #[serde(default)]
+    pub claims: Vec<String>,
+    /// A registered purpose; by default the first one.
+    pub purpose: Option<String>,
+}
+
+impl std::fmt::Debug for ClientConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ClientConfig({})", self.client_id)
+    }
+}
+
+fn default_listen() -> SocketAddr {
+    ([127, 0, 0, 1], 20600).into()
+}
+
+fn default_max_staple_age_s() -> u64 {
+    300
+}
+
+fn default_max_lag_slots() -> u64 {
+    3
+}
+
+fn default_login_s() -> u64 {
+    300
+}
+
+impl GateConfig {
+    /// Reads the file and the environment.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let mut config: Self = config::load(path, ENV_PREFIX)?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        for file in [&mut config.dir, &mut config.genesis, &mut config.registration] {
+            *file = folder.join(&*file);
+        }
+        Ok(config)
+    }
+}
+
+impl ClientConfig {
+    /// The client as the protocol needs it. `purposes` are the registered ones.
+    pub(crate) fn client(&self, purposes: &[Purpose]) -> Result<Client, GateError> {
+        let refused = || GateError::Client { client_id: self.client_id.clone() };
+        let secret_sha256 = match (&self.client_secret_sha256, &self.client_secret) {
+            (Some(hash), None) => hash.parse::<Hash32>().map_err(|_| refused())?.0,
+            // A short secret could be guessed over HTTP.
+            (None, Some(secret)) if secret.len() >= 16 => secret_hash(secret),
+            _ => return Err(refused()),
+        };
+        let client = Client {
+            client_id: self.client_id.clone(),
+            name: self.name.clone(),
+            secret_sha256,
+            redirect_uris: self.redirect_uris.clone(),
+            claims: self.claims.clone(),
+            purpose: self.purpose.clone().or(purposes.first().map(|purpose| purpose.code().to_owned())).ok_or_else(refused)?,
+        };
+        client.check().map_err(|_| refused())?;
+        Ok(client)
+    }
+}
+
+/// What `realdid gate register` and `realdid up` know when they set a gate up.
+#[derive(Debug, Clone)]
+pub struct GateSetup {
+    pub listen: SocketAddr,
+    pub public_url: Option<String>,
+    pub supervised: bool,
+    pub dir: PathBuf,
+    pub nodes: Vec<String>,
+    pub genesis: PathBuf,
+    pub registration: PathBuf,
+    pub max_staple_age_s: u64,
+    pub max_lag_slots: u64,
+    pub clients: Vec<ClientSetup>,
+}
+
+/// A client in a new configuration.
+#[derive(Debug, Clone)]
+pub struct ClientSetup {
+    pub client_id: String,
+    /// SHA-256 of the secret ([`realdid_exchange::oidc::secret_hash`]).
+    pub client_secret_sha256: [u8; 32],
+    pub name: String,
+    pub redirect_uris: Vec<String>,
+    pub claims: Vec<String>,
+    pub purpose: Option<String>,
+}
+
+/// The annotated file with these values.
+pub fn render_config(setup: &GateSetup) -> String {
+    let text = |value: &str| toml_text(value);
+    let path = |path: &Path| toml_text(&path.to_string_lossy());
+    let list = |values: &[String]| {
+        let values: Vec<String> = values.iter().map(|value| toml_text(value)).collect();
+        format!("[{}]", values.join(", "))
+    };
+    let public_url = match &setup.public_url {
+        Some(url) => format!("public_url = {}", text(url)),
+        None => "# public_url = \"https://login.example.org\"".to_owned(),
+    };
+    let mut out = format!(
+        r#"# RealDID gate: signs people in at your websites. Each key can be overridden by an environment
+# variable, as in REALDID_GATE_LISTEN. Relative paths are relative to this file.
+
+# Where to listen. Keep it on loopback behind your TLS proxy.
+listen = {listen}
+# How browsers, wallets and your websites reach this gate. It is the OpenID Connect issuer that your
+# library is pointed at, and its host must be one of the registered domains.
+{public_url}
+# Stop when the parent process is gone (used by `realdid up`).
+supervised = {supervised}
+
+# Keys, and what the gate remembers of the ledger. Back up `sub.key`: without it every person gets
+# a new subject at your websites.
+dir = {dir}
+
+# Nodes to ask. None is trusted: every answer is checked against the genesis below.
+nodes = {nodes}
+# The network's genesis. Get it from somewhere you trust, everything hangs on it.
+genesis = {genesis}
+# Your registration, as `realdid gate register` received it from the registrar.
+registration = {registration}
+
+# How old, in seconds, the ledger's word about a DID, an issuer or this service may be. With every
+# node down, logins go on for this long and are then refused with light.stale.
+max_staple_age_s = {max_staple_age_s}
+# How many slots a wallet's proof may lie behind the newest checkpoint that this gate knows.
+max_lag_slots = {max_lag_slots}
+# How long a person may take for a login, in seconds.
+login_s = 300
+"#,
+        listen = text(&setup.listen.to_string()),
+        supervised = setup.supervised,
+        dir = path(&setup.dir),
+        nodes = list(&setup.nodes),
+        genesis = path(&setup.genesis),
+        registration = path(&setup.registration),
+        max_staple_age_s = setup.max_staple_age_s,
+        max_lag_slots = setup.max_lag_slots,
+    );
+    for client in &setup.clients {
+        let purpose = match &client.purpose {
+            Some(purpose) => format!("purpose = {}", text(purpose)),
+            None => "# purpose = \"login\"".to_owned(),
+        };
+        out.push_str(&format!(
+            r#"
+# A website that signs people in here.
+[[clients]]
+client_id = {client_id}
+# SHA-256 of the client secret in hex; or client_secret with the secret itself.
+client_secret_sha256 = {secret}
+# The name that people see.
+name = {name}
+# Compared character by character.
+redirect_uris = {redirect_uris}
+# Claims that each login asks for, such as "age_equal_or_over.18". They must be registered. Ask for
+# none if you can: then a login discloses nothing but that this is a real person.
+claims = {claims}
+# Why: one of the registered purposes; the first one if this is left out.
+{purpose}
+"#,
+            client_id = text(&client.client_id),
+            secret = text(&Hash32(client.client_secret_sha256).to_string()),
+            name = text(&client.name),
+            redirect_uris = list(&client.redirect_uris),
+            claims = list(&client.claims),
+        ));
+    }
+    out
+}
+
+/// Writes the annotated file, for its owner's eyes only.
+pub fn write_config(path: &Path, setup: &GateSetup) -> Result<(), GateError> {
+    Ok(files::write_private(path, render_config(setup).as_bytes())?)
+}
+
+/// The annotated file with example values.
+pub fn example_config() -> String {
+    render_config(&GateSetup {
+        listen: default_listen(),
+        public_url: Some("http://127.0.0.1:20600".to_owned()),
+        supervised: false,
+        dir: "gate".into(),
+        nodes: vec!["http://127.0.0.1:20400".to_owned()],
+        genesis: "genesis.cbor".into(),
+        registration: "gate/registration.jwt".into(),
+        max_staple_age_s: default_max_staple_age_s(),
+        max_lag_slots: default_max_lag_slots(),
+        clients: vec![ClientSetup {
+            client_id: "shop".to_owned(),
+            client_secret_sha256: secret_hash("an example, replace it"),
+            name: "Example shop".to_owned(),
+            redirect_uris: vec!["http://127.0.0.1:20700/callback".to_owned()],
+            claims: Vec::new(),
+            purpose: None,
+        }],
+    })
+}
+
+/// A TOML basic string.
+fn toml_text(value: &str) -> String {
+    let mut out = String::from("\"");
+    for c in value.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            c if c.is_control() => out.push_str(&format!("\\u{:04x}", c as u32)),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_is_a_valid_configuration() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gate.toml");
+        std::fs::write(&path, example_config()).unwrap();
+        let config = GateConfig::load(&path).unwrap();
+        assert_eq!(config.dir, folder.path().join("gate"));
+        let client = config.clients[0].client(&[Purpose::Login]).unwrap();
+        assert_eq!(client.purpose, "login");
+        assert_eq!(client.secret_sha256, secret_hash("an example, replace it"));
+    }
+
+    #[test]
+    fn a_client_needs_one_good_secret_and_sound_redirects() {
+        let good = ClientConfig {
+            client_id: "shop".to_owned(),
+            client_secret_sha256: None,
+            client_secret: Some("0123456789abcdef".to_owned()),
+            name: "Shop \"x\"".to_owned(),
+            redirect_uris: vec!["https://shop.example/cb".to_owned()],
+            claims: Vec::new(),
+            purpose: Some("login".to_owned()),
+        };
+        assert!(good.client(&[]).is_ok());
+        let short = ClientConfig { client_secret: Some("short".to_owned()), ..good.clone() };
+        let none = ClientConfig { client_secret: None, ..good.clone() };
+        let script = ClientConfig { redirect_uris: vec!["javascript:x".to_owned()], ..good.clone() };
+        let fragment =
+            ClientConfig { redirect_uris: vec!["https://a.example/#x".to_owned()], ..good };
+        for wrong in [short, none, script, fragment] {
+            assert_eq!(wrong.client(&[]).unwrap_err().code(), "gate.client");
+        }
+    }
+}

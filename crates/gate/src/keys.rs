@@ -1,0 +1,119 @@
+//! The gate's own secrets, in `DIR/keys`: made once, readable by the owner only.
+//!
+//! - `request.key`: signs presentation requests; its public half stands in the registration
+//! - `oidc.key`: signs ID tokens; its public half is published at `/jwks`
+//! - `sub.key`: turns a DID into the subject that the websites see. Losing it gives every person a
+//!   new subject; showing it lets whoever knows a DID compute its subject.
+
+use std::fs;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use realdid_core::did::DidId;
+use realdid_core::hash::Hash32;
+use realdid_credential::jose::{Jwk, SigningKey};
+use realdid_serve::files;
+use sha2::Sha256;
+
+use crate::GateError;
+
+/// The secrets of one gate.
+pub struct GateKeys {
+    pub(crate) request: SigningKey,
+    pub(crate) oidc: SigningKey,
+    sub: [u8; 32],
+}
+
+impl std::fmt::Debug for GateKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("GateKeys")
+    }
+}
+
+/// Makes the gate's folder and whatever key it lacks; keys that exist stay.
+pub fn init_gate(dir: &Path) -> Result<GateKeys, GateError> {
+    let keys = dir.join("keys");
+    files::create_private_dir(&keys)?;
+    Ok(GateKeys {
+        request: signing_key(&keys.join("request.key"))?,
+        oidc: signing_key(&keys.join("oidc.key"))?,
+        sub: secret(&keys.join("sub.key"))?,
+    })
+}
+
+impl GateKeys {
+    /// The key to register: requests of this gate are signed by it.
+    pub fn request_jwk(&self) -> Jwk {
+        Jwk(self.request.verifying_key())
+    }
+
+    /// The subject of a DID at this service: stable through every rotation, since the DID's id is
+    /// that of its inception, and telling nothing about it.
+    pub fn subject(&self, service_id: &Hash32, did: &DidId) -> Result<String, GateError> {
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(&self.sub).map_err(|_| GateError::Keys)?;
+        mac.update(b"sub");
+        mac.update(&service_id.0);
+        mac.update(&did.0);
+        Ok(URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
+    }
+}
+
+fn signing_key(path: &Path) -> Result<SigningKey, GateError> {
+    SigningKey::p256(&secret(path)?).map_err(|_| GateError::Keys)
+}
+
+/// Reads 32 bytes in hex, or draws them and keeps them.
+fn secret(path: &Path) -> Result<[u8; 32], GateError> {
+    match fs::read_to_string(path) {
+        Ok(text) => text
+            .trim_end()
+            .parse::<Hash32>()
+            .map(|secret| secret.0)
+            .map_err(|_| GateError::Keys),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            // About one draw in 2^32 is no P-256 scalar.
+            let secret = loop {
+                let secret = random()?;
+                if SigningKey::p256(&secret).is_ok() {
+                    break secret;
+                }
+            };
+            files::write_private(path, format!("{}\n", Hash32(secret)).as_bytes())?;
+            Ok(secret)
+        }
+        Err(error) => Err(GateError::Unreadable { path: path.to_owned(), kind: error.kind() }),
+    }
+}
+
+/// 32 bytes from the operating system.
+pub(crate) fn random() -> Result<[u8; 32], GateError> {
+    let mut bytes = [0u8; 32];
+    getrandom::fill(&mut bytes).map_err(|_| GateError::Randomness)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_made_once_and_subjects_are_stable_and_differ_by_service_and_did() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = init_gate(folder.path()).unwrap();
+        let again = init_gate(folder.path()).unwrap();
+        assert_eq!(first.request_jwk(), again.request_jwk());
+        let (a, b) = (Hash32([1; 32]), Hash32([2; 32]));
+        let subject = first.subject(&a, &b).unwrap();
+        assert_eq!(subject, again.subject(&a, &b).unwrap());
+        assert_ne!(subject, first.subject(&b, &b).unwrap());
+        assert_ne!(subject, first.subject(&a, &a).unwrap());
+        let other = tempfile::tempdir().unwrap();
+        assert_ne!(subject, init_gate(other.path()).unwrap().subject(&a, &b).unwrap());
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = fs::metadata(folder.path().join("keys/sub.key")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}

@@ -1,0 +1,130 @@
+//! A refusal of the gate: code, rule and fix, on its way to a problem answer or a page.
+
+use axum::http::StatusCode;
+use realdid_exchange::oidc::OidcError;
+use realdid_exchange::vp::{RequestRefused, ResponseRefused, VpError};
+use realdid_serve::{OAuthError, Problem};
+
+/// What is refused, in words that may be shown and logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub status: u16,
+    pub code: &'static str,
+    pub rule: &'static str,
+    pub fix: &'static str,
+}
+
+impl Refusal {
+    const fn new(status: u16, code: &'static str, rule: &'static str, fix: &'static str) -> Self {
+        Self { status, code, rule, fix }
+    }
+
+    pub const STALE: Self = Self::new(
+        503,
+        "light.stale",
+        "what the gate knows of the ledger is recent enough",
+        "try again when the gate reaches a node; the operator sees the age of its checkpoint in /metrics",
+    );
+    pub const REGISTRATION_UNKNOWN: Self = Self::new(
+        503,
+        "registration.unknown",
+        "this service is registered on the ledger",
+        "register it with `realdid gate register`, or wait until the registration is final",
+    );
+    pub const REGISTRAR_UNKNOWN: Self = Self::new(
+        503,
+        "registration.registrar_unknown",
+        "the registrar of this service is admitted on the ledger",
+        "register with an admitted registrar",
+    );
+    pub const REGISTRATION_KEY: Self = Self::new(
+        503,
+        "registration.key",
+        "the registration names the key with which this gate signs requests",
+        "register again with this gate's request key",
+    );
+    pub const REGISTRATION_WIDTH: Self = Self::new(
+        503,
+        "registration.exceeded",
+        "public URL, purpose and claims of this client are within the registration",
+        "ask for fewer claims in the gate's configuration, or register them",
+    );
+    pub const LOGIN_UNKNOWN: Self = Self::new(
+        404,
+        "login.unknown",
+        "the login was started here, has not expired and is not finished",
+        "start the login again",
+    );
+    pub const LOGIN_BUSY: Self = Self::new(
+        503,
+        "login.busy",
+        "the gate keeps a bounded number of open logins",
+        "try again in a minute",
+    );
+    pub const LOGIN_TRIES: Self = Self::new(
+        400,
+        "login.too_many_tries",
+        "a login is tried at most five times",
+        "start the login again",
+    );
+    pub const REPLAYED: Self = Self::new(
+        400,
+        "vp.replayed",
+        "a request is answered once",
+        "start a new login; if it was not you who answered, look at the wallet's journal",
+    );
+    pub const OTHER_BROWSER: Self = Self::new(
+        403,
+        "login.other_browser",
+        "a login is finished in the browser that started it",
+        "go on in the browser where you started, or start again here",
+    );
+    pub const CODE_WRONG: Self = Self::new(
+        400,
+        "login.code_wrong",
+        "the code is the one that the wallet received for this login",
+        "type the code that your wallet shows",
+    );
+    pub const INTERNAL: Self = Self::new(
+        500,
+        "internal",
+        "the gate must be able to answer every well-formed request",
+        "try again; if it stays, tell the operator the time of this answer",
+    );
+
+    pub fn problem(self) -> Problem {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::BAD_REQUEST);
+        let problem = Problem::new(status, self.code, self.rule, self.fix);
+        if self.status == 503 { problem.retry_after(5) } else { problem }
+    }
+}
+
+impl From<VpError> for Refusal {
+    fn from(error: VpError) -> Self {
+        Self::new(400, error.code(), error.rule(), error.fix())
+    }
+}
+
+impl From<ResponseRefused> for Refusal {
+    fn from(error: ResponseRefused) -> Self {
+        VpError::Response(error).into()
+    }
+}
+
+/// The gate's own registration or request is at fault: the operator's matter.
+impl From<RequestRefused> for Refusal {
+    fn from(error: RequestRefused) -> Self {
+        Self::new(503, error.code(), error.rule(), error.fix())
+    }
+}
+
+impl From<OidcError> for Refusal {
+    fn from(error: OidcError) -> Self {
+        Self::new(error.status(), error.code(), error.rule(), error.fix())
+    }
+}
+
+/// The form that OAuth demands.
+pub(crate) fn oauth(error: OidcError) -> OAuthError {
+    OAuthError::new(error.error(), Refusal::from(error).problem())
+}

@@ -1,0 +1,608 @@
+//! What the gate answers over HTTP: OpenID Connect towards websites, OpenID4VP towards wallets, and
+//! the page between them.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use axum::body::Bytes;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use realdid_core::state::issuer_id;
+use realdid_credential::ClaimPath;
+use realdid_exchange::did_proof::{self, DidProofError};
+use realdid_exchange::oidc::{
+    self, AuthorizationRequest, AuthorizeRefusal, Client, Grants, Login, OidcError, TokenRequest,
+};
+use realdid_exchange::registration::Registration;
+use realdid_exchange::vp::{
+    self, Expected, Presented, RequestContent, ResponseEvidence, ResponseRefused, VpError,
+    WalletLink, WalletResponse,
+};
+use serde_json::{Value, json};
+use subtle::ConstantTimeEq as _;
+use url::form_urlencoded;
+
+use crate::keys::{GateKeys, random};
+use crate::logins::{Answered, Finished, Logins, Outcome, Progress, Start, Started};
+use crate::page::{self, LoginPage, RefusedPage};
+use crate::refusal::{Refusal, oauth};
+use crate::trust::{Follower, Trust};
+use crate::{GateError, now_ms};
+
+/// The longest `wallet_nonce`, in bytes.
+const MAX_WALLET_NONCE_BYTES: usize = 256;
+/// The longest body of a form that is not a presentation, in bytes.
+const MAX_FORM_BYTES: usize = 16 * 1024;
+
+/// Everything that requests share.
+pub(crate) struct Inner {
+    pub trust: Trust,
+    pub follower: Follower,
+    pub keys: GateKeys,
+    pub logins: Logins,
+    pub grants: Mutex<Grants>,
+    pub policies: Vec<Policy>,
+    /// The clients of `policies`, in the same order.
+    pub clients: Vec<Client>,
+    /// The public URL: the OpenID Connect issuer, without a trailing slash.
+    pub issuer: String,
+    pub login_s: u64,
+    pub max_age_s: u64,
+}
+
+/// A client's claims as paths.
+pub(crate) struct Policy {
+    pub client_id: String,
+    pub claims: Vec<ClaimPath>,
+}
+
+type Gate = State<Arc<Inner>>;
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(title = "RealDID gate", description = "OpenID Connect provider and OpenID4VP verifier of one service"),
+    paths(discovery, jwks, authorize, token, userinfo, request_object, request_object_post, respond, proceed)
+)]
+pub(crate) struct GateApi;
+
+/// The gate's routes.
+pub(crate) fn router(inner: Arc<Inner>) -> Router {
+    Router::new()
+        .route("/.well-known/openid-configuration", get(discovery))
+        .route("/jwks", get(jwks))
+        .route("/authorize", get(authorize).post(authorize_post))
+        .route("/token", post(token))
+        .route("/userinfo", get(userinfo).post(userinfo))
+        .route("/vp/request/{id}", get(request_object).post(request_object_post))
+        .route("/vp/response/{id}", post(respond))
+        .route("/continue", get(proceed))
+        .route("/assets/gate.css", get(style))
+        .with_state(inner)
+}
+
+// ---- OpenID Connect -----------------------------------------------------------------------
+
+/// The discovery document (OpenID Connect Discovery 1.0).
+#[utoipa::path(get, path = "/.well-known/openid-configuration", tag = "openid connect",
+    responses((status = 200, description = "provider metadata")))]
+async fn discovery(State(gate): Gate) -> Json<Value> {
+    let mut claims: Vec<String> = gate.clients.iter().flat_map(|c| c.claims.clone()).collect();
+    claims.sort();
+    Json(oidc::discovery(&gate.issuer, &claims))
+}
+
+/// The key that signs ID tokens (RFC 7517).
+#[utoipa::path(get, path = "/jwks", tag = "openid connect",
+    responses((status = 200, description = "JSON Web Key Set")))]
+async fn jwks(State(gate): Gate) -> Json<Value> {
+    Json(oidc::jwks(&gate.keys.oidc))
+}
+
+/// Starts a login. A browser gets a page; with `Accept: application/json` the answer is
+/// `{"request_uri","wallet_link","continue_uri","expires_in","checkpoint_age_s"}`. Both set a cookie
+/// that binds the login to this browser.
+#[utoipa::path(get, path = "/authorize", tag = "openid connect",
+    params(
+        ("client_id" = String, Query), ("redirect_uri" = String, Query),
+        ("response_type" = String, Query, description = "code"),
+        ("scope" = String, Query, description = "openid"),
+        ("code_challenge" = String, Query), ("code_challenge_method" = String, Query, description = "S256"),
+        ("state" = Option<String>, Query), ("nonce" = Option<String>, Query),
+    ),
+    responses(
+        (status = 200, description = "a page, or JSON"),
+        (status = 303, description = "to the client, with an error"),
+        (status = 400, description = "client or redirect URI unknown"),
+        (status = 503, description = "light.stale, registration.unknown, registration.suspended"),
+    ))]
+async fn authorize(State(gate): Gate, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
+    start_login(&gate, query.as_deref().unwrap_or_default(), &headers)
+}
+
+/// The same by POST, as OpenID Connect Core §3.1.2.1 asks.
+async fn authorize_post(State(gate): Gate, headers: HeaderMap, body: Bytes) -> Response {
+    let text = std::str::from_utf8(&body).unwrap_or_default();
+    start_login(&gate, text, &headers)
+}
+
+fn start_login(gate: &Inner, query: &str, headers: &HeaderMap) -> Response {
+    let as_json = wants_json(headers);
+    let request = match AuthorizationRequest::parse(query, &gate.clients, &gate.issuer) {
+        Ok(request) => request,
+        Err(AuthorizeRefusal::Redirected { location, .. }) => return see_other(&location, None),
+        Err(AuthorizeRefusal::Shown(error)) if as_json => return oauth(error).into_response(),
+        Err(AuthorizeRefusal::Shown(error)) => return refused_page(error.into(), None),
+    };
+    match gate.open(request.clone()) {
+        Ok(login) => {
+            let mut response =
+                if as_json { login.json(gate) } else { login.page(gate, Progress::Waiting, None) };
+            set_cookie(&mut response, &gate.cookie(&login.id, &login.cookie, gate.login_s));
+            response
+        }
+        Err(refusal) => {
+            count(refusal.code);
+            if as_json {
+                return refusal.problem().into_response();
+            }
+            // The person sees which rule failed; the website learns of it when they go back.
+            refused_page(refusal, Some(&request.refuse(OidcError::Busy, &gate.issuer)))
+        }
+    }
+}
+
+/// Redeems a code (OpenID Connect Core §3.1.3).
+#[utoipa::path(post, path = "/token", tag = "openid connect",
+    request_body(content = String, content_type = "application/x-www-form-urlencoded",
+        description = "grant_type=authorization_code, code, redirect_uri, code_verifier; the client by client_secret_basic or client_secret_post"),
+    responses(
+        (status = 200, description = "access_token, id_token, token_type, expires_in"),
+        (status = 400, description = "invalid_grant, invalid_request, unsupported_grant_type"),
+        (status = 401, description = "invalid_client"),
+    ))]
+async fn token(State(gate): Gate, headers: HeaderMap, body: Bytes) -> Response {
+    let redeem = || -> Result<Value, OidcError> {
+        let body = std::str::from_utf8(&body).map_err(|_| OidcError::ParameterMissing)?;
+        let request = TokenRequest::parse(body, header_text(&headers, header::AUTHORIZATION))?;
+        let client = request.authenticate(&gate.clients)?;
+        let secret = random().map_err(|_| OidcError::Busy)?;
+        let now_s = now_ms() / 1000;
+        let redeemed = gate.grants().redeem(&request, client, &secret, now_s)?;
+        oidc::token_response(&redeemed, &gate.issuer, &gate.keys.oidc, now_s)
+    };
+    match redeem() {
+        Ok(tokens) => ([(header::PRAGMA, "no-cache")], Json(tokens)).into_response(),
+        Err(error) => oauth(error).into_response(),
+    }
+}
+
+/// The claims of a login (OpenID Connect Core §5.3), for some minutes after it.
+#[utoipa::path(get, path = "/userinfo", tag = "openid connect",
+    responses((status = 200, description = "sub, and the claims that were asked for"), (status = 401, description = "invalid_token")))]
+async fn userinfo(State(gate): Gate, headers: HeaderMap) -> Response {
+    let authorization = header_text(&headers, header::AUTHORIZATION);
+    match gate.grants().userinfo(authorization, now_ms() / 1000) {
+        Ok(claims) => Json(claims).into_response(),
+        Err(error) => oauth(error).into_response(),
+    }
+}
+
+// ---- OpenID4VP ----------------------------------------------------------------------------
+
+/// The signed request object of a login.
+#[utoipa::path(get, path = "/vp/request/{id}", tag = "openid4vp", params(("id" = String, Path)),
+    responses((status = 200, description = "application/oauth-authz-req+jwt"), (status = 404, description = "login.unknown")))]
+async fn request_object(State(gate): Gate, Path(id): Path<String>) -> Response {
+    gate.sign_request(&id, None).unwrap_or_else(|refusal| refusal.problem().into_response())
+}
+
+/// The same, with the wallet's own nonce in it (OpenID4VP 1.0 §5.10).
+#[utoipa::path(post, path = "/vp/request/{id}", tag = "openid4vp", params(("id" = String, Path)),
+    request_body(content = String, content_type = "application/x-www-form-urlencoded", description = "wallet_nonce"),
+    responses((status = 200, description = "application/oauth-authz-req+jwt"), (status = 404, description = "login.unknown")))]
+async fn request_object_post(State(gate): Gate, Path(id): Path<String>, body: Bytes) -> Response {
+    let nonce = form_urlencoded::parse(&body[..body.len().min(MAX_FORM_BYTES)])
+        .find(|(name, _)| name == "wallet_nonce")
+        .map(|(_, nonce)| nonce.into_owned())
+        .filter(|nonce| nonce.len() <= MAX_WALLET_NONCE_BYTES);
+    gate.sign_request(&id, nonce.as_deref())
+        .unwrap_or_else(|refusal| refusal.problem().into_response())
+}
+
+/// A wallet's answer. Accepted: `{"redirect_uri","confirmation_code"}`; the wallet opens the first
+/// in the browser of its own device, or shows the second for the person to type in another.
+#[utoipa::path(post, path = "/vp/response/{id}", tag = "openid4vp", params(("id" = String, Path)),
+    request_body(content = String, content_type = "application/x-www-form-urlencoded", description = "vp_token and state, or error and state"),
+    responses((status = 200, description = "where the browser goes on"), (status = 400, description = "the rule that failed")))]
+async fn respond(State(gate): Gate, Path(id): Path<String>, body: Bytes) -> Response {
+    match gate.take_answer(&id, &body).await {
+        Ok((outcome, answered)) => {
+            count(outcome);
+            let mut redirect_uri = gate.continue_uri(&id);
+            redirect_uri.push_str("&response_code=");
+            redirect_uri.push_str(&answered.response_code);
+            Json(json!({
+                "redirect_uri": redirect_uri,
+                "confirmation_code": answered.short_code,
+            }))
+            .into_response()
+        }
+        Err(refusal) => {
+            count(refusal.code);
+            tracing::info!(code = refusal.code, "a wallet's answer was refused");
+            refusal.problem().into_response()
+        }
+    }
+}
+
+/// The browser comes back: with the response code the login ends at the website.
+#[utoipa::path(get, path = "/continue", tag = "openid connect",
+    params(("login" = String, Query), ("response_code" = Option<String>, Query)),
+    responses(
+        (status = 200, description = "still open: the page, or {\"status\"}"),
+        (status = 303, description = "to the client's redirect_uri, with code and state"),
+        (status = 403, description = "login.other_browser"),
+    ))]
+async fn proceed(State(gate): Gate, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
+    let (mut id, mut code) = (String::new(), None);
+    for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+        match name.as_ref() {
+            "login" => id = value.into_owned(),
+            "response_code" => code = Some(value.into_owned()),
+            _ => {}
+        }
+    }
+    let as_json = wants_json(&headers);
+    let cookie = cookie_value(&headers, &gate.cookie_name(&id));
+    let now_s = now_ms() / 1000;
+    let finished = match &code {
+        Some(code) => gate.logins.finish(&id, cookie, code, now_s).map(Some),
+        None => Ok(None),
+    };
+    match finished.and_then(|finished| finished.map(|f| gate.conclude(f, now_s)).transpose()) {
+        Ok(Some(location)) => see_other(&location, Some(&gate.cookie(&id, "", 0))),
+        Ok(None) => gate.show_progress(&id, cookie, now_s, as_json, None),
+        Err(refusal) if refusal == Refusal::CODE_WRONG && !as_json => {
+            gate.show_progress(&id, cookie, now_s, as_json, Some(refusal))
+        }
+        Err(refusal) if as_json => refusal.problem().into_response(),
+        Err(refusal) => refused_page(refusal, None),
+    }
+}
+
+async fn style() -> Response {
+    ([(header::CONTENT_TYPE, "text/css"), (header::CACHE_CONTROL, "max-age=3600")], page::STYLE)
+        .into_response()
+}
+
+// ---- the steps of a login -----------------------------------------------------------------
+
+/// A login with what its page or its JSON needs.
+struct OpenLogin {
+    id: String,
+    cookie: String,
+    start: Start,
+    registration: Registration,
+}
+
+impl Inner {
+    fn grants(&self) -> MutexGuard<'_, Grants> {
+        // Each change is one insert or remove: poisoned maps are still sound ones.
+        self.grants.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Drops logins and grants that have expired: nobody may come to ask for them, and what they
+    /// hold is personal.
+    pub fn sweep(&self, now_s: u64) {
+        self.logins.sweep(now_s);
+        self.grants().sweep(now_s);
+    }
+
+    fn claims(&self, client_id: &str) -> &[ClaimPath] {
+        let policy = self.policies.iter().find(|policy| policy.client_id == client_id);
+        policy.map_or(&[], |policy| policy.claims.as_slice())
+    }
+
+    /// Why no login can be started now, if so.
+    pub fn not_ready(&self, now_ms: u64) -> Option<Refusal> {
+        self.registration(now_ms).err()
+    }
+
+    /// The registration, active on the ledger and of this gate's key.
+    fn registration(&self, now_ms: u64) -> Result<Registration, Refusal> {
+        let registration = self.trust.registration(now_ms)?;
+        if registration.cnf != self.keys.request_jwk() {
+            return Err(Refusal::REGISTRATION_KEY);
+        }
+        Ok(registration)
+    }
+
+    fn open(&self, request: AuthorizationRequest) -> Result<OpenLogin, Refusal> {
+        let now_ms = now_ms();
+        let registration = self.registration(now_ms)?;
+        let client = self
+            .clients
+            .iter()
+            .find(|client| client.client_id == request.client_id)
+            .ok_or(Refusal::INTERNAL)?
+            .clone();
+        // Every wallet would refuse such a request; the operator should hear it first.
+        let response_uri = url::Url::parse(&self.response_uri("x")).map_err(|_| Refusal::INTERNAL)?;
+        registration
+            .allows(&response_uri, &client.purpose, self.claims(&client.client_id))
+            .map_err(|_| Refusal::REGISTRATION_WIDTH)?;
+        let draw = || random().map_err(|_| Refusal::INTERNAL);
+        let secrets = [draw()?, draw()?, draw()?, draw()?];
+        let Started { id, cookie } =
+            self.logins.start(request, client, secrets, now_ms / 1000, self.login_s)?;
+        let start = self.logins.waiting(&id, now_ms / 1000)?;
+        Ok(OpenLogin { id, cookie, start, registration })
+    }
+
+    fn sign_request(&self, id: &str, wallet_nonce: Option<&str>) -> Result<Response, Refusal> {
+        let now_s = now_ms() / 1000;
+        let start = self.logins.waiting(id, now_s)?;
+        let signed = RequestContent {
+            service_id: self.trust.service_id(),
+            registration: self.trust.registration_jwt(),
+            purpose: &start.client.purpose,
+            claims: self.claims(&start.client.client_id),
+            response_uri: &self.response_uri(id),
+            nonce: &start.nonce,
+            state: &start.state,
+            wallet_nonce,
+            iat_s: now_s,
+            exp_s: start.expires_s,
+        }
+        .sign(&self.keys.request)?;
+        Ok(([(header::CONTENT_TYPE, vp::REQUEST_MEDIA_TYPE)], signed).into_response())
+    }
+
+    /// Takes a wallet's answer: what to count it as, and what the wallet is told.
+    async fn take_answer(&self, id: &str, body: &[u8]) -> Result<(&'static str, Answered), Refusal> {
+        let start = self.logins.waiting(id, now_ms() / 1000)?;
+        let response = WalletResponse::parse(body)?;
+        let state = match &response {
+            WalletResponse::Presented(presented) => &presented.state,
+            WalletResponse::Declined { state, .. } => state,
+        };
+        // Who does not know the state has not read the request: not even a try is counted.
+        if !bool::from(state.as_bytes().ct_eq(start.state.as_bytes())) {
+            return Err(ResponseRefused::State.into());
+        }
+        let (name, outcome) = match response {
+            WalletResponse::Declined { .. } => ("declined", Outcome::Declined),
+            WalletResponse::Presented(presented) => {
+                let login = self.verify(&start, &presented).await.inspect_err(|refusal| {
+                    // Our own staleness is not the wallet's failure.
+                    if *refusal != Refusal::STALE {
+                        self.logins.failed(id);
+                    }
+                })?;
+                ("ok", Outcome::Verified(Box::new(login)))
+            }
+        };
+        let secret = random().map_err(|_| Refusal::INTERNAL)?;
+        let answered = self.logins.answer(id, outcome, &secret, now_ms() / 1000)?;
+        Ok((name, answered))
+    }
+
+    async fn verify(&self, start: &Start, presented: &Presented) -> Result<Login, Refusal> {
+        let issuer_url = vp::claimed_pid_issuer(&presented.pid).map_err(VpError::from)?;
+        let issuer = self.follower.ensure_issuer(&self.trust, &issuer_id(&issuer_url)).await?;
+        let now_ms = now_ms();
+        let snapshot = self.trust.snapshot();
+        let expected = Expected {
+            client_id: &vp::client_id(&self.trust.service_id()),
+            nonce: &start.nonce,
+            claims: self.claims(&start.client.client_id),
+            now_ms,
+            max_age_s: self.login_s,
+        };
+        let evidence = ResponseEvidence {
+            issuer: issuer.as_ref(),
+            light: &snapshot.light,
+            freshness: &self.trust.freshness(now_ms),
+        };
+        let verified = vp::verify_response(presented, &expected, &evidence).map_err(|error| {
+            let own_age_ms = self.trust.checkpoint_age_ms(now_ms);
+            match error {
+                // P9: the wallet could not have done better than the network does.
+                VpError::Did(DidProofError::StapleStale)
+                    if own_age_ms.is_none_or(|age_ms| age_ms > self.max_age_s * 1000) =>
+                {
+                    Refusal::STALE
+                }
+                error => error.into(),
+            }
+        })?;
+        self.learn_from(&verified.did, presented);
+        let subject = self
+            .keys
+            .subject(&self.trust.service_id(), &verified.did.did.id)
+            .map_err(|_| Refusal::INTERNAL)?;
+        Ok(Login {
+            request: start.request.clone(),
+            subject,
+            claims: verified.claims,
+            auth_time_s: now_ms / 1000,
+        })
+    }
+
+    /// A verified staple hangs on a checkpoint that may be newer than ours.
+    fn learn_from(&self, did: &did_proof::VerifiedDid, presented: &Presented) {
+        let snapshot = self.trust.snapshot();
+        let known = snapshot.light.newest().map(|newest| newest.header.height);
+        if known < Some(did.at.header.height)
+            && let Ok(staple) = did_proof::unverified_staple(&presented.did_proof)
+        {
+            // Its certificate has just been verified; what can fail is a race with the follower.
+            let _ = self.trust.advance(&staple.checkpoint);
+        }
+    }
+
+    /// Where the browser goes when a login is over.
+    fn conclude(&self, finished: Finished, now_s: u64) -> Result<String, Refusal> {
+        let request = &finished.start.request;
+        match finished.outcome {
+            Outcome::Declined => Ok(request.refuse(OidcError::Denied, &self.issuer)),
+            Outcome::Verified(login) => {
+                let secret = random().map_err(|_| Refusal::INTERNAL)?;
+                let code = self.grants().issue_code(*login, &secret, now_s)?;
+                Ok(request.answer(&code, &self.issuer))
+            }
+        }
+    }
+
+    fn show_progress(
+        &self,
+        id: &str,
+        cookie: Option<&str>,
+        now_s: u64,
+        as_json: bool,
+        problem: Option<Refusal>,
+    ) -> Response {
+        let shown = self.logins.progress(id, cookie, now_s).and_then(|(start, progress)| {
+            let registration = self.registration(now_ms())?;
+            let login =
+                OpenLogin { id: id.to_owned(), cookie: String::new(), start, registration };
+            Ok(match (as_json, progress) {
+                (true, Progress::Waiting) => Json(json!({"status": "waiting"})).into_response(),
+                (true, Progress::Answered) => Json(json!({"status": "answered"})).into_response(),
+                (false, progress) => login.page(self, progress, problem),
+            })
+        });
+        shown.unwrap_or_else(|refusal| {
+            if as_json { refusal.problem().into_response() } else { refused_page(refusal, None) }
+        })
+    }
+
+    fn request_uri(&self, id: &str) -> String {
+        format!("{}/vp/request/{id}", self.issuer)
+    }
+
+    fn response_uri(&self, id: &str) -> String {
+        format!("{}/vp/response/{id}", self.issuer)
+    }
+
+    fn continue_uri(&self, id: &str) -> String {
+        format!("{}/continue?login={id}", self.issuer)
+    }
+
+    fn wallet_link(&self, id: &str) -> String {
+        let client_id = vp::client_id(&self.trust.service_id());
+        WalletLink { client_id, request_uri: self.request_uri(id), post: false }.to_string()
+    }
+
+    /// One cookie for each login, so that two tabs do not end each other's.
+    fn cookie_name(&self, id: &str) -> String {
+        // `__Host-` keeps sibling domains from planting one; browsers honour it over https only.
+        let prefix = if self.issuer.starts_with("https://") { "__Host-" } else { "" };
+        format!("{prefix}rdid-{id}")
+    }
+
+    /// `SameSite=Lax`: it must come along when the wallet's app sends the browser here.
+    fn cookie(&self, id: &str, value: &str, max_age_s: u64) -> String {
+        let secure = if self.issuer.starts_with("https://") { "; Secure" } else { "" };
+        let name = self.cookie_name(id);
+        format!("{name}={value}; Path=/; Max-Age={max_age_s}; HttpOnly; SameSite=Lax{secure}")
+    }
+
+    fn checkpoint_age_s(&self) -> u64 {
+        self.trust.checkpoint_age_ms(now_ms()).unwrap_or_default() / 1000
+    }
+}
+
+impl OpenLogin {
+    fn json(&self, gate: &Inner) -> Response {
+        Json(json!({
+            "request_uri": gate.request_uri(&self.id),
+            "wallet_link": gate.wallet_link(&self.id),
+            "continue_uri": gate.continue_uri(&self.id),
+            "expires_in": gate.login_s,
+            "checkpoint_age_s": gate.checkpoint_age_s(),
+        }))
+        .into_response()
+    }
+
+    fn page(&self, gate: &Inner, progress: Progress, problem: Option<Refusal>) -> Response {
+        let wallet_link = gate.wallet_link(&self.id);
+        let request = &self.start.request;
+        let page = LoginPage {
+            organisation: &self.registration.name,
+            client: &self.start.client.name,
+            purpose: &self.start.client.purpose,
+            claims: gate.claims(&request.client_id).iter().map(ToString::to_string).collect(),
+            sandbox: self.registration.sandbox,
+            qr_svg: page::qr_svg(&wallet_link),
+            wallet_link: &wallet_link,
+            login_id: &self.id,
+            answered: progress == Progress::Answered,
+            problem,
+            cancel_uri: &request.refuse(OidcError::Denied, &gate.issuer),
+            minutes: gate.login_s.div_ceil(60),
+            checkpoint_age_s: gate.checkpoint_age_s(),
+        };
+        let status = if problem.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+        page::html(&page, status, Some(&request.redirect_uri))
+    }
+}
+
+impl From<GateError> for Refusal {
+    fn from(_: GateError) -> Self {
+        Refusal::INTERNAL
+    }
+}
+
+// ---- HTTP ---------------------------------------------------------------------------------
+
+fn count(outcome: &'static str) {
+    metrics::counter!("logins_total", "outcome" => outcome).increment(1);
+}
+
+fn header_text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+fn wants_json(headers: &HeaderMap) -> bool {
+    header_text(headers, header::ACCEPT).is_some_and(|accept| {
+        let kind = accept.split([',', ';']).next().unwrap_or_default();
+        kind.trim() == "application/json"
+    })
+}
+
+fn cookie_value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|header| header.to_str().ok())
+        .flat_map(|header| header.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find(|(known, _)| *known == name)
+        .map(|(_, value)| value)
+}
+
+fn set_cookie(response: &mut Response, cookie: &str) {
+    if let Ok(value) = HeaderValue::from_str(cookie) {
+        response.headers_mut().append(header::SET_COOKIE, value);
+    }
+}
+
+/// 303, so that the browser never repeats a POST at the website.
+fn see_other(location: &str, cookie: Option<&str>) -> Response {
+    let Ok(value) = HeaderValue::from_str(location) else {
+        return Refusal::INTERNAL.problem().into_response();
+    };
+    let mut response = (StatusCode::SEE_OTHER, [(header::LOCATION, value)]).into_response();
+    if let Some(cookie) = cookie {
+        set_cookie(&mut response, cookie);
+    }
+    response
+}
+
+fn refused_page(refusal: Refusal, back_uri: Option<&str>) -> Response {
+    let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
+    page::html(&RefusedPage { refusal, back_uri }, status, None)
+}
