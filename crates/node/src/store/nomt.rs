@@ -9,7 +9,7 @@
 
 use std::error::Error;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use ::nomt::hasher::Sha2Hasher;
 use ::nomt::proof::{PathProof, PathProofTerminal};
-use ::nomt::{FinishedSession, KeyReadWrite, Nomt, Options, Session, SessionParams};
+use ::nomt::{KeyReadWrite, Nomt, Options, Session, SessionParams};
 use realdid_core::trie::{
     Bucket, EMPTY, Entry, Key, Leaf, MAX_BUCKET_ENTRIES, Prefix, Proof, Root, Terminal,
     verify_bucket,
@@ -28,27 +28,27 @@ use realdid_core::trie::{
 use super::index::{Committed, Index};
 use super::{Change, Proved, ProvedBucket, StateStore, StoreError, is_full};
 
-/// Above this share of used buckets the hash table is made larger. NOMT slows down from 0.9 on
-/// and fails near 1.
-const GROW_ABOVE: f64 = 0.7;
-/// By how much. The file is sparse, so the new part costs nothing until it is used.
-const GROW_FACTOR: u32 = 4;
-/// How often one commit may find the table too small: from the smallest to beyond any disk.
-const MAX_GROWTHS: usize = 12;
+/// The hash table is made larger before more than this share of its buckets could be used, in
+/// per cent.
+const GROW_ABOVE_PERCENT: u64 = 70;
+/// How many buckets a new key may take. NOMT stores a page of six levels only where 20 keys or
+/// more lie below it, so a state takes far less than one bucket a key, even where someone has
+/// searched for keys that lie deep.
+const BUCKETS_A_KEY: u64 = 2;
+const BUCKETS_A_COMMIT: u64 = 16;
 
 /// How long an engine's directory lock is waited for: five seconds.
 const LOCK_TRIES: usize = 250;
 const LOCK_PAUSE: Duration = Duration::from_millis(20);
-/// NOMT has no types for these two errors, only words.
+/// NOMT has no type for this error, only words.
 const LOCKED: &str = "Failed to lock directory";
-const TABLE_FULL: &str = "bucket exhaustion";
 
 /// Sizes. The defaults suit a laptop; a replica of a nation wants a gigabyte for each cache and a
 /// table made large at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NomtOptions {
-    /// Buckets of 4 KiB when the state is created; it grows by itself. 1.4 million keys need
-    /// about 64 000.
+    /// Buckets of 4 KiB when the state is created, rounded up to a power of two; the table grows
+    /// by itself. A million keys take about 30 000.
     pub hashtable_buckets: u32,
     /// Whether to take the table's disk space at creation. Faster later, but 4 KiB a bucket now.
     pub preallocate: bool,
@@ -103,13 +103,6 @@ struct State {
     committed: Option<Committed>,
 }
 
-/// Why one try of a commit ended.
-enum Failure {
-    /// The hash table has no bucket left.
-    TableFull,
-    Other(StoreError),
-}
-
 impl NomtStore {
     /// Opens the state in `directory`, or creates it, and repairs what a crash has left.
     pub fn open(directory: &Path, options: NomtOptions) -> Result<Self, StoreError> {
@@ -128,7 +121,7 @@ impl NomtStore {
                 committed: None,
             }),
         };
-        store.reopen(&mut store.write_lock(), false)?;
+        store.reopen(&mut store.write_lock(), 0)?;
         Ok(store)
     }
 
@@ -141,8 +134,11 @@ impl NomtStore {
     }
 
     /// The share of the hash table in use, 0 to 1, for the node's metrics.
-    pub fn occupancy(&self) -> Result<f64, StoreError> {
-        self.with_engine(|engine, _| Ok(engine.hash_table_utilization().occupancy_rate()))
+    pub fn table_use(&self) -> Result<f64, StoreError> {
+        self.with_engine(|engine, _| {
+            let buckets = engine.hash_table_utilization().capacity;
+            Ok(self.used_buckets(buckets)? as f64 / buckets as f64)
+        })
     }
 
     fn read_lock(&self) -> RwLockReadGuard<'_, State> {
@@ -167,13 +163,13 @@ impl NomtStore {
             drop(state);
             let mut state = self.write_lock();
             if state.engine.is_none() {
-                self.reopen(&mut state, false)?;
+                self.reopen(&mut state, 0)?;
             }
         }
     }
 
-    /// Opens the engine, enlarges its table where needed, and brings the index in line with it.
-    fn reopen(&self, state: &mut State, must_grow: bool) -> Result<(), StoreError> {
+    /// Opens the engine with room for `new_keys`, and brings the index in line with it.
+    fn reopen(&self, state: &mut State, new_keys: usize) -> Result<(), StoreError> {
         state.engine = None;
         let path = self.directory.join("nomt");
         if !path.exists() {
@@ -186,18 +182,60 @@ impl NomtStore {
             File::open(&self.directory)?.sync_all()?;
         }
         let mut engine = self.open_engine(&path)?;
-        let table = engine.hash_table_utilization();
-        if must_grow || table.occupancy_rate() > GROW_ABOVE {
+        if let Some(buckets) = self.wanted_buckets(&engine, new_keys)? {
             drop(engine);
             let mut options = self.nomt_options(&path);
-            let buckets = u32::try_from(table.capacity).unwrap_or(u32::MAX);
-            options.hashtable_buckets(buckets.saturating_mul(GROW_FACTOR));
+            options.hashtable_buckets(buckets);
             ::nomt::grow_hashtable(&options).map_err(engine_error)?;
             engine = self.open_engine(&path)?;
         }
         state.committed = self.index.reconcile(engine.root().into_inner())?;
         state.engine = Some(engine);
         Ok(())
+    }
+
+    /// How large the hash table must become before `new_keys` are committed, if at all.
+    ///
+    /// This is no matter of speed. NOMT looks for a bucket until it meets an empty one, and a
+    /// deleted page leaves its bucket marked, not empty: with none empty left, reads and commits
+    /// never end. (A lookup steps by triangular numbers, which reach every bucket of a power of
+    /// two only; hence the sizes.) Growing also clears the marks.
+    fn wanted_buckets(
+        &self,
+        engine: &Nomt<Sha2Hasher>,
+        new_keys: usize,
+    ) -> Result<Option<u32>, StoreError> {
+        let buckets = engine.hash_table_utilization().capacity;
+        let coming = BUCKETS_A_KEY * new_keys as u64 + BUCKETS_A_COMMIT;
+        let fits = |used: u64, buckets: u64| used * 100 <= buckets * GROW_ABOVE_PERCENT;
+        if fits(self.used_buckets(buckets)? + coming, buckets as u64) {
+            return Ok(None);
+        }
+        let kept = engine.hash_table_utilization().occupied as u64;
+        let mut wanted = (buckets as u64 * 2).next_power_of_two();
+        while !fits(kept + coming, wanted) {
+            wanted *= 2;
+        }
+        let wanted = u32::try_from(wanted);
+        let too_large = |_| StoreError::Engine("the hash table cannot grow any more".into());
+        wanted.map(Some).map_err(too_large)
+    }
+
+    /// The buckets that are not empty, those of deleted pages included. NOMT counts without them,
+    /// so this reads the table's own marks: the first byte a bucket of the file, zero if empty.
+    fn used_buckets(&self, buckets: usize) -> Result<u64, StoreError> {
+        let file = File::open(self.directory.join("nomt").join("ht"))?;
+        let mut marks = BufReader::new(file.take(buckets as u64));
+        let mut used = 0;
+        loop {
+            let read = marks.fill_buf()?;
+            if read.is_empty() {
+                return Ok(used);
+            }
+            used += read.iter().filter(|mark| **mark != 0).count() as u64;
+            let length = read.len();
+            marks.consume(length);
+        }
     }
 
     fn open_engine(&self, path: &Path) -> Result<Nomt<Sha2Hasher>, StoreError> {
@@ -221,7 +259,8 @@ impl NomtStore {
     fn nomt_options(&self, path: &Path) -> Options {
         let mut options = Options::new();
         options.path(path);
-        options.hashtable_buckets(self.options.hashtable_buckets.max(64));
+        let buckets = self.options.hashtable_buckets.max(64);
+        options.hashtable_buckets(buckets.checked_next_power_of_two().unwrap_or(1 << 31));
         options.preallocate_ht(self.options.preallocate);
         options.page_cache_size(self.options.page_cache_mib);
         options.leaf_cache_size(self.options.leaf_cache_mib);
@@ -230,50 +269,38 @@ impl NomtStore {
         options
     }
 
-    /// One try of a commit. On any failure the engine is gone.
-    fn try_commit(
+    /// Commits changes that are in order and not without effect. On failure the engine is gone,
+    /// since NOMT cannot go on after one.
+    fn commit_effective(
         &self,
         state: &mut State,
         height: u64,
         changes: &[Change],
-    ) -> Result<Root, Failure> {
-        let Some(engine) = state.engine.take() else {
-            return Err(Failure::Other(StoreError::Diverged));
-        };
+    ) -> Result<Root, StoreError> {
         let before = state.committed;
+        let keys: Vec<_> = changes.iter().map(|(k, v)| (*k, v.is_some())).collect();
+        let Some(engine) = state.engine.take() else {
+            return Err(StoreError::Engine("the state engine is not open".into()));
+        };
         let root = if changes.is_empty() {
-            before.map_or(EMPTY, |committed| committed.root)
+            let root = before.map_or(EMPTY, |committed| committed.root);
+            self.index
+                .stage(before, Committed { height, root }, &keys)?;
+            root
         } else {
             let writes = changes.iter();
             let writes = writes.map(|(key, value)| (*key, KeyReadWrite::Write(value.clone())));
             let session = engine.begin_session(SessionParams::default());
             let finished = unpanicked(|| session.finish(writes.collect()))?;
             let root = finished.root().into_inner();
-            self.stage(before, Committed { height, root }, changes)?;
-            unpanicked(|| FinishedSession::commit(finished, &engine))?;
+            self.index
+                .stage(before, Committed { height, root }, &keys)?;
+            unpanicked(|| finished.commit(&engine))?;
             root
         };
-        let after = Committed { height, root };
-        if changes.is_empty() {
-            self.stage(before, after, changes)?;
-        }
-        state.committed = Some(after);
-        if engine.hash_table_utilization().occupancy_rate() <= GROW_ABOVE {
-            state.engine = Some(engine);
-        }
-        // Otherwise the engine is dropped, and opens with a larger table at the next call.
+        state.committed = Some(Committed { height, root });
+        state.engine = Some(engine);
         Ok(root)
-    }
-
-    fn stage(
-        &self,
-        before: Option<Committed>,
-        after: Committed,
-        changes: &[Change],
-    ) -> Result<(), Failure> {
-        let keys: Vec<_> = changes.iter().map(|(k, v)| (*k, v.is_some())).collect();
-        let staged = self.index.stage(before, after, &keys);
-        staged.map_err(Failure::Other)
     }
 
     /// The changes in the order of their keys, without deletions of what is not there.
@@ -310,29 +337,24 @@ impl StateStore for NomtStore {
 
     fn commit(&self, height: u64, changes: &[Change]) -> Result<Root, StoreError> {
         let mut state = self.write_lock();
-        for attempt in 0.. {
-            if state.engine.is_none() {
-                self.reopen(&mut state, attempt > 0)?;
-            }
-            if let Some(committed) = state.committed
-                && height <= committed.height
-            {
-                return Err(StoreError::HeightOrder {
-                    committed: committed.height,
-                    got: height,
-                });
-            }
-            let changes = self.effective(changes)?;
-            match self.try_commit(&mut state, height, &changes) {
-                Ok(root) => return Ok(root),
-                Err(Failure::TableFull) if attempt < MAX_GROWTHS => {}
-                Err(Failure::TableFull) => break,
-                Err(Failure::Other(error)) => return Err(error),
-            }
+        if state.engine.is_none() {
+            self.reopen(&mut state, 0)?;
         }
-        Err(StoreError::Engine(
-            "the hash table cannot grow any more".into(),
-        ))
+        if let Some(committed) = state.committed
+            && height <= committed.height
+        {
+            return Err(StoreError::HeightOrder {
+                committed: committed.height,
+                got: height,
+            });
+        }
+        let changes = self.effective(changes)?;
+        if let Some(engine) = &state.engine
+            && self.wanted_buckets(engine, changes.len())?.is_some()
+        {
+            self.reopen(&mut state, changes.len())?;
+        }
+        self.commit_effective(&mut state, height, &changes)
     }
 
     fn get(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
@@ -473,17 +495,11 @@ fn release_has_io_uring(release: &str) -> bool {
 }
 
 /// Runs a step of NOMT's and turns its panic into an error.
-fn unpanicked<T, E: NomtError>(step: impl FnOnce() -> Result<T, E>) -> Result<T, Failure> {
+fn unpanicked<T, E: NomtError>(step: impl FnOnce() -> Result<T, E>) -> Result<T, StoreError> {
     // Whatever a panic leaves inconsistent is inside the engine, and the engine is dropped.
     match catch_unwind(AssertUnwindSafe(step)) {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(error)) if causes(&*error).any(|e| e.to_string() == TABLE_FULL) => {
-            Err(Failure::TableFull)
-        }
-        Ok(Err(error)) => Err(Failure::Other(engine_error(error))),
-        Err(_) => Err(Failure::Other(StoreError::Engine(
-            "the state engine panicked".into(),
-        ))),
+        Ok(result) => result.map_err(engine_error),
+        Err(_) => Err(StoreError::Engine("the state engine panicked".into())),
     }
 }
 

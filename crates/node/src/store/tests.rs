@@ -173,7 +173,7 @@ fn same_state(store: &dyn StateStore, memory: &dyn StateStore, ids: u64, chance:
         let all = memory.family(family, None, usize::MAX).unwrap();
         assert_eq!(store.family(family, None, usize::MAX).unwrap(), all);
     }
-    for _ in 0..12 {
+    for _ in 0..8 {
         let key = key(chance.below(ids + ids / 4));
         let proved = store.prove(&key).unwrap();
         assert_eq!(proved, memory.prove(&key).unwrap());

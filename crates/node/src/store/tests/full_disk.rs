@@ -92,5 +92,6 @@ fn a_full_disk_stops_the_state_and_a_freed_one_lets_it_go_on() {
         let complained = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(output.status.success(), "{said}\n{complained}");
         assert!(said.contains("went on to height"), "{said}");
+        println!("{said}");
     }
 }

@@ -12,7 +12,7 @@ fn nomt_and_memory_agree_through_deletes_and_reopening() {
     for seed in 1..=3 {
         println!("seed {seed}");
         let directory = tempfile::tempdir().unwrap();
-        let ids = [40, 400, 3000][seed as usize - 1];
+        let ids = [40, 400, 2000][seed as usize - 1];
         let mut chance = Chance(seed);
         let memory = MemoryStore::default();
         let mut store = NomtStore::open(directory.path(), small()).unwrap();
@@ -25,7 +25,9 @@ fn nomt_and_memory_agree_through_deletes_and_reopening() {
                 drop(store);
                 store = NomtStore::open(directory.path(), small()).unwrap();
             }
-            same_state(&store, &memory, ids, &mut chance);
+            if height % 4 < 2 {
+                same_state(&store, &memory, ids, &mut chance);
+            }
         }
         for height in 0..98 {
             assert_eq!(
@@ -138,12 +140,12 @@ fn a_table_too_small_for_one_commit_grows_under_it() {
     let store = NomtStore::open(directory.path(), small()).unwrap();
     let memory = MemoryStore::default();
     let changes: std::collections::BTreeMap<Key, _> =
-        (0..30_000).map(|id| (key(id), Some(vec![1]))).collect();
+        (0..10_000).map(|id| (key(id), Some(vec![1]))).collect();
     let changes: Vec<_> = changes.into_iter().collect();
     let root = store.commit(0, &changes).unwrap();
     assert_eq!(memory.commit(0, &changes).unwrap(), root);
     assert_eq!(store.root(), root);
-    assert!(store.occupancy().unwrap() < 0.75);
+    assert!(store.table_use().unwrap() < 0.7);
     same_state_of_narrow_buckets(&store, &memory);
 
     let whole = Prefix::new(&[], 0).unwrap();
@@ -154,8 +156,24 @@ fn a_table_too_small_for_one_commit_grows_under_it() {
     ));
 }
 
+#[test]
+fn coming_and_going_pages_never_use_up_the_table() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = NomtStore::open(directory.path(), small()).unwrap();
+    for height in 0u64..40 {
+        // Another 600 keys each time, and the last 600 gone: pages come and go everywhere.
+        let (old, new) = (height * 600, (height + 1) * 600);
+        let leave = (old.max(600) - 600..old).map(|id| (value_hash(&id.to_be_bytes()), None));
+        let come = (old..new).map(|id| (value_hash(&id.to_be_bytes()), Some(vec![1])));
+        store
+            .commit(height, &leave.chain(come).collect::<Vec<_>>())
+            .unwrap();
+        assert!(store.table_use().unwrap() < 0.7, "at {height}");
+    }
+}
+
 fn same_state_of_narrow_buckets(store: &NomtStore, memory: &MemoryStore) {
-    for id in 0..50 {
+    for id in 0..8 {
         let prefix = Prefix::new(&key(id * 601), 16).unwrap();
         let bucket = store.bucket(&prefix).unwrap();
         assert_eq!(bucket, memory.bucket(&prefix).unwrap());
