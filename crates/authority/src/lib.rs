@@ -1,1 +1,40 @@
-//! authority.
+//! The authority: it verifies people against the population register, puts their enrolment on the
+//! ledger under their person tag, and issues PIDs. The registrar of services is a module of it.
+//!
+//! The rules are elsewhere: tags, issuing and registrations in `realdid-exchange`, the credential
+//! in `realdid-credential`, what the ledger accepts in `realdid-ledger`. Here is what waits: the
+//! store, the register, the node, and the HTTP routes.
+//!
+//! - [`service`]: the authority's routes and [`run`]
+//! - [`enrolment`]: evidence in, an enrolment on the ledger out
+//! - [`issuing`]: tokens, nonces and credentials (OpenID4VCI 1.0)
+//! - [`sponsoring`]: DIDs of enrolled people, within a quota
+//! - [`standing`]: the operator's `suspend` and `restore`
+//! - [`register`]: the population register and its synthetic residents
+//! - [`registrar`]: registrations of services
+//! - [`store`], [`ledger`], [`keys`], [`config`]: what they stand on
+//!
+//! Personal data stays in the register. The store knows people by an opaque reference and their
+//! tag; no log line and no error carries anything that somebody sent (promise P1).
+
+pub mod config;
+pub mod enrolment;
+pub mod issuing;
+pub mod keys;
+pub mod ledger;
+pub mod register;
+pub mod registrar;
+pub mod service;
+pub mod sponsoring;
+pub mod standing;
+pub mod store;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+pub use config::{AuthorityConfig, example_config};
+pub use keys::{init_authority, init_registrar};
+pub use register::synthetic::EvidenceFile;
+pub use service::{AuthorityError, run};
+pub use standing::{StandingChange, StandingError, residents, restore, suspend};

@@ -133,7 +133,7 @@ pub fn claim_path(text: &str) -> Option<ClaimPath> {
     let mut elements = Vec::new();
     for step in text.split('.') {
         let (name, rest) = step.split_at(step.find('[').unwrap_or(step.len()));
-        if name.is_empty() {
+        if name.is_empty() || name.contains(']') {
             return None;
         }
         elements.push(PathElement::Name(name.to_owned()));

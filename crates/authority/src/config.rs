@@ -1,0 +1,205 @@
+//! What an operator writes down: one TOML file for an authority, one for a registrar.
+//!
+//! Both live in the folder that they describe (`DIR/authority.toml`, `DIR/registrar.toml`), beside
+//! `keys/` and the database, so that the operator's commands need `--dir DIR` only.
+
+use realdid_serve::{ConfigError, RateLimit, ServeOptions, config};
+use serde::Deserialize;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use crate::register::synthetic::DEFAULT_RESIDENTS;
+
+/// The authority's configuration file in its folder.
+pub const AUTHORITY_FILE: &str = "authority.toml";
+/// The registrar's configuration file in its folder.
+pub const REGISTRAR_FILE: &str = "registrar.toml";
+/// Before the names of environment variables that override an authority's file.
+pub const AUTHORITY_PREFIX: &str = "REALDID_AUTHORITY";
+/// Before the names of environment variables that override a registrar's file.
+pub const REGISTRAR_PREFIX: &str = "REALDID_REGISTRAR";
+
+/// An authority. [`example_config`] explains every key.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuthorityConfig {
+    /// The folder with keys and database; the file's own folder unless it says otherwise.
+    #[serde(default)]
+    pub dir: PathBuf,
+    #[serde(default = "authority_listen")]
+    pub listen: SocketAddr,
+    #[serde(default)]
+    pub public_url: Option<String>,
+    #[serde(default)]
+    pub supervised: bool,
+    pub nodes: Vec<String>,
+    pub genesis: PathBuf,
+    #[serde(default = "authority_name")]
+    pub name: String,
+    #[serde(default = "country")]
+    pub country: String,
+    #[serde(default)]
+    pub register: RegisterConfig,
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// Which population register.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegisterConfig {
+    /// A register service; the embedded synthetic register where there is none.
+    #[serde(default)]
+    pub url: Option<String>,
+    /// File with the bearer token for it.
+    #[serde(default)]
+    pub token_file: Option<PathBuf>,
+    /// How many residents the synthetic register has.
+    #[serde(default = "residents")]
+    pub residents: u32,
+}
+
+/// What one person and one source may use.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Anchors sponsored for one person in one epoch.
+    pub sponsored_per_person: u64,
+    /// Enrolments, and registrations, that one source may ask for at once.
+    pub burst: u32,
+    /// The same a second, sustained.
+    pub per_second: f64,
+}
+
+/// A registrar. [`crate::registrar::example_config`] explains every key.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegistrarConfig {
+    /// The folder with keys and database; the file's own folder unless it says otherwise.
+    #[serde(default)]
+    pub dir: PathBuf,
+    #[serde(default = "registrar_listen")]
+    pub listen: SocketAddr,
+    #[serde(default)]
+    pub public_url: Option<String>,
+    #[serde(default)]
+    pub supervised: bool,
+    pub nodes: Vec<String>,
+    pub genesis: PathBuf,
+    #[serde(default = "registrar_name")]
+    pub name: String,
+    /// How long a sandbox registration lasts, in days.
+    #[serde(default = "registration_days")]
+    pub registration_days: u64,
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+impl AuthorityConfig {
+    /// Reads a file, with `REALDID_AUTHORITY_…` overriding it. Relative paths are of its folder.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let mut config: Self = config::load(path, AUTHORITY_PREFIX)?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        config.dir = folder.join(&config.dir);
+        config.genesis = folder.join(&config.genesis);
+        if let Some(file) = &mut config.register.token_file {
+            *file = folder.join(&*file);
+        }
+        Ok(config)
+    }
+
+    /// Reads `DIR/authority.toml`.
+    pub fn load_dir(dir: &Path) -> Result<Self, ConfigError> {
+        Self::load(&dir.join(AUTHORITY_FILE))
+    }
+
+    pub(crate) fn serve_options(&self) -> ServeOptions {
+        options(self.listen, &self.public_url, self.supervised)
+    }
+}
+
+impl RegistrarConfig {
+    /// Reads a file, with `REALDID_REGISTRAR_…` overriding it. Relative paths are of its folder.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let mut config: Self = config::load(path, REGISTRAR_PREFIX)?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        config.dir = folder.join(&config.dir);
+        config.genesis = folder.join(&config.genesis);
+        Ok(config)
+    }
+
+    pub(crate) fn serve_options(&self) -> ServeOptions {
+        options(self.listen, &self.public_url, self.supervised)
+    }
+}
+
+impl Limits {
+    pub(crate) fn rate(&self) -> RateLimit {
+        RateLimit {
+            burst: self.burst,
+            per_second: self.per_second,
+            ..RateLimit::default()
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            sponsored_per_person: 10,
+            burst: 60,
+            per_second: 10.0,
+        }
+    }
+}
+
+impl Default for RegisterConfig {
+    fn default() -> Self {
+        Self {
+            url: None,
+            token_file: None,
+            residents: residents(),
+        }
+    }
+}
+
+fn options(listen: SocketAddr, public_url: &Option<String>, supervised: bool) -> ServeOptions {
+    ServeOptions {
+        public_url: public_url.clone(),
+        supervised,
+        ..ServeOptions::at(listen)
+    }
+}
+
+fn authority_listen() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, 20410).into()
+}
+
+fn registrar_listen() -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, 20411).into()
+}
+
+fn authority_name() -> String {
+    "Synthetic Authority".to_owned()
+}
+
+fn registrar_name() -> String {
+    "Sandbox Registrar".to_owned()
+}
+
+fn country() -> String {
+    "CN".to_owned()
+}
+
+fn residents() -> u32 {
+    DEFAULT_RESIDENTS
+}
+
+fn registration_days() -> u64 {
+    90
+}
+
+/// An authority's configuration file with every key explained.
+pub fn example_config() -> &'static str {
+    include_str!("../templates/authority.toml")
+}

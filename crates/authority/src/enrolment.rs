@@ -1,0 +1,219 @@
+//! Enrolment: evidence in, an entry under the person tag out (spec/enrolment.md, rules N1 to N8).
+//!
+//! 1. the register says whom the evidence proves;
+//! 2. the tag is evaluated for *that* number, with a proof for the wallet;
+//! 3. the ledger says whether the person is enrolled, and with which sequence number;
+//! 4. the enrolment is submitted and waited for;
+//! 5. codes and tokens of an earlier device end, and an offer for the new one is made.
+//!
+//! The ledger is the truth. A crash between 4 and 5 costs nothing: whoever enrols again gets the
+//! next sequence number. An entry that is not active is never moved by an enrolment.
+
+use axum::http::StatusCode;
+use realdid_core::hash::Hash32;
+use realdid_core::operation::{Body, Enrol};
+use realdid_core::rule::Rule;
+use realdid_core::state::{PersonTag, Standing};
+use realdid_exchange::tag::{self, EnrolmentRequest, EnrolmentResponse, Evaluation, TagError};
+use realdid_exchange::vci::CredentialOffer;
+use realdid_serve::Problem;
+
+use crate::ledger::LedgerError;
+use crate::register::RegisterRefusal;
+use crate::service::Authority;
+use crate::store::{NewCode, StoreError};
+use crate::text::{NoRandomness, random, random_digits, random_secret};
+
+/// How long an offer can be taken, in seconds.
+pub const OFFER_LIFE_S: u64 = 600;
+/// Digits of a transaction code.
+pub const TX_CODE_DIGITS: usize = 6;
+
+/// Why somebody was not enrolled. None of it says who, or which part of the evidence was wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum EnrolError {
+    #[error(transparent)]
+    Register(#[from] RegisterRefusal),
+    #[error("{code}: {0}", code = .0.code())]
+    Tag(#[from] TagError),
+    #[error("enrolment.suspended: the enrolment must be active")]
+    Suspended,
+    #[error("enrolment.busy: the tag's entry must not move while it is read")]
+    Busy,
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Random(#[from] NoRandomness),
+}
+
+impl EnrolError {
+    /// The answer for whoever asked.
+    pub fn problem(&self) -> Problem {
+        match self {
+            Self::Register(RegisterRefusal::Evidence) | Self::Tag(TagError::Number) => Problem::new(
+                StatusCode::FORBIDDEN,
+                RegisterRefusal::Evidence.code(),
+                "the evidence must prove a living person of the register",
+                "use the evidence as it was issued",
+            ),
+            Self::Register(RegisterRefusal::Unavailable) => Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                RegisterRefusal::Unavailable.code(),
+                "the population register must answer",
+                "try again later",
+            )
+            .retry_after(5),
+            Self::Tag(error) => Problem::bad_request(
+                error.code(),
+                error.to_string(),
+                "blind the number of the evidence as RFC 9497 says, and send the whole client state",
+            ),
+            Self::Suspended => suspended(),
+            Self::Busy => Problem::new(
+                StatusCode::CONFLICT,
+                "enrolment.busy",
+                "the tag's entry must not move while it is read",
+                "try again",
+            )
+            .retry_after(2),
+            Self::Ledger(error) => ledger_problem(error),
+            Self::Store(_) | Self::Random(_) => Problem::internal(),
+        }
+    }
+}
+
+/// The answer to anybody whose enrolment is not active.
+pub(crate) fn suspended() -> Problem {
+    Problem::new(
+        StatusCode::FORBIDDEN,
+        "enrolment.suspended",
+        "the enrolment must be active",
+        "ask the authority at its counter",
+    )
+}
+
+/// The answer where the ledger refused or was silent.
+pub(crate) fn ledger_problem(error: &LedgerError) -> Problem {
+    let rule = error
+        .refused()
+        .and_then(|code| Rule::ALL.iter().find(|rule| rule.code() == code));
+    match rule {
+        Some(rule) => Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            rule.code(),
+            rule.text(),
+            "the ledger refused the operation: correct what the rule names",
+        ),
+        None => Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "ledger.unavailable",
+            "the ledger must answer, with proof, and make the operation final in time",
+            "try again later",
+        )
+        .retry_after(5),
+    }
+}
+
+/// What the ledger accepted.
+struct Accepted {
+    evaluation: Evaluation,
+    tag: PersonTag,
+    seq: u64,
+    height: u64,
+}
+
+impl Authority {
+    /// Enrols whoever the evidence proves.
+    pub async fn enrol(&self, request: &EnrolmentRequest) -> Result<EnrolmentResponse, EnrolError> {
+        let person = self.register.check(&request.evidence).await?;
+        let seed = random::<32>()?;
+        let (evaluation, tag) =
+            tag::evaluate(&self.keys.tag, &person.number, &request.blinded, &seed)?;
+        // One at a time for one person: two would take the same sequence number.
+        let _turn = self.turn(&tag).await;
+        let accepted = self
+            .put_on_ledger(&person.reference, tag, request.commitment, evaluation)
+            .await?;
+
+        let now_s = self.clock.now_s();
+        let (code, tx_code) = (random_secret()?, random_digits(TX_CODE_DIGITS)?);
+        self.store
+            .record_enrolment(
+                &person.reference,
+                &accepted.tag,
+                accepted.seq,
+                accepted.height,
+            )
+            .await?;
+        self.store.revoke(&person.reference).await?;
+        self.store
+            .add_code(&NewCode {
+                code: &code,
+                tx_code: &tx_code,
+                person: &person.reference,
+                expires_s: now_s + OFFER_LIFE_S,
+            })
+            .await?;
+        metrics::counter!("authority_enrolments_total").increment(1);
+        Ok(EnrolmentResponse {
+            evaluation: accepted.evaluation,
+            issuer: self.url.clone(),
+            height: accepted.height,
+            seq: accepted.seq,
+            credential_offer: CredentialOffer::pid(&self.url, code, TX_CODE_DIGITS as u32),
+            tx_code,
+        })
+    }
+
+    async fn put_on_ledger(
+        &self,
+        reference: &str,
+        tag: PersonTag,
+        commitment: Hash32,
+        evaluation: Evaluation,
+    ) -> Result<Accepted, EnrolError> {
+        let known = self.store.enrolled(reference).await?;
+        if known
+            .as_ref()
+            .is_some_and(|known| known.standing != Standing::Active)
+        {
+            return Err(EnrolError::Suspended);
+        }
+        let since = known.map_or(0, |known| known.height);
+        let seen = self.ledger.enrolment(&tag, since).await?;
+        let seq = match &seen.record {
+            None => 0,
+            Some(entry) if entry.standing != Standing::Active => return Err(EnrolError::Suspended),
+            Some(entry) => entry.seq + 1,
+        };
+        let enrol = Enrol {
+            issuer: self.issuer_id,
+            tag,
+            seq,
+            commitment,
+            // By the ledger's time, which decides whether the epoch is the present one.
+            epoch: self.ledger.genesis().parameters.epoch_at(seen.time_ms),
+        };
+        let operation = self
+            .ledger
+            .sign(Body::Enrol(enrol), seen.height, &self.keys.operation);
+        let height = match self.ledger.submit_and_wait(&operation).await {
+            Ok(height) => height,
+            Err(error) if error.refused() == Some(Rule::Sequence.code()) => {
+                return Err(EnrolError::Busy);
+            }
+            Err(error) if error.refused() == Some(Rule::EnrolmentStanding.code()) => {
+                return Err(EnrolError::Suspended);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Accepted {
+            evaluation,
+            tag,
+            seq,
+            height,
+        })
+    }
+}

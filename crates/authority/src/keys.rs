@@ -1,0 +1,272 @@
+//! Keys of an authority and of a registrar, as files in `DIR/keys` that only the owner reads.
+//!
+//! | file | key |
+//! | --- | --- |
+//! | `operation.key` | Ed25519, signs operations and sponsorships |
+//! | `pid.key` | P-256, signs PIDs (authority) |
+//! | `tag.key` | seed of the VOPRF key behind person tags (authority) |
+//! | `register.key` | seed of the synthetic register (authority) |
+//! | `registration.key` | P-256, signs registrations (registrar) |
+//!
+//! Each file holds 32 bytes in hex. Making keys is idempotent: what exists is read, never replaced,
+//! because a new tag key would give everybody a new tag.
+
+use realdid_core::hash::Hash32;
+use realdid_core::state::{Issuer, IssuerKey, KeyStatus, KeyUse, ReasonCode, Standing};
+use realdid_core::suite::{SecretKey, Suite};
+use realdid_credential::jose::SigningKey;
+use realdid_exchange::tag::TagSecret;
+use realdid_serve::files::{self, FileError};
+use std::fs;
+use std::path::{Path, PathBuf};
+use zeroize::{Zeroize, Zeroizing};
+
+/// How many enrolments an authority asks the genesis for, in an epoch.
+const ENROLMENT_QUOTA: u64 = 100_000;
+/// How many sponsorships.
+const SPONSOR_QUOTA: u64 = 100_000;
+/// How many registrations a registrar asks for.
+const REGISTRATION_QUOTA: u64 = 10_000;
+
+/// Why keys could not be read or made. Displays as the command line's one-line error.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyFileError {
+    #[error(
+        "key.missing: {} must exist; fault: operator; do: restore the keys, or make new ones in \
+         a new folder", path.display()
+    )]
+    Missing { path: PathBuf },
+    #[error(
+        "key.malformed: {} must hold 32 bytes in hex that make a key; fault: operator; do: restore \
+         the file from its backup", path.display()
+    )]
+    Malformed { path: PathBuf },
+    #[error(transparent)]
+    File(#[from] FileError),
+}
+
+impl KeyFileError {
+    /// Stable, dotted code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Missing { .. } => "key.missing",
+            Self::Malformed { .. } => "key.malformed",
+            Self::File(error) => error.code(),
+        }
+    }
+}
+
+/// What an authority signs with.
+pub struct AuthorityKeys {
+    pub operation: SecretKey,
+    pub pid: DocumentKey,
+    pub tag: TagSecret,
+    pub register_seed: Zeroizing<[u8; 32]>,
+}
+
+/// What a registrar signs with.
+pub struct RegistrarKeys {
+    pub operation: SecretKey,
+    pub registration: DocumentKey,
+}
+
+/// A key for documents: P-256, as JOSE libraries know it, with its id on the ledger.
+pub struct DocumentKey {
+    pub id: Hash32,
+    pub key: SigningKey,
+    secret: SecretKey,
+}
+
+impl AuthorityKeys {
+    pub fn load(dir: &Path) -> Result<Self, KeyFileError> {
+        let keys = dir.join("keys");
+        let tag = keys.join("tag.key");
+        Ok(Self {
+            operation: operation_key(&keys)?,
+            pid: DocumentKey::load(&keys.join("pid.key"))?,
+            tag: TagSecret::from_seed(&*read(&tag)?)
+                .map_err(|_| KeyFileError::Malformed { path: tag.clone() })?,
+            register_seed: read(&keys.join("register.key"))?,
+        })
+    }
+
+    /// The authority's record as a genesis admits it.
+    pub fn issuer(&self, url: &str) -> Issuer {
+        Issuer {
+            tag_key: Some(self.tag.public()),
+            enrolment_quota: ENROLMENT_QUOTA,
+            sponsor_quota: SPONSOR_QUOTA,
+            ..issuer(url, &self.operation, KeyUse::Pid, &self.pid)
+        }
+    }
+}
+
+impl RegistrarKeys {
+    pub fn load(dir: &Path) -> Result<Self, KeyFileError> {
+        let keys = dir.join("keys");
+        Ok(Self {
+            operation: operation_key(&keys)?,
+            registration: DocumentKey::load(&keys.join("registration.key"))?,
+        })
+    }
+
+    /// The registrar's record as a genesis admits it.
+    pub fn issuer(&self, url: &str) -> Issuer {
+        Issuer {
+            registration_quota: REGISTRATION_QUOTA,
+            ..issuer(url, &self.operation, KeyUse::Registration, &self.registration)
+        }
+    }
+}
+
+impl DocumentKey {
+    fn load(path: &Path) -> Result<Self, KeyFileError> {
+        let malformed = || KeyFileError::Malformed {
+            path: path.to_owned(),
+        };
+        let seed = read(path)?;
+        let secret = SecretKey::from_seed(Suite::P256, *seed).map_err(|_| malformed())?;
+        let key = SigningKey::p256(&seed).map_err(|_| malformed())?;
+        Ok(Self {
+            id: realdid_core::did::commitment(&secret.public()),
+            key,
+            secret,
+        })
+    }
+}
+
+fn operation_key(keys: &Path) -> Result<SecretKey, KeyFileError> {
+    let path = keys.join("operation.key");
+    let seed = read(&path)?;
+    SecretKey::from_seed(Suite::Ed25519, *seed).map_err(|_| KeyFileError::Malformed { path })
+}
+
+fn issuer(url: &str, operation: &SecretKey, usage: KeyUse, document: &DocumentKey) -> Issuer {
+    let active = |usage, key: &SecretKey| IssuerKey {
+        usage,
+        key: key.public(),
+        status: KeyStatus::Active,
+        since: 0,
+    };
+    Issuer {
+        url: url.to_owned(),
+        keys: vec![
+            active(KeyUse::Operation, operation),
+            active(usage, &document.secret),
+        ],
+        tag_key: None,
+        standing: Standing::Active,
+        reason: ReasonCode::None,
+        enrolment_quota: 0,
+        sponsor_quota: 0,
+        registration_quota: 0,
+    }
+}
+
+/// Makes the keys of an authority in `dir`, unless they exist, and answers its record for a
+/// genesis. `url` is its public URL without a trailing slash; `rng` fills with fresh randomness.
+pub fn init_authority(
+    dir: &Path,
+    url: &str,
+    rng: &mut dyn FnMut(&mut [u8]),
+) -> Result<Issuer, KeyFileError> {
+    make(
+        dir,
+        &["operation.key", "pid.key", "tag.key", "register.key"],
+        rng,
+    )?;
+    Ok(AuthorityKeys::load(dir)?.issuer(url))
+}
+
+/// Makes the keys of a registrar in `dir`, unless they exist, and answers its record for a genesis.
+pub fn init_registrar(
+    dir: &Path,
+    url: &str,
+    rng: &mut dyn FnMut(&mut [u8]),
+) -> Result<Issuer, KeyFileError> {
+    make(dir, &["operation.key", "registration.key"], rng)?;
+    Ok(RegistrarKeys::load(dir)?.issuer(url))
+}
+
+fn make(dir: &Path, names: &[&str], rng: &mut dyn FnMut(&mut [u8])) -> Result<(), KeyFileError> {
+    files::create_private_dir(dir)?;
+    let keys = dir.join("keys");
+    files::create_private_dir(&keys)?;
+    for name in names {
+        let path = keys.join(name);
+        if path.exists() {
+            continue;
+        }
+        let mut seed = Zeroizing::new([0u8; 32]);
+        // One seed in 2^32 is no P-256 scalar; such a one is drawn again.
+        while SecretKey::from_seed(Suite::P256, *seed).is_err() {
+            rng(&mut seed[..]);
+        }
+        let mut text = hex::encode(*seed);
+        text.push('\n');
+        let written = files::write_private(&path, text.as_bytes());
+        text.zeroize();
+        written?;
+    }
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyFileError> {
+    let malformed = || KeyFileError::Malformed {
+        path: path.to_owned(),
+    };
+    let text = match fs::read_to_string(path) {
+        Ok(text) => Zeroizing::new(text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(KeyFileError::Missing {
+                path: path.to_owned(),
+            });
+        }
+        Err(error) => return Err(FileError::of(path, &error).into()),
+    };
+    let mut seed = Zeroizing::new([0u8; 32]);
+    hex::decode_to_slice(text.trim(), &mut seed[..]).map_err(|_| malformed())?;
+    Ok(seed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn keys_are_made_once_and_for_the_owner_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut next = 0u8;
+        let mut rng = |out: &mut [u8]| {
+            next += 1;
+            out.fill(next);
+        };
+        let url = "https://a.example";
+        let first = init_authority(folder.path(), url, &mut rng).unwrap();
+        let again = init_authority(folder.path(), url, &mut rng).unwrap();
+        assert_eq!(first, again);
+        assert_eq!(first.keys.len(), 2);
+        assert!(first.tag_key.is_some());
+        let key = folder.path().join("keys/tag.key");
+        let mode = fs::metadata(&key).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+
+        fs::write(&key, "zz").unwrap();
+        let error = AuthorityKeys::load(folder.path()).err().unwrap();
+        assert_eq!(error.code(), "key.malformed");
+        fs::remove_file(&key).unwrap();
+        let error = AuthorityKeys::load(folder.path()).err().unwrap();
+        assert_eq!(error.code(), "key.missing");
+    }
+
+    #[test]
+    fn a_registrar_has_no_tag_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut rng = |out: &mut [u8]| out.fill(3);
+        let issuer = init_registrar(folder.path(), "https://r.example", &mut rng).unwrap();
+        assert!(issuer.tag_key.is_none());
+        let keys = RegistrarKeys::load(folder.path()).unwrap();
+        assert!(issuer.key(KeyUse::Registration, &keys.registration.id).is_some());
+    }
+}

@@ -1,0 +1,510 @@
+//! The authority as a service: what it is made of, its routes, and [`run`].
+//!
+//! | route | what |
+//! | --- | --- |
+//! | `GET /` | a page: what this is, how many are enrolled, which keys |
+//! | `POST /v1/enrolments` | evidence and a blinded number in, an enrolment and an offer out |
+//! | `POST /v1/sponsor` | an enrolled person's anchor, sponsored and handed in |
+//! | `POST /token`, `/nonce`, `/credential` | OpenID4VCI 1.0 |
+//! | `GET /.well-known/…` | `openid-credential-issuer`, `oauth-authorization-server`, `jwt-vc-issuer` |
+
+use askama::Template;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use realdid_core::hash::Hash32;
+use realdid_core::state::{Issuer, KeyUse, PersonTag, issuer_id};
+use realdid_credential::jose::Jwk;
+use realdid_credential::pid;
+use realdid_exchange::tag::EnrolmentRequest;
+use realdid_exchange::vci::{IssuerMetadata, ServerMetadata};
+use realdid_serve::{Bound, ConfigError, Probes, Problem, ServeError, limit_rate};
+use serde_json::json;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::sync::{Mutex, MutexGuard};
+use utoipa::OpenApi;
+use zeroize::Zeroizing;
+
+use crate::config::{AuthorityConfig, Limits};
+use crate::keys::{AuthorityKeys, KeyFileError};
+use crate::ledger::{Ledger, LedgerError};
+use crate::register::http::HttpRegister;
+use crate::register::synthetic::SyntheticRegister;
+use crate::register::{Register, RegisterRefusal};
+use crate::store::{Store, StoreError};
+use crate::text::{Clock, NoRandomness, random};
+
+/// How often the ledger is looked at, and expired rows are forgotten.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+const CLEANING_BEATS: u64 = 30;
+/// How long the ledger may be silent before the authority is not ready.
+const SILENCE_MS: u64 = 15_000;
+/// Locks, so that one person's enrolments wait for each other and other people's do not.
+const TURNS: usize = 64;
+/// The longest authorization header that is read, in bytes.
+const MAX_AUTHORIZATION_BYTES: usize = 512;
+
+/// Why an authority or a registrar could not run. Displays as the command line's one-line error.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthorityError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Keys(#[from] KeyFileError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(transparent)]
+    Register(#[from] RegisterRefusal),
+    #[error(transparent)]
+    Random(#[from] NoRandomness),
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+}
+
+impl AuthorityError {
+    /// Stable, dotted code.
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Config(error) => error.code(),
+            Self::Keys(error) => error.code(),
+            Self::Store(error) => error.code(),
+            Self::Ledger(error) => error.code(),
+            Self::Register(error) => error.code(),
+            Self::Random(_) => "random.unavailable",
+            Self::Serve(error) => error.code(),
+        }
+    }
+}
+
+/// Everything that an authority needs to answer.
+pub struct Authority {
+    /// The public URL: the issuer's identity.
+    pub(crate) url: String,
+    pub(crate) issuer_id: Hash32,
+    pub(crate) name: String,
+    pub(crate) country: String,
+    pub(crate) sponsor_quota: u64,
+    pub(crate) keys: AuthorityKeys,
+    pub(crate) register: Register,
+    pub(crate) store: Store,
+    pub(crate) ledger: Ledger,
+    pub(crate) clock: Clock,
+    pub(crate) nonce_key: Zeroizing<[u8; 32]>,
+    /// Whether the ledger's record of this issuer has these keys.
+    pub(crate) admitted: AtomicBool,
+    turns: Vec<Mutex<()>>,
+}
+
+/// What an authority is made of.
+pub(crate) struct Parts {
+    pub url: String,
+    pub name: String,
+    pub country: String,
+    pub limits: Limits,
+    pub keys: AuthorityKeys,
+    pub register: Register,
+    pub store: Store,
+    pub ledger: Ledger,
+    pub clock: Clock,
+}
+
+impl Authority {
+    pub(crate) fn new(parts: Parts) -> Result<Self, NoRandomness> {
+        Ok(Self {
+            issuer_id: issuer_id(&parts.url),
+            url: parts.url,
+            name: parts.name,
+            country: parts.country,
+            sponsor_quota: parts.limits.sponsored_per_person,
+            keys: parts.keys,
+            register: parts.register,
+            store: parts.store,
+            ledger: parts.ledger,
+            clock: parts.clock,
+            nonce_key: Zeroizing::new(random()?),
+            admitted: AtomicBool::new(false),
+            turns: (0..TURNS).map(|_| Mutex::new(())).collect(),
+        })
+    }
+
+    /// Waits until no other enrolment under this tag is on its way.
+    pub(crate) async fn turn(&self, tag: &PersonTag) -> MutexGuard<'_, ()> {
+        self.turns[usize::from(tag.0[0]) % TURNS].lock().await
+    }
+
+    /// Whether the ledger knows this authority by the keys that it has.
+    fn is_admitted(&self, record: &Issuer) -> bool {
+        let own = self.keys.issuer(&self.url);
+        own.tag_key == record.tag_key
+            && own.keys.iter().all(|key| record.acts_with(key.usage, &key.key))
+    }
+
+    /// One look at the ledger.
+    pub(crate) async fn beat(&self) -> Result<(), LedgerError> {
+        self.ledger.tip().await?;
+        if !self.admitted.load(Ordering::Relaxed) {
+            let record = self.ledger.issuer(&self.issuer_id).await?.record;
+            let admitted = record.is_some_and(|record| self.is_admitted(&record));
+            self.admitted.store(admitted, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Why the authority cannot do its work now; empty when it can.
+    pub(crate) async fn reasons(&self) -> Vec<String> {
+        let mut reasons = Vec::new();
+        if self.store.ping().await.is_err() {
+            reasons.push("store.unavailable".to_owned());
+        }
+        let silence_ms = self.clock.now_ms().saturating_sub(self.ledger.answered_ms());
+        if silence_ms > SILENCE_MS {
+            reasons.push("ledger.unavailable".to_owned());
+        } else if !self.admitted.load(Ordering::Relaxed) {
+            reasons.push("issuer.unknown".to_owned());
+        }
+        reasons
+    }
+}
+
+/// Runs an authority until it is told to stop.
+pub async fn run(config: AuthorityConfig) -> Result<(), AuthorityError> {
+    let bound = Bound::bind(config.serve_options()).await?;
+    let clock = Clock::system();
+    let keys = AuthorityKeys::load(&config.dir)?;
+    let register = match &config.register.url {
+        Some(url) => {
+            let token = match &config.register.token_file {
+                Some(path) => Some(
+                    std::fs::read_to_string(path)
+                        .map_err(|_| KeyFileError::Missing { path: path.clone() })?
+                        .trim()
+                        .to_owned(),
+                ),
+                None => None,
+            };
+            Register::Http(HttpRegister::new(url, token)?)
+        }
+        None => Register::Synthetic(SyntheticRegister::new(
+            &keys.register_seed,
+            config.register.residents,
+        )),
+    };
+    let authority = Arc::new(Authority::new(Parts {
+        url: bound.public_url(),
+        name: config.name,
+        country: config.country,
+        limits: config.limits.clone(),
+        keys,
+        register,
+        store: Store::open(&config.dir).await?,
+        ledger: Ledger::open(&config.nodes, &config.genesis, clock.clone())?,
+        clock,
+    })?);
+    let heart = tokio::spawn(heartbeat(authority.clone()));
+    let router = router(authority.clone(), &config.limits);
+    let served = bound.serve("authority", router, probes(&authority)).await;
+    heart.abort();
+    Ok(served?)
+}
+
+/// Readiness and API description.
+pub(crate) fn probes(authority: &Arc<Authority>) -> Probes {
+    let authority = authority.clone();
+    Probes::new(Api::openapi()).ready_when(move || {
+        let authority = authority.clone();
+        async move { authority.reasons().await }
+    })
+}
+
+async fn heartbeat(authority: Arc<Authority>) {
+    let mut beats = 0u64;
+    let mut was_silent = false;
+    loop {
+        match authority.beat().await {
+            Ok(()) => was_silent = false,
+            Err(error) if !was_silent => {
+                was_silent = true;
+                tracing::warn!(code = error.code(), "the ledger gives no proved answer");
+            }
+            Err(_) => {}
+        }
+        if beats.is_multiple_of(CLEANING_BEATS) {
+            let parameters = &authority.ledger.genesis().parameters;
+            let epoch = parameters.epoch_at(authority.clock.now_ms());
+            if let Err(error) = authority.store.clean(authority.clock.now_s(), epoch).await {
+                tracing::warn!(code = error.code(), "expired rows stay for now");
+            }
+        }
+        beats += 1;
+        tokio::time::sleep(HEARTBEAT).await;
+    }
+}
+
+/// The authority's routes.
+pub fn router(authority: Arc<Authority>, limits: &Limits) -> Router {
+    let limited = Router::new().route("/v1/enrolments", post(enrol))
+        .with_state(authority.clone());
+    Router::new()
+        .route("/", get(page))
+        .route("/style.css", get(style))
+        .route("/v1/sponsor", post(sponsor))
+        .route("/token", post(token))
+        .route("/nonce", post(nonce))
+        .route("/credential", post(credential))
+        .route("/.well-known/openid-credential-issuer", get(issuer_metadata))
+        .route(
+            "/.well-known/oauth-authorization-server",
+            get(server_metadata),
+        )
+        .route("/.well-known/jwt-vc-issuer", get(key_metadata))
+        .with_state(authority)
+        .merge(limit_rate(limited, limits.rate()))
+}
+
+type Service = State<Arc<Authority>>;
+
+/// Counts a refusal by its code, which is one of a closed list.
+pub(crate) fn refused(part: &'static str, problem: Problem) -> Problem {
+    metrics::counter!("authority_refusals_total", "part" => part, "code" => problem.code())
+        .increment(1);
+    if problem.status().is_server_error() {
+        tracing::warn!(part, code = problem.code(), "a request failed");
+    }
+    problem
+}
+
+/// Reads a JSON body without quoting any of it in a refusal.
+pub(crate) fn read_json<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(body).map_err(|_| {
+        Problem::bad_request(
+            "request.malformed",
+            "the body must be JSON of the form that /openapi.json describes",
+            "compare the request with /openapi.json",
+        )
+    })
+}
+
+pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let text = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = text.split_once(' ')?;
+    let sound = text.len() <= MAX_AUTHORIZATION_BYTES && scheme.eq_ignore_ascii_case("bearer");
+    sound.then_some(token.trim())
+}
+
+/// Enrols whoever the evidence proves: one entry on the ledger, one offer of a PID.
+#[utoipa::path(post, path = "/v1/enrolments", tag = "enrolment",
+    request_body(content_type = "application/json", description = "{evidence, blinded, commitment}: the evidence file's content, the VOPRF client state (64 bytes, base64url), the enrolment commitment (hex)"),
+    responses(
+        (status = 200, description = "{evaluation: {element, proof}, issuer, height, seq, credential_offer, tx_code}"),
+        (status = 400, description = "malformed, or a tag.… rule"),
+        (status = 403, description = "evidence.refused or enrolment.suspended"),
+        (status = 409, description = "enrolment.busy"),
+        (status = 429, description = "request.rate"),
+        (status = 503, description = "register.unavailable or ledger.unavailable"),
+    ))]
+async fn enrol(State(authority): Service, body: Bytes) -> Result<Response, Problem> {
+    let request: EnrolmentRequest = read_json(&body)?;
+    // A task of its own: a wallet that hangs up does not stop what is already on its way.
+    let done = tokio::spawn(async move { authority.enrol(&request).await }).await;
+    match done {
+        Ok(Ok(response)) => Ok(Json(response).into_response()),
+        Ok(Err(error)) => Err(refused("enrolment", error.problem())),
+        Err(_) => Err(refused("enrolment", Problem::internal())),
+    }
+}
+
+/// Sponsors an enrolled person's anchor and hands it in.
+#[utoipa::path(post, path = "/v1/sponsor", tag = "enrolment",
+    request_body(content_type = "application/cbor", description = "a signed operation, an anchor without sponsor; Authorization: Bearer with the refresh token"),
+    responses(
+        (status = 202, description = "{hash}: the operation's id"),
+        (status = 400, description = "sponsor.kind, op.network, op.signature or a codec.… rule"),
+        (status = 401, description = "vci.access_token"),
+        (status = 403, description = "enrolment.suspended"),
+        (status = 429, description = "sponsor.quota"),
+        (status = 422, description = "the ledger's rule"),
+        (status = 503, description = "ledger.unavailable"),
+    ))]
+async fn sponsor(
+    State(authority): Service,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    match authority.sponsor(bearer(&headers), &body).await {
+        Ok(id) => {
+            let body = Json(json!({"hash": id.to_string()}));
+            Ok((StatusCode::ACCEPTED, body).into_response())
+        }
+        Err(error) => Err(refused("sponsor", error.problem())),
+    }
+}
+
+/// Token endpoint (OpenID4VCI 1.0 §6).
+#[utoipa::path(post, path = "/token", tag = "OpenID4VCI",
+    request_body(content_type = "application/x-www-form-urlencoded", description = "grant_type with pre-authorized_code and tx_code, or refresh_token"),
+    responses(
+        (status = 200, description = "{access_token, token_type, expires_in, refresh_token}"),
+        (status = 400, description = "invalid_request, invalid_grant or unsupported_grant_type"),
+    ))]
+async fn token(State(authority): Service, body: Bytes) -> Response {
+    match authority.token(&body).await {
+        Ok(response) => Json(response).into_response(),
+        Err(error) => {
+            let answer = error.answer("invalid_grant");
+            let _counted = refused("token", answer.problem().clone());
+            answer.into_response()
+        }
+    }
+}
+
+/// Nonce endpoint (OpenID4VCI 1.0 §7).
+#[utoipa::path(post, path = "/nonce", tag = "OpenID4VCI", responses((status = 200, description = "{c_nonce}")))]
+async fn nonce(State(authority): Service) -> Response {
+    match authority.nonce() {
+        Ok(nonce) => Json(nonce).into_response(),
+        Err(error) => error.answer("server_error").into_response(),
+    }
+}
+
+/// Credential endpoint (OpenID4VCI 1.0 §8).
+#[utoipa::path(post, path = "/credential", tag = "OpenID4VCI",
+    request_body(content_type = "application/json", description = "{credential_configuration_id, proofs: {jwt: […]}}; Authorization: Bearer with the access token"),
+    responses(
+        (status = 200, description = "{credentials: [{credential}]}, one copy for each proof"),
+        (status = 400, description = "an error code of OpenID4VCI 1.0 §8.3.1"),
+        (status = 401, description = "invalid_token"),
+    ))]
+async fn credential(State(authority): Service, headers: HeaderMap, body: Bytes) -> Response {
+    match authority.credential(bearer(&headers), &body).await {
+        Ok(response) => Json(response).into_response(),
+        Err(error) => {
+            let answer = error.answer("credential_request_denied");
+            let _counted = refused("credential", answer.problem().clone());
+            answer.into_response()
+        }
+    }
+}
+
+/// Credential issuer metadata (OpenID4VCI 1.0 §12.2).
+#[utoipa::path(get, path = "/.well-known/openid-credential-issuer", tag = "OpenID4VCI", responses((status = 200, description = "issuer metadata")))]
+async fn issuer_metadata(State(authority): Service) -> Json<IssuerMetadata> {
+    Json(IssuerMetadata::of_authority(
+        &authority.url,
+        pid::VCT,
+        &authority.name,
+    ))
+}
+
+/// Authorization server metadata (RFC 8414).
+#[utoipa::path(get, path = "/.well-known/oauth-authorization-server", tag = "OpenID4VCI", responses((status = 200, description = "server metadata")))]
+async fn server_metadata(State(authority): Service) -> Json<ServerMetadata> {
+    Json(ServerMetadata::of_authority(&authority.url))
+}
+
+/// Keys for verifiers that do not read the ledger (SD-JWT VC, issuer metadata).
+#[utoipa::path(get, path = "/.well-known/jwt-vc-issuer", tag = "OpenID4VCI", responses((status = 200, description = "{issuer, jwks}")))]
+async fn key_metadata(State(authority): Service) -> Json<serde_json::Value> {
+    let pid = &authority.keys.pid;
+    let mut key = Jwk(pid.key.verifying_key()).to_value();
+    key["kid"] = pid.id.to_string().into();
+    key["use"] = "sig".into();
+    key["alg"] = pid.key.alg().name().into();
+    Json(json!({"issuer": authority.url, "jwks": {"keys": [key]}}))
+}
+
+#[derive(Template)]
+#[template(path = "authority.html")]
+struct Page<'a> {
+    name: &'a str,
+    url: &'a str,
+    network: &'a str,
+    issuer: String,
+    enrolled: u64,
+    suspended: u64,
+    synthetic: bool,
+    keys: Vec<KeyRow>,
+}
+
+pub(crate) struct KeyRow {
+    pub purpose: &'static str,
+    pub id: String,
+}
+
+/// What this authority is, for people.
+#[utoipa::path(get, path = "/", tag = "page", responses((status = 200, description = "HTML")))]
+async fn page(State(authority): Service) -> Result<Response, Problem> {
+    let (enrolled, suspended) = authority
+        .store
+        .totals()
+        .await
+        .map_err(|_| refused("page", Problem::internal()))?;
+    let issuer = authority.keys.issuer(&authority.url);
+    let mut keys: Vec<KeyRow> = issuer
+        .keys
+        .iter()
+        .map(|key| KeyRow {
+            purpose: match key.usage {
+                KeyUse::Pid => "signs PIDs",
+                KeyUse::Registration => "signs registrations",
+                KeyUse::Operation => "signs operations",
+            },
+            id: key.id().to_string(),
+        })
+        .collect();
+    keys.extend(issuer.tag_key.map(|key| KeyRow {
+        purpose: "makes person tags",
+        id: key.to_string(),
+    }));
+    let page = Page {
+        name: &authority.name,
+        url: &authority.url,
+        network: authority.ledger.genesis().network.as_str(),
+        issuer: authority.issuer_id.to_string(),
+        enrolled,
+        suspended,
+        synthetic: matches!(authority.register, Register::Synthetic(_)),
+        keys,
+    };
+    render(&page)
+}
+
+pub(crate) fn render(page: &impl Template) -> Result<Response, Problem> {
+    let html = page.render().map_err(|_| Problem::internal())?;
+    Ok(Html(html).into_response())
+}
+
+pub(crate) async fn style() -> Response {
+    let kind = HeaderValue::from_static("text/css; charset=utf-8");
+    (
+        [(header::CONTENT_TYPE, kind)],
+        include_str!("../templates/style.css"),
+    )
+        .into_response()
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "RealDID authority",
+        description = "Enrols people and issues PIDs over OpenID4VCI 1.0."
+    ),
+    paths(
+        page,
+        enrol,
+        sponsor,
+        token,
+        nonce,
+        credential,
+        issuer_metadata,
+        server_metadata,
+        key_metadata
+    )
+)]
+struct Api;
