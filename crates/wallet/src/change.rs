@@ -171,7 +171,9 @@ pub fn build(
         if record.is_some() {
             return Err(ChangeError::AlreadyAnchored);
         }
-        let key = entry.secret_of(&inception.keys.current).ok_or(ChangeError::OtherKeys)?;
+        let key = entry
+            .secret_of(&inception.keys.current)
+            .ok_or(ChangeError::OtherKeys)?;
         return Ok(sign(Body::Anchor(inception), &key));
     }
 
@@ -181,7 +183,11 @@ pub fn build(
     }
     let seq = record.seq + 1;
     let kit_for = |name| kit.ok_or(ChangeError::KitNeeded(name));
-    let current = || entry.secret_of(&record.keys.current).ok_or(ChangeError::OtherKeys);
+    let current = || {
+        entry
+            .secret_of(&record.keys.current)
+            .ok_or(ChangeError::OtherKeys)
+    };
 
     match kind {
         Kind::Anchor => Err(ChangeError::AlreadyAnchored),
@@ -255,7 +261,10 @@ fn next_key(kit: &Kit, pool: &Pool, record: &DidRecord) -> Result<SecretKey, Cha
 
 fn recovery_key(kit: &Kit, pool: &Pool, record: &DidRecord) -> Result<SecretKey, ChangeError> {
     kit.check(pool)?;
-    let index = pool.recovery.iter().position(|made| *made == record.keys.recovery);
+    let index = pool
+        .recovery
+        .iter()
+        .position(|made| *made == record.keys.recovery);
     Ok(kit.recovery_key(index.ok_or(ChangeError::OtherKeys)? as u32)?)
 }
 

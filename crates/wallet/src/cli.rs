@@ -154,9 +154,16 @@ pub async fn run(args: WalletArgs) -> Result<Value, CliError> {
             evidence,
             trust,
         } => {
-            let trusted = trust.map(|digest| digest.parse::<Hash32>()).transpose().map_err(|_| {
-                CliError::user("trust.malformed", "a genesis digest is 64 characters of lowercase hex", "give the whole digest")
-            })?;
+            let trusted = trust
+                .map(|digest| digest.parse::<Hash32>())
+                .transpose()
+                .map_err(|_| {
+                    CliError::user(
+                        "trust.malformed",
+                        "a genesis digest is 64 characters of lowercase hex",
+                        "give the whole digest",
+                    )
+                })?;
             let mut wallet = if Vault::exists(&dir) {
                 Wallet::open(&dir)?
             } else {
@@ -254,7 +261,9 @@ fn known_ledger(wallet: &Wallet) -> Result<Option<Ledger>, CliError> {
 }
 
 fn credentials_json(wallet: &Wallet, places: &[usize]) -> Value {
-    let batches = places.iter().filter_map(|place| wallet.content.batches.get(*place));
+    let batches = places
+        .iter()
+        .filter_map(|place| wallet.content.batches.get(*place));
     json!({ "credentials": batches.map(issue::batch_json).collect::<Vec<_>>() })
 }
 
@@ -283,9 +292,14 @@ fn tell_about_kit(kit: Option<&Path>) {
 
 fn default_dir() -> Result<PathBuf, CliError> {
     let home = std::env::var_os("HOME").filter(|home| !home.is_empty());
-    home.map(|home| PathBuf::from(home).join(".local/share/realdid/wallet")).ok_or_else(|| {
-        CliError::user("wallet.no_dir", "the wallet has a folder", "give it with --dir")
-    })
+    home.map(|home| PathBuf::from(home).join(".local/share/realdid/wallet"))
+        .ok_or_else(|| {
+            CliError::user(
+                "wallet.no_dir",
+                "the wallet has a folder",
+                "give it with --dir",
+            )
+        })
 }
 
 impl From<ConsentArgs> for Consent {

@@ -238,7 +238,11 @@ impl Batch {
 
     /// The expiry of the copies that last longest, Unix seconds.
     pub fn expires_s(&self) -> u64 {
-        self.copies.iter().map(|copy| copy.expires_s).max().unwrap_or(0)
+        self.copies
+            .iter()
+            .map(|copy| copy.expires_s)
+            .max()
+            .unwrap_or(0)
     }
 }
 

@@ -82,7 +82,8 @@ pub async fn change(
         // Whether the kit is at hand is asked before an anchor is spent.
         dry_run(wallet, place, kind, &inception, kit)?;
         eprintln!("The DID is not on the ledger yet; anchoring it first.");
-        (_, _, state) = submit(wallet, http, &mut ledger, place, Kind::Anchor, &state, None).await?;
+        (_, _, state) =
+            submit(wallet, http, &mut ledger, place, Kind::Anchor, &state, None).await?;
     }
     let (id, height, state) = submit(wallet, http, &mut ledger, place, kind, &state, kit).await?;
     Ok(json!({
@@ -130,7 +131,9 @@ async fn submit(
     }
     let height = ledger.nodes.wait(&id, ACCEPT_TIMEOUT).await?;
     let inception = wallet.content.dids[place].inception()?;
-    let after = ledger.did_since(&mut wallet.content, &inception, height).await?;
+    let after = ledger
+        .did_since(&mut wallet.content, &inception, height)
+        .await?;
     wallet.save()?;
     Ok((id, height, after))
 }
@@ -149,12 +152,29 @@ async fn sponsor(
         )
     };
     let content = &wallet.content;
-    let issuer = content.enrolment.as_ref().map(|own| own.issuer_url.clone()).ok_or_else(none)?;
+    let issuer = content
+        .enrolment
+        .as_ref()
+        .map(|own| own.issuer_url.clone())
+        .ok_or_else(none)?;
     // The refresh token says who asks: the authority sponsors within a quota for each person.
-    let of_issuer = content.batches.iter().filter(|batch| batch.issuer == issuer);
-    let token = of_issuer.filter_map(|batch| batch.refresh_token.clone()).next().ok_or_else(none)?;
+    let of_issuer = content
+        .batches
+        .iter()
+        .filter(|batch| batch.issuer == issuer);
+    let token = of_issuer
+        .filter_map(|batch| batch.refresh_token.clone())
+        .next()
+        .ok_or_else(none)?;
     let url = below(&address(&issuer)?, "/v1/sponsor");
-    http.post(&url, "application/cbor", operation.encode(), Some(token.as_str())).await?.success()?;
+    http.post(
+        &url,
+        "application/cbor",
+        operation.encode(),
+        Some(token.as_str()),
+    )
+    .await?
+    .success()?;
     Ok(())
 }
 
@@ -183,7 +203,14 @@ fn dry_run(
     let mut entry = wallet.content.dids[place].clone();
     let mut pool = wallet.content.pool.clone();
     let kit = wallet.kit(kit)?;
-    change::build(kind, &mut entry, Some(&anchored), &mut pool, kit.as_ref(), terms)?;
+    change::build(
+        kind,
+        &mut entry,
+        Some(&anchored),
+        &mut pool,
+        kit.as_ref(),
+        terms,
+    )?;
     Ok(())
 }
 
@@ -194,7 +221,10 @@ fn place_of(wallet: &Wallet, did: &str) -> Result<usize, CliError> {
         CliError::user(
             "did.not_ours",
             "the DID is one of this wallet's",
-            &format!("choose one of `realdid wallet did list`; {} is none of them", printable(&did.to_string())),
+            &format!(
+                "choose one of `realdid wallet did list`; {} is none of them",
+                printable(&did.to_string())
+            ),
         )
     })
 }

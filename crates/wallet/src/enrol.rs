@@ -79,9 +79,13 @@ pub async fn enrol(
     }
     let tag = tag::finish(&client, &number, &answer.evaluation, &tag_key)?;
 
-    let proved = ledger.enrolment(&mut wallet.content, &tag, answer.height).await?;
+    let proved = ledger
+        .enrolment(&mut wallet.content, &tag, answer.height)
+        .await?;
     let height = proved.at.header.sealed.height;
-    let entry = proved.value.ok_or_else(|| wrong_entry("the enrolment is on the ledger"))?;
+    let entry = proved
+        .value
+        .ok_or_else(|| wrong_entry("the enrolment is on the ledger"))?;
     check_entry(&entry, &commitment, answer.seq, &issuer_id(&issuer_url))?;
     if let Some(own) = &mut wallet.content.enrolment {
         own.entry = Some(Entry {
@@ -100,7 +104,9 @@ pub async fn enrol(
         Some(&answer.tx_code),
     )
     .await?;
-    let batches = places.iter().filter_map(|place| wallet.content.batches.get(*place));
+    let batches = places
+        .iter()
+        .filter_map(|place| wallet.content.batches.get(*place));
     let credentials: Vec<Value> = batches.map(issue::batch_json).collect();
     let genesis = ledger.light.genesis();
     Ok(json!({
@@ -203,12 +209,19 @@ async fn pin_network(
 ) -> Result<(), CliError> {
     let answer: NetworkAnswer = http.json(&below(base, "/v1/network")).await?;
     let unreadable = || {
-        CliError::new("genesis.malformed", "the authority names its network", "authority", "ask its operator")
+        CliError::new(
+            "genesis.malformed",
+            "the authority names its network",
+            "authority",
+            "ask its operator",
+        )
     };
     if answer.genesis.len() > 2 * MAX_GENESIS_BYTES || answer.nodes.len() > 64 {
         return Err(unreadable());
     }
-    let bytes = URL_SAFE_NO_PAD.decode(&answer.genesis).map_err(|_| unreadable())?;
+    let bytes = URL_SAFE_NO_PAD
+        .decode(&answer.genesis)
+        .map_err(|_| unreadable())?;
     let genesis = Genesis::decode(&bytes).map_err(|_| unreadable())?;
     let digest = genesis.digest();
     if trusted.is_some_and(|trusted| trusted != digest) {
@@ -248,20 +261,28 @@ async fn pin_network(
 }
 
 /// The authority's proved record, where it is admitted and active.
-async fn admitted(
-    wallet: &mut Wallet,
-    ledger: &mut Ledger,
-    url: &str,
-) -> Result<Issuer, CliError> {
-    let record = ledger.issuer(&mut wallet.content, &issuer_id(url)).await?.value;
+async fn admitted(wallet: &mut Wallet, ledger: &mut Ledger, url: &str) -> Result<Issuer, CliError> {
+    let record = ledger
+        .issuer(&mut wallet.content, &issuer_id(url))
+        .await?
+        .value;
     let refused = |code: &str, rule: &str| {
-        CliError::new(code, rule, "authority", "give the authority's URL exactly as the ledger has it")
+        CliError::new(
+            code,
+            rule,
+            "authority",
+            "give the authority's URL exactly as the ledger has it",
+        )
     };
     match record {
-        None => Err(refused("issuer.unknown", "the authority is admitted on the ledger")),
-        Some(record) if record.standing != Standing::Active => {
-            Err(refused("issuer.suspended", "the authority is active on the ledger"))
-        }
+        None => Err(refused(
+            "issuer.unknown",
+            "the authority is admitted on the ledger",
+        )),
+        Some(record) if record.standing != Standing::Active => Err(refused(
+            "issuer.suspended",
+            "the authority is active on the ledger",
+        )),
         Some(record) => Ok(record),
     }
 }
@@ -269,7 +290,12 @@ async fn admitted(
 /// The commitment of this wallet with this authority: the one of an enrolment that was begun
 /// before, or a new one, stored at once.
 fn own_commitment(wallet: &mut Wallet, issuer_url: &str) -> Result<Hash32, CliError> {
-    if let Some(own) = wallet.content.enrolment.as_ref().filter(|own| own.issuer_url == issuer_url) {
+    if let Some(own) = wallet
+        .content
+        .enrolment
+        .as_ref()
+        .filter(|own| own.issuer_url == issuer_url)
+    {
         return Ok(own.commitment);
     }
     let salt = Secret32::new(vault::random()?);
@@ -295,13 +321,19 @@ fn check_entry(
     issuer: &Hash32,
 ) -> Result<(), CliError> {
     if entry.commitment != *commitment {
-        return Err(wrong_entry("the entry under your tag carries this wallet's commitment"));
+        return Err(wrong_entry(
+            "the entry under your tag carries this wallet's commitment",
+        ));
     }
     if entry.issuer != *issuer {
-        return Err(wrong_entry("the entry under your tag was made by this authority"));
+        return Err(wrong_entry(
+            "the entry under your tag was made by this authority",
+        ));
     }
     if entry.seq != seq {
-        return Err(wrong_entry("the entry under your tag has the announced sequence number"));
+        return Err(wrong_entry(
+            "the entry under your tag has the announced sequence number",
+        ));
     }
     if entry.standing != Standing::Active {
         return Err(CliError::new(

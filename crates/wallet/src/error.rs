@@ -79,7 +79,13 @@ macro_rules! from_refusals {
     )*};
 }
 
-from_refusals!(VciError, RequestRefused, SdJwtError, DidProofError, JwsError);
+from_refusals!(
+    VciError,
+    RequestRefused,
+    SdJwtError,
+    DidProofError,
+    JwsError
+);
 
 macro_rules! from_device_errors {
     ($($name:ty),* $(,)?) => {$(
@@ -124,16 +130,28 @@ impl From<LightError> for CliError {
 impl From<NodeError> for CliError {
     fn from(error: NodeError) -> Self {
         if let NodeError::Refused { rule } = &error {
-            let known = realdid_core::rule::Rule::ALL.iter().find(|known| known.code() == rule);
+            let known = realdid_core::rule::Rule::ALL
+                .iter()
+                .find(|known| known.code() == rule);
             let text = known.map_or("the ledger accepts the operation", |known| known.text());
-            return Self::new(&printable(rule), text, "you", "look at the DID's state: `realdid resolve DID`");
+            return Self::new(
+                &printable(rule),
+                text,
+                "you",
+                "look at the DID's state: `realdid resolve DID`",
+            );
         }
         let fix = match error {
             NodeError::Unreachable { .. } => "try again when a node of the network is up",
             NodeError::Timeout { .. } => "wait and look again with `realdid wallet did list`",
             _ => "ask another node",
         };
-        Self::new(&printable(error.code()), &printable(&error.to_string()), "node", fix)
+        Self::new(
+            &printable(error.code()),
+            &printable(&error.to_string()),
+            "node",
+            fix,
+        )
     }
 }
 
@@ -156,6 +174,10 @@ impl From<DidUnusable> for CliError {
 
 impl From<DidError> for CliError {
     fn from(error: DidError) -> Self {
-        Self::user("did.malformed", &error.to_string(), "give a DID as `wallet did list` shows it")
+        Self::user(
+            "did.malformed",
+            &error.to_string(),
+            "give a DID as `wallet did list` shows it",
+        )
     }
 }

@@ -81,7 +81,11 @@ pub fn create_dir(path: &Path) -> Result<(), FileError> {
 /// Writes a private file that must not exist yet, durably.
 pub fn create(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let write = || {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)?;
         let written = file.write_all(bytes).and_then(|()| file.sync_all());
         if written.is_err() {
             // Half a key or kit is worse than none.

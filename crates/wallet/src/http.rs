@@ -46,12 +46,22 @@ impl Http {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map(Self)
-            .map_err(|_| CliError::new("http.client", "the system gives a TLS client", "this device", "look at its certificates"))
+            .map_err(|_| {
+                CliError::new(
+                    "http.client",
+                    "the system gives a TLS client",
+                    "this device",
+                    "look at its certificates",
+                )
+            })
     }
 
     /// GETs and answers the body where it is a success.
     pub async fn get(&self, url: &Url) -> Result<Vec<u8>, CliError> {
-        let request = self.0.get(url.clone()).header("accept", "application/json, */*;q=0.5");
+        let request = self
+            .0
+            .get(url.clone())
+            .header("accept", "application/json, */*;q=0.5");
         self.send(url, request).await?.success()
     }
 
@@ -67,7 +77,11 @@ impl Http {
         body: &impl serde::Serialize,
         bearer: Option<&str>,
     ) -> Result<Vec<u8>, CliError> {
-        let mut request = self.0.post(url.clone()).header("accept", "application/json").json(body);
+        let mut request = self
+            .0
+            .post(url.clone())
+            .header("accept", "application/json")
+            .json(body);
         if let Some(token) = bearer {
             request = request.bearer_auth(token);
         }
@@ -96,7 +110,13 @@ impl Http {
 
     /// POSTs a form whose fields stand for themselves.
     pub async fn post_form(&self, url: &Url, form: String) -> Result<Answer, CliError> {
-        self.post(url, "application/x-www-form-urlencoded", form.into_bytes(), None).await
+        self.post(
+            url,
+            "application/x-www-form-urlencoded",
+            form.into_bytes(),
+            None,
+        )
+        .await
     }
 
     async fn send(&self, url: &Url, request: reqwest::RequestBuilder) -> Result<Answer, CliError> {
@@ -104,7 +124,11 @@ impl Http {
         let text = |value: &reqwest::header::HeaderValue| value.to_str().ok().map(str::to_owned);
         let headers = response.headers();
         let location = headers.get("location").and_then(text);
-        let set_cookies = headers.get_all("set-cookie").iter().filter_map(text).collect();
+        let set_cookies = headers
+            .get_all("set-cookie")
+            .iter()
+            .filter_map(text)
+            .collect();
         let status = response.status().as_u16();
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|_| unreachable_error(url))? {
@@ -139,7 +163,11 @@ impl Answer {
         let Some(problem) = problem else {
             return Err(CliError::new(
                 "http.status",
-                &format!("{host} answers {} with success, not {}", self.url.path(), self.status),
+                &format!(
+                    "{host} answers {} with success, not {}",
+                    self.url.path(),
+                    self.status
+                ),
                 "server",
                 "try again, or tell its operator",
             ));
@@ -159,8 +187,18 @@ impl Answer {
         } = problem;
         Err(CliError {
             code: first([code, error, None], "http.refused"),
-            rule: first([rule, error_description, title], "the request is one that the server accepts"),
-            fault: first([fault, None, None], if self.status >= 500 { "server" } else { "wallet" }),
+            rule: first(
+                [rule, error_description, title],
+                "the request is one that the server accepts",
+            ),
+            fault: first(
+                [fault, None, None],
+                if self.status >= 500 {
+                    "server"
+                } else {
+                    "wallet"
+                },
+            ),
             fix: first([fix, None, None], &format!("ask the operator of {host}")),
         })
     }
@@ -171,7 +209,11 @@ pub fn read_json<T: DeserializeOwned>(url: &Url, body: &[u8]) -> Result<T, CliEr
     serde_json::from_slice(body).map_err(|_| {
         CliError::new(
             "http.malformed",
-            &format!("{} answers {} in the JSON that is expected", host(url), url.path()),
+            &format!(
+                "{} answers {} in the JSON that is expected",
+                host(url),
+                url.path()
+            ),
             "server",
             "check the address",
         )
@@ -182,7 +224,13 @@ pub fn read_json<T: DeserializeOwned>(url: &Url, body: &[u8]) -> Result<T, CliEr
 pub fn address(text: &str) -> Result<Url, CliError> {
     let url = Url::parse(text.trim()).ok();
     url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-        .ok_or_else(|| CliError::user("url.malformed", "an address is an http or https URL", "give the whole address"))
+        .ok_or_else(|| {
+            CliError::user(
+                "url.malformed",
+                "an address is an http or https URL",
+                "give the whole address",
+            )
+        })
 }
 
 /// `base` with `path` appended.
@@ -207,7 +255,10 @@ fn unreachable_error(url: &Url) -> CliError {
 }
 
 fn host(url: &Url) -> String {
-    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let port = url
+        .port()
+        .map(|port| format!(":{port}"))
+        .unwrap_or_default();
     format!("{}{port}", url.host_str().unwrap_or("the server"))
 }
 
@@ -263,9 +314,13 @@ impl Browser {
 
     /// The cookies of an origin as a `Cookie` header.
     pub fn cookies(&self, origin: &Origin) -> String {
-        let of_origin = self.cookies.iter().filter(|cookie| cookie.origin == *origin);
-        let pairs: Vec<String> =
-            of_origin.map(|cookie| format!("{}={}", cookie.name, cookie.value)).collect();
+        let of_origin = self
+            .cookies
+            .iter()
+            .filter(|cookie| cookie.origin == *origin);
+        let pairs: Vec<String> = of_origin
+            .map(|cookie| format!("{}={}", cookie.name, cookie.value))
+            .collect();
         pairs.join("; ")
     }
 
@@ -282,7 +337,8 @@ impl Browser {
                     .is_some_and(|age| age == "0" || age.starts_with('-'))
                     || (part.starts_with("expires=") && part.contains("1970"))
             });
-            self.cookies.retain(|cookie| cookie.origin != *origin || cookie.name != name);
+            self.cookies
+                .retain(|cookie| cookie.origin != *origin || cookie.name != name);
             if !ended {
                 self.cookies.push(Cookie {
                     origin: origin.clone(),
@@ -297,7 +353,10 @@ impl Browser {
 fn bad_redirect(url: &Url) -> CliError {
     CliError::new(
         "http.redirect",
-        &format!("{} redirects to a web page, and at most {MAX_REDIRECTS} times", host(url)),
+        &format!(
+            "{} redirects to a web page, and at most {MAX_REDIRECTS} times",
+            host(url)
+        ),
         "service",
         "tell its operator",
     )

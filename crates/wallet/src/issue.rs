@@ -110,7 +110,12 @@ pub async fn refresh(
     ledger: Option<&mut Ledger>,
     place: usize,
 ) -> Result<(), CliError> {
-    let batch = wallet.content.batches.get(place).cloned().ok_or_else(no_credential)?;
+    let batch = wallet
+        .content
+        .batches
+        .get(place)
+        .cloned()
+        .ok_or_else(no_credential)?;
     let refresh_token = batch.refresh_token.as_ref().ok_or_else(|| {
         CliError::user(
             "credential.no_refresh",
@@ -171,7 +176,10 @@ async fn trust(
     issuer: &str,
 ) -> Result<Trust, CliError> {
     if let Some(ledger) = ledger {
-        let record = ledger.issuer(&mut wallet.content, &issuer_id(issuer)).await?.value;
+        let record = ledger
+            .issuer(&mut wallet.content, &issuer_id(issuer))
+            .await?
+            .value;
         if let Some(record) = record {
             return Ok(Trust {
                 keys: keys_on_ledger(&record)?,
@@ -234,8 +242,14 @@ fn keys_on_ledger(record: &Issuer) -> Result<Vec<IssuerKey>, CliError> {
 }
 
 fn vct_of(metadata: &IssuerMetadata, configuration: &str) -> Result<String, CliError> {
-    let configuration = metadata.credential_configurations_supported.get(configuration);
-    let text = |name: &str| configuration.and_then(|c| c.get(name)).and_then(Value::as_str);
+    let configuration = metadata
+        .credential_configurations_supported
+        .get(configuration);
+    let text = |name: &str| {
+        configuration
+            .and_then(|c| c.get(name))
+            .and_then(Value::as_str)
+    };
     match (text("format"), text("vct")) {
         (Some(vci::SD_JWT_VC), Some(vct)) => Ok(vct.to_owned()),
         _ => Err(CliError::new(
@@ -256,7 +270,10 @@ async fn token(
     let form = url::form_urlencoded::Serializer::new(String::new())
         .extend_pairs(request.to_form())
         .finish();
-    let body = http.post_form(&source.token_endpoint, form).await?.success()?;
+    let body = http
+        .post_form(&source.token_endpoint, form)
+        .await?
+        .success()?;
     Ok(TokenResponse::parse(&body)?)
 }
 
@@ -279,7 +296,9 @@ async fn fetch(
         None => String::new(),
     };
     let count = metadata.batch_size().min(vci::BATCH_SIZE);
-    let keys = (0..count).map(|_| holder_key()).collect::<Result<Vec<_>, _>>()?;
+    let keys = (0..count)
+        .map(|_| holder_key())
+        .collect::<Result<Vec<_>, _>>()?;
     let signing: Vec<SigningKey> = keys.iter().map(|(_, key)| key.clone()).collect();
     let request = CredentialRequest::build(
         &batch.configuration,
@@ -289,7 +308,9 @@ async fn fetch(
         &signing,
     )?;
     let url = address(&metadata.credential_endpoint)?;
-    let body = http.post_json(&url, &request, Some(&token.access_token)).await?;
+    let body = http
+        .post_json(&url, &request, Some(&token.access_token))
+        .await?;
     let texts = CredentialResponse::parse(&body, count)?;
 
     let evidence = IssuerEvidence {
@@ -339,20 +360,34 @@ pub fn check_unmarked(
     };
     for shape in shapes {
         if shape? != first {
-            return Err(marked("all copies are alike but for salts, keys and signatures"));
+            return Err(marked(
+                "all copies are alike but for salts, keys and signatures",
+            ));
         }
     }
-    if copies.iter().any(|copy| copy.claims() != copies[0].claims()) {
+    if copies
+        .iter()
+        .any(|copy| copy.claims() != copies[0].claims())
+    {
         return Err(marked("all copies say the same about their holder"));
     }
     // The copies were issued in this epoch, or at the end of the one before it.
-    let allowed = [now_s, now_s.saturating_sub(CLOCK_SKEW_S), now_s + CLOCK_SKEW_S]
-        .map(|time_s| vci::validity(parameters, time_s));
+    let allowed = [
+        now_s,
+        now_s.saturating_sub(CLOCK_SKEW_S),
+        now_s + CLOCK_SKEW_S,
+    ]
+    .map(|time_s| vci::validity(parameters, time_s));
     let times = (first.iat, first.exp);
-    if allowed.iter().any(|validity| times == (validity.issued_at_s, validity.expires_s)) {
+    if allowed
+        .iter()
+        .any(|validity| times == (validity.issued_at_s, validity.expires_s))
+    {
         Ok(())
     } else {
-        Err(marked("the times are the start of the epoch, and its end plus the refresh lead"))
+        Err(marked(
+            "the times are the start of the epoch, and its end plus the refresh lead",
+        ))
     }
 }
 
@@ -387,7 +422,9 @@ impl Shape {
             members.keys().any(|name| !known.contains(&name.as_str()))
         };
         if foreign(&plain, PID_PAYLOAD) || foreign(&jws.header, PID_HEADER) {
-            return Err(marked("a PID says nothing in the clear but who issued it and when it ends"));
+            return Err(marked(
+                "a PID says nothing in the clear but who issued it and when it ends",
+            ));
         }
         let time = |name: &str| plain.get(name).and_then(Value::as_u64).unwrap_or(0);
         let (iat, exp) = (time("iat"), time("exp"));
@@ -402,7 +439,10 @@ impl Shape {
         }
         let digests = plain.remove("_sd");
         Ok(Self {
-            digests: digests.as_ref().and_then(Value::as_array).map_or(0, Vec::len),
+            digests: digests
+                .as_ref()
+                .and_then(Value::as_array)
+                .map_or(0, Vec::len),
             disclosures: sd_jwt.matches('~').count(),
             length: sd_jwt.len(),
             header: jws.header,

@@ -15,7 +15,9 @@ use realdid_core::codec::Bytes;
 use realdid_core::did::{Did, Inception};
 use realdid_core::genesis::{Genesis, Parameters};
 use realdid_core::hash::Hash32;
-use realdid_core::state::{Enrolment, Issuer, PersonTag, Service, did_key, enrolment_key, issuer_key, service_key};
+use realdid_core::state::{
+    Enrolment, Issuer, PersonTag, Service, did_key, enrolment_key, issuer_key, service_key,
+};
 use realdid_core::trie;
 use realdid_light::http::{NodeClient, NodeError};
 use realdid_light::{DidState, Freshness, LightClient, Proved};
@@ -56,7 +58,12 @@ impl Ledger {
 
     pub fn pinned(network: &Network) -> Result<Self, CliError> {
         let genesis = Genesis::decode(&network.genesis.0).map_err(|error| {
-            CliError::new(error.code(), "the genesis is canonical", "authority", "do not trust it")
+            CliError::new(
+                error.code(),
+                "the genesis is canonical",
+                "authority",
+                "do not trust it",
+            )
         })?;
         Ok(Self {
             light: LightClient::new(genesis),
@@ -157,12 +164,15 @@ impl Ledger {
         let (answer, max_age_s) = match answered {
             Ok(answer) => {
                 let live_s = 10 * parameters.slot_s;
-                (answer, live_s.max(parameters.status_period_s).max(MIN_LIVE_S))
+                (
+                    answer,
+                    live_s.max(parameters.status_period_s).max(MIN_LIVE_S),
+                )
             }
             // 503: it is up but has no sealed state to prove from yet.
-            Err(error @ (NodeError::Unreachable { .. } | NodeError::Answer { status: 503, .. }))
-                if height == 0 =>
-            {
+            Err(
+                error @ (NodeError::Unreachable { .. } | NodeError::Answer { status: 503, .. }),
+            ) if height == 0 => {
                 let kept = content.kept(&Hash32(*key));
                 let kept = kept.and_then(|kept| StateAnswer::decode(&kept.0).ok());
                 (kept.ok_or(error)?, parameters.epoch_s)

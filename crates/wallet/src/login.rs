@@ -36,10 +36,21 @@ pub async fn login(
     let mut ledger = Ledger::of(&wallet.content)?;
     let mut browser = Browser::new(http.clone());
 
-    let start = browser.open(&below(&base, "/login"), "application/json").await?;
+    let start = browser
+        .open(&below(&base, "/login"), "application/json")
+        .await?;
     let gate = start.url.clone();
     let start: LoginStart = read_json(&gate, &start.success()?)?;
     let request = present::examine(wallet, http, &mut ledger, &start.wallet_link).await?;
+    // A page that hands out another gate's link wants this person to answer for somebody else.
+    if address(&request.response_uri)?.origin() != gate.origin() {
+        return Err(CliError::new(
+            "login.other_gate",
+            "the answer goes to the gate that the service led to",
+            "service",
+            "do not sign in there",
+        ));
+    }
     present::announce(&request);
     if !present::consented(&request, consent, present::ask_person) {
         return Err(present::decline(http, &request).await?);
@@ -49,12 +60,18 @@ pub async fn login(
 
     let next = match shown.redirect {
         Some(url) => url,
-        None => gate.join(&start.continue_uri).map_err(|_| no_session(&base))?,
+        None => gate
+            .join(&start.continue_uri)
+            .map_err(|_| no_session(&base))?,
     };
     // A page is what ends a login, but refusals are wanted by their names.
-    let page = browser.open(&next, "application/json, text/html;q=0.9").await?;
+    let page = browser
+        .open(&next, "application/json, text/html;q=0.9")
+        .await?;
     page.success()?;
-    let me = browser.open(&below(&base, "/me"), "application/json").await?;
+    let me = browser
+        .open(&below(&base, "/me"), "application/json")
+        .await?;
     let me_url = me.url.clone();
     if me.status == 401 {
         return Err(no_session(&base));
@@ -81,7 +98,11 @@ pub async fn warn_if_moved(wallet: &mut Wallet, ledger: &mut Ledger) {
 /// The service's session among its cookies: the one that is named so, else all of them.
 fn session_cookie(browser: &Browser, base: &Url) -> String {
     let cookies = browser.cookies(&base.origin());
-    let named = |pair: &&str| pair.split('=').next().is_some_and(|name| name.ends_with("session"));
+    let named = |pair: &&str| {
+        pair.split('=')
+            .next()
+            .is_some_and(|name| name.ends_with("session"))
+    };
     match cookies.split("; ").find(named) {
         Some(session) => session.to_owned(),
         None => cookies,
@@ -93,6 +114,9 @@ fn no_session(base: &Url) -> CliError {
         "login.no_session",
         "the service opens a session for the person whom its gate has signed in",
         "service",
-        &format!("look at the log of {} and of its gate", base.host_str().unwrap_or("the service")),
+        &format!(
+            "look at the log of {} and of its gate",
+            base.host_str().unwrap_or("the service")
+        ),
     )
 }

@@ -20,7 +20,9 @@ use realdid_core::genesis::Parameters;
 use realdid_credential::jose::SigningKey;
 use realdid_credential::sd_jwt::{self, Binding, ParsedSdJwt};
 use realdid_exchange::did_proof::{self, ProofContent};
-use realdid_exchange::vp::{self, CheckedRequest, ClaimedRequest, RequestEvidence, WalletError, WalletLink};
+use realdid_exchange::vp::{
+    self, CheckedRequest, ClaimedRequest, RequestEvidence, WalletError, WalletLink,
+};
 use serde::Deserialize;
 use std::io::{BufRead, IsTerminal, Write};
 use url::Url;
@@ -33,6 +35,9 @@ pub struct Consent {
     /// Everything that the registration covers.
     pub yes: bool,
 }
+
+/// Refusals of a refresh after which old copies are not used any more.
+const BARRED: &[&str] = &["vci.denied", "enrolment.suspended", "credential.marked"];
 
 /// What was shown, and where the service wants the person to go on.
 #[derive(Debug)]
@@ -83,8 +88,14 @@ pub async fn examine(
         request_uri: url.to_string(),
         post: false,
     });
-    let service = ledger.service(&mut wallet.content, &claimed.service_id()).await?.value;
-    let registrar = ledger.issuer(&mut wallet.content, &claimed.registrar_id()).await?.value;
+    let service = ledger
+        .service(&mut wallet.content, &claimed.service_id())
+        .await?
+        .value;
+    let registrar = ledger
+        .issuer(&mut wallet.content, &claimed.registrar_id())
+        .await?
+        .value;
     let evidence = RequestEvidence {
         registrar: registrar.as_ref(),
         service: service.as_ref(),
@@ -99,7 +110,11 @@ pub fn announce(request: &CheckedRequest) {
     eprintln!(
         "{}{} asks, for the purpose \"{}\".",
         printable(&request.service_name),
-        if request.registration.sandbox { " (a sandbox registration)" } else { "" },
+        if request.registration.sandbox {
+            " (a sandbox registration)"
+        } else {
+            ""
+        },
         request.purpose,
     );
     eprintln!("  Registered for {}.", request.domains.join(", "));
@@ -107,7 +122,10 @@ pub fn announce(request: &CheckedRequest) {
         eprintln!("  It sees a DID that is for it alone, and nothing about you.");
     } else {
         let claims: Vec<String> = request.claims.iter().map(ToString::to_string).collect();
-        eprintln!("  It sees a DID that is for it alone, and: {}.", claims.join(", "));
+        eprintln!(
+            "  It sees a DID that is for it alone, and: {}.",
+            claims.join(", ")
+        );
     }
 }
 
@@ -115,7 +133,13 @@ pub fn announce(request: &CheckedRequest) {
 /// they say so now.
 pub fn consented(request: &CheckedRequest, consent: &Consent, ask: impl FnOnce() -> bool) -> bool {
     let allowed = |claim: &String| consent.allow.contains(claim);
-    consent.yes || request.claims.iter().map(ToString::to_string).all(|claim| allowed(&claim)) || ask()
+    consent.yes
+        || request
+            .claims
+            .iter()
+            .map(ToString::to_string)
+            .all(|claim| allowed(&claim))
+        || ask()
 }
 
 /// Asks on the terminal; without one the answer is no.
@@ -134,11 +158,18 @@ pub async fn decline(http: &Http, request: &CheckedRequest) -> Result<CliError, 
     let form = vp::refusal_form(request.state.as_deref(), WalletError::AccessDenied);
     // The person's no stands whether or not the gate hears of it.
     let _ = http.post_form(&address(&request.response_uri)?, form).await;
-    let claims: Vec<String> = request.claims.iter().map(|claim| format!("--allow {claim}")).collect();
+    let claims: Vec<String> = request
+        .claims
+        .iter()
+        .map(|claim| format!("--allow {claim}"))
+        .collect();
     Ok(CliError::user(
         "vp.declined",
         "the person consents to what is shown",
-        &format!("if you want to show it, add {} (or --yes)", claims.join(" ")),
+        &format!(
+            "if you want to show it, add {} (or --yes)",
+            claims.join(" ")
+        ),
     ))
 }
 
@@ -151,7 +182,11 @@ pub async fn answer(
 ) -> Result<Shown, CliError> {
     let place = ready_batch(wallet, http, ledger, &request.asked.vcts).await?;
     let showing_did = request.asked.did_id.is_some();
-    let signer = if showing_did { Some(did_for(wallet, ledger, request).await?) } else { None };
+    let signer = if showing_did {
+        Some(did_for(wallet, ledger, request).await?)
+    } else {
+        None
+    };
 
     // The copy leaves the wallet before it leaves the device: whatever happens now, it is not
     // shown a second time.
@@ -196,7 +231,10 @@ pub async fn answer(
     };
     let form = vp::response_form(request, &pid, proof.as_deref());
     let url = address(&request.response_uri)?;
-    let result = http.post_form(&url, form).await.and_then(|answer| answer.success());
+    let result = http
+        .post_form(&url, form)
+        .await
+        .and_then(|answer| answer.success());
     let outcome = match &result {
         Ok(_) => Outcome::Accepted,
         Err(error) if error.code == UNREACHABLE => Outcome::Unknown,
@@ -247,7 +285,9 @@ async fn did_for(
     let inception = wallet.content.dids[place].inception()?;
     let (state, staple) = ledger.did(&mut wallet.content, &inception).await?;
     let keys = state.authentication_keys()?;
-    let key = wallet.content.dids[place].secret_of(keys).ok_or(ChangeError::OtherKeys)?;
+    let key = wallet.content.dids[place]
+        .secret_of(keys)
+        .ok_or(ChangeError::OtherKeys)?;
     let key_index = keys.iter().position(|known| *known == key.public());
     Ok(Signer {
         did: state.did.clone(),
@@ -263,11 +303,13 @@ async fn did_for(
 pub fn needs_refresh(batch: &Batch, parameters: &Parameters, now_s: u64) -> bool {
     let lead = now_s + parameters.refresh_lead_s;
     batch.refresh_token.is_some()
-        && batch.usable(now_s).is_none_or(|best| batch.copies[best].expires_s < lead)
+        && batch
+            .usable(now_s)
+            .is_none_or(|best| batch.copies[best].expires_s < lead)
 }
 
 /// A batch of an asked type with a copy to show, refreshed where it is time. When the issuer
-/// cannot be reached, what is still valid is used.
+/// gives none, what is still valid is used.
 async fn ready_batch(
     wallet: &mut Wallet,
     http: &Http,
@@ -284,12 +326,17 @@ async fn ready_batch(
     if needs_refresh(&wallet.content.batches[place], ledger.parameters(), now_s())
         && let Err(error) = issue::refresh(wallet, http, Some(ledger), place).await
     {
-        let reachable = error.code != UNREACHABLE;
+        // What the authority says about the person stands; what ails the authority does not stop
+        // a login (promise P3).
+        let barred = BARRED.contains(&error.code.as_str());
         let usable = wallet.content.batches[place].usable(now_s()).is_some();
-        if reachable || !usable {
+        if barred || !usable {
             return Err(error);
         }
-        eprintln!("The authority cannot be reached; going on with a copy that is still valid.");
+        eprintln!(
+            "No fresh copies ({}); going on with one that is still valid.",
+            error.code
+        );
     }
     Ok(place)
 }

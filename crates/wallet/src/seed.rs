@@ -146,18 +146,30 @@ impl Kit {
 
     /// The root from which all pairwise keys of a generation come.
     pub fn pairwise_root(&self, generation: u32) -> Secret32 {
-        derive(&*self.roots.seed, "pairwise-root", &generation.to_be_bytes())
+        derive(
+            &*self.roots.seed,
+            "pairwise-root",
+            &generation.to_be_bytes(),
+        )
     }
 
     /// The recovery key of this index.
     pub fn recovery_key(&self, index: u32) -> Result<SecretKey, KitError> {
-        let seed = derive(self.roots.recovery.bytes(), "recovery-key", &index.to_be_bytes());
+        let seed = derive(
+            self.roots.recovery.bytes(),
+            "recovery-key",
+            &index.to_be_bytes(),
+        );
         key(&seed)
     }
 
     /// The next key of this index.
     pub fn next_key(&self, index: u32) -> Result<SecretKey, KitError> {
-        key(&derive(self.spare.bytes(), "next-key", &index.to_be_bytes()))
+        key(&derive(
+            self.spare.bytes(),
+            "next-key",
+            &index.to_be_bytes(),
+        ))
     }
 
     /// Whether this kit made the pool.
@@ -165,7 +177,11 @@ impl Kit {
         let same = |made: Option<&Hash32>, key: SecretKey| made == Some(&commitment(&key.public()));
         let ours = same(pool.next.first(), self.next_key(0)?)
             && same(pool.recovery.first(), self.recovery_key(0)?);
-        if ours { Ok(()) } else { Err(KitError::OtherWallet) }
+        if ours {
+            Ok(())
+        } else {
+            Err(KitError::OtherWallet)
+        }
     }
 
     /// Adds `count` commitments of each kind to the pool.
@@ -173,7 +189,8 @@ impl Kit {
         let first = pool.next.len() as u32;
         for index in first..first + count {
             pool.next.push(commitment(&self.next_key(index)?.public()));
-            pool.recovery.push(commitment(&self.recovery_key(index)?.public()));
+            pool.recovery
+                .push(commitment(&self.recovery_key(index)?.public()));
         }
         Ok(())
     }

@@ -11,9 +11,18 @@ use serde_json::{Value, json};
 /// The wallet at a glance. The enrolment's standing is asked of the network and proved; DIDs are
 /// not asked for, because that would show whoever answers that they belong together.
 pub async fn show(wallet: &mut Wallet) -> Result<Value, CliError> {
-    let dids: Vec<Value> =
-        wallet.content.dids.iter().map(dids::entry_json).collect::<Result<_, _>>()?;
-    let credentials: Vec<Value> = wallet.content.batches.iter().map(issue::batch_json).collect();
+    let dids: Vec<Value> = wallet
+        .content
+        .dids
+        .iter()
+        .map(dids::entry_json)
+        .collect::<Result<_, _>>()?;
+    let credentials: Vec<Value> = wallet
+        .content
+        .batches
+        .iter()
+        .map(issue::batch_json)
+        .collect();
     let mut shown = json!({
         "network": null,
         "genesis": null,
@@ -35,14 +44,21 @@ pub async fn show(wallet: &mut Wallet) -> Result<Value, CliError> {
     let watched = enrol::watch(wallet, &mut ledger).await;
     let (standing, notice) = match &watched {
         Ok(Some(watch)) => (watch.standing(), watch.notice()),
-        Ok(None) => ("unfinished", Some("run `realdid wallet enrol` again".to_owned())),
+        Ok(None) => (
+            "unfinished",
+            Some("run `realdid wallet enrol` again".to_owned()),
+        ),
         // What cannot be proved now is not claimed (promise P9).
         Err(error) => ("unproved", Some(error.to_string())),
     };
     if let Some(notice) = &notice {
         eprintln!("{notice}");
     }
-    let entry = wallet.content.enrolment.as_ref().and_then(|own| own.entry.as_ref());
+    let entry = wallet
+        .content
+        .enrolment
+        .as_ref()
+        .and_then(|own| own.entry.as_ref());
     shown["enrolment"] = json!({
         "authority": own.issuer_url,
         "personTag": entry.map(|entry| entry.tag.to_string()),

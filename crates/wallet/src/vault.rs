@@ -75,12 +75,18 @@ impl VaultError {
     /// What to do about it.
     pub fn fix(&self) -> &'static str {
         match self {
-            Self::Missing(_) => "run `realdid wallet enrol` or `realdid wallet init`, or give the folder with --dir",
+            Self::Missing(_) => {
+                "run `realdid wallet enrol` or `realdid wallet init`, or give the folder with --dir"
+            }
             Self::Exists(_) => "use it, or give another folder with --dir",
             Self::Busy => "wait until the other command is done",
             Self::PassphraseNeeded => "set REALDID_WALLET_PASSPHRASE",
-            Self::DeviceKey(_) => "put the device key back, or rebuild the wallet from its recovery kit in another folder",
-            Self::Locked { passphrase: true } => "give the right passphrase; if it is right, restore the vault file from a copy",
+            Self::DeviceKey(_) => {
+                "put the device key back, or rebuild the wallet from its recovery kit in another folder"
+            }
+            Self::Locked { passphrase: true } => {
+                "give the right passphrase; if it is right, restore the vault file from a copy"
+            }
             Self::Locked { passphrase: false } | Self::Corrupt => {
                 "restore vault and device key from the same copy, or rebuild the wallet from its recovery kit in another folder"
             }
@@ -176,7 +182,9 @@ impl Vault {
         let lock = lock(dir, patience)?;
         let limit = (HEADER_BYTES + MAX_CONTENT_BYTES + 16) as u64;
         let bytes = files::read(&vault_path(dir), limit)?;
-        let (clear, sealed) = bytes.split_at_checked(HEADER_BYTES).ok_or(VaultError::Corrupt)?;
+        let (clear, sealed) = bytes
+            .split_at_checked(HEADER_BYTES)
+            .ok_or(VaultError::Corrupt)?;
         let (header, nonce) = Header::parse(clear)?;
         let key = unlock(dir, &header, passphrase)?;
         let payload = Payload {
@@ -229,7 +237,8 @@ impl Header {
             Some((cost, salt)) => (1, [cost.memory_kib, cost.passes, cost.lanes], *salt),
         };
         out.push(kind);
-        cost.iter().for_each(|number| out.extend(number.to_be_bytes()));
+        cost.iter()
+            .for_each(|number| out.extend(number.to_be_bytes()));
         out.extend(salt);
         out.extend(nonce);
         out
@@ -271,14 +280,16 @@ fn unlock(
         let bytes = Zeroizing::new(
             files::read(&path, 64).map_err(|_| VaultError::DeviceKey(path.clone()))?,
         );
-        let key = bytes.as_slice().try_into().map_err(|_| VaultError::DeviceKey(path))?;
+        let key = bytes
+            .as_slice()
+            .try_into()
+            .map_err(|_| VaultError::DeviceKey(path))?;
         return Ok(Zeroizing::new(key));
     };
     let passphrase = passphrase.ok_or(VaultError::PassphraseNeeded)?;
     let params = argon2::Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(32))
         .map_err(|_| VaultError::Corrupt)?;
-    let argon2 =
-        argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params);
+    let argon2 = argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params);
     let mut key = Zeroizing::new([0u8; 32]);
     argon2
         .hash_password_into(passphrase.as_bytes(), salt, &mut *key)

@@ -81,5 +81,8 @@ impl Wallet {
 }
 
 fn passphrase() -> Option<Zeroizing<String>> {
-    std::env::var(PASSPHRASE).ok().filter(|text| !text.is_empty()).map(Zeroizing::new)
+    std::env::var(PASSPHRASE)
+        .ok()
+        .filter(|text| !text.is_empty())
+        .map(Zeroizing::new)
 }

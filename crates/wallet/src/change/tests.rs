@@ -129,7 +129,13 @@ fn a_disputed_did_is_ended_by_the_next_key_only() {
     });
     let refused = change(&mut content, Kind::Deactivate, Some(&disputed), None).unwrap_err();
     assert_eq!(refused.code(), "kit.needed");
-    let ended = change(&mut content, Kind::Deactivate, Some(&disputed), Some(&kit())).unwrap();
+    let ended = change(
+        &mut content,
+        Kind::Deactivate,
+        Some(&disputed),
+        Some(&kit()),
+    )
+    .unwrap();
     assert_eq!(signer(&ended), disputed.keys.next);
     let cancel = change(&mut content, Kind::Cancel, Some(&disputed), None).unwrap();
     assert_eq!(signer(&cancel), commitment(&disputed.keys.current[0]));
@@ -140,7 +146,10 @@ fn what_the_ledger_would_refuse_is_refused_here() {
     let mut content = wallet();
     make(&mut content, 1);
     let good = record(&content.dids[0]);
-    let frozen = DidRecord { frozen: true, ..good.clone() };
+    let frozen = DidRecord {
+        frozen: true,
+        ..good.clone()
+    };
     let stalled = DidRecord {
         pending: Some(PendingRecovery {
             keys: good.keys.clone(),
@@ -148,7 +157,10 @@ fn what_the_ledger_would_refuse_is_refused_here() {
         }),
         ..frozen.clone()
     };
-    let over = DidRecord { deactivated: true, ..good.clone() };
+    let over = DidRecord {
+        deactivated: true,
+        ..good.clone()
+    };
     let foreign = DidRecord {
         keys: Keys {
             current: vec![kit().next_key(9).unwrap().public()],
@@ -163,11 +175,21 @@ fn what_the_ledger_would_refuse_is_refused_here() {
         (Kind::Anchor, Some(&good), None, "did.exists"),
         (Kind::Rotate, None, Some(&kit), "did.unknown"),
         (Kind::Rotate, Some(&good), None, "kit.needed"),
-        (Kind::Rotate, Some(&good), Some(&other_kit), "kit.other_wallet"),
+        (
+            Kind::Rotate,
+            Some(&good),
+            Some(&other_kit),
+            "kit.other_wallet",
+        ),
         (Kind::Rotate, Some(&foreign), Some(&kit), "did.other_keys"),
         (Kind::Cancel, Some(&good), None, "did.not_recovering"),
         (Kind::Cancel, Some(&stalled), None, "did.frozen"),
-        (Kind::Freeze, Some(&frozen), Some(&kit), "did.already_frozen"),
+        (
+            Kind::Freeze,
+            Some(&frozen),
+            Some(&kit),
+            "did.already_frozen",
+        ),
         (Kind::Deactivate, Some(&over), None, "did.deactivated"),
         (Kind::Deactivate, Some(&foreign), None, "did.other_keys"),
     ];
@@ -226,7 +248,10 @@ fn the_ledger_accepts_what_the_wallet_builds() {
         }
         let at = net.now.time_ms;
         let after = net.record::<DidRecord>(&key).unwrap().at(at);
-        assert!(content.dids[0].secret_of(&after.keys.current).is_some(), "step {i}: keys at hand");
+        assert!(
+            content.dids[0].secret_of(&after.keys.current).is_some(),
+            "step {i}: keys at hand"
+        );
     }
     assert!(net.record::<DidRecord>(&key).unwrap().deactivated);
 }

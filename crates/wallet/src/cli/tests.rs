@@ -51,21 +51,31 @@ async fn a_wallet_is_made_once_and_rebuilt_from_its_kit() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).display().to_string();
     let (first, second) = (path("first"), path("second"));
-    let made = run_line(&format!("wallet --dir {first} init")).await.unwrap();
+    let made = run_line(&format!("wallet --dir {first} init"))
+        .await
+        .unwrap();
     let kit = made["kit"].as_str().unwrap().to_owned();
     assert_eq!(made["sparesLeft"], 256);
-    let again = run_line(&format!("wallet --dir {first} init")).await.unwrap_err();
+    let again = run_line(&format!("wallet --dir {first} init"))
+        .await
+        .unwrap_err();
     assert_eq!(again.code, "wallet.exists");
 
-    let rebuilt = run_line(&format!("wallet --dir {second} init --kit {kit}")).await.unwrap();
+    let rebuilt = run_line(&format!("wallet --dir {second} init --kit {kit}"))
+        .await
+        .unwrap();
     assert_eq!(rebuilt["kit"], Value::Null);
     let open = |dir: &str| Wallet::open(Path::new(dir)).unwrap();
     let root = open(&first).content.pairwise_root.clone();
     assert_eq!(open(&second).content.pairwise_root, root);
 
-    let more = run_line(&format!("wallet --dir {second} kit top-up --kit {kit}")).await.unwrap();
+    let more = run_line(&format!("wallet --dir {second} kit top-up --kit {kit}"))
+        .await
+        .unwrap();
     assert_eq!(more["sparesLeft"], 512);
-    let missing = run_line(&format!("wallet --dir {second} kit top-up")).await.unwrap_err();
+    let missing = run_line(&format!("wallet --dir {second} kit top-up"))
+        .await
+        .unwrap_err();
     assert_eq!(missing.code, "kit.needed");
 }
 
@@ -73,11 +83,16 @@ async fn a_wallet_is_made_once_and_rebuilt_from_its_kit() {
 async fn refusals_are_one_line_with_rule_fault_and_fix() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().join("w").display().to_string();
-    let refused = run_line(&format!("wallet --dir {dir} show")).await.unwrap_err();
+    let refused = run_line(&format!("wallet --dir {dir} show"))
+        .await
+        .unwrap_err();
     assert_eq!(refused.code, "wallet.missing");
     let line = refused.to_string();
     assert_eq!(line.lines().count(), 1);
-    assert!(line.contains("; fault: ") && line.contains("; do: "), "{line}");
+    assert!(
+        line.contains("; fault: ") && line.contains("; do: "),
+        "{line}"
+    );
 
     run_line(&format!("wallet --dir {dir} init")).await.unwrap();
     for (words, code) in [
@@ -91,7 +106,11 @@ async fn refusals_are_one_line_with_rule_fault_and_fix() {
         ("receive nonsense", Some("vci.offer")),
     ] {
         let result = run_line(&format!("wallet --dir {dir} {words}")).await;
-        assert_eq!(result.err().map(|error| error.code).as_deref(), code, "{words}");
+        assert_eq!(
+            result.err().map(|error| error.code).as_deref(),
+            code,
+            "{words}"
+        );
     }
     let bad = "wallet --dir x enrol --authority http://127.0.0.1:9 --evidence F --trust 00";
     assert_eq!(run_line(bad).await.unwrap_err().code, "trust.malformed");

@@ -67,11 +67,26 @@ fn an_entry_that_is_not_as_announced_is_not_stored() {
     };
     assert_eq!(check(&found()), Ok(()));
     let not_ours = Err("enrolment.not_ours".to_owned());
-    assert_eq!(check(&Enrolment { commitment: Hash32([9; 32]), ..found() }), not_ours);
-    assert_eq!(check(&Enrolment { issuer: Hash32([9; 32]), ..found() }), not_ours);
+    assert_eq!(
+        check(&Enrolment {
+            commitment: Hash32([9; 32]),
+            ..found()
+        }),
+        not_ours
+    );
+    assert_eq!(
+        check(&Enrolment {
+            issuer: Hash32([9; 32]),
+            ..found()
+        }),
+        not_ours
+    );
     assert_eq!(check(&Enrolment { seq: 2, ..found() }), not_ours);
     assert_eq!(
-        check(&Enrolment { standing: Standing::Suspended, ..found() }),
+        check(&Enrolment {
+            standing: Standing::Suspended,
+            ..found()
+        }),
         Err("enrolment.suspended".to_owned())
     );
 }
@@ -83,8 +98,14 @@ fn an_interrupted_enrolment_goes_on_with_its_commitment() {
     let first = own_commitment(&mut wallet, "https://authority.example").unwrap();
     drop(wallet);
     let mut wallet = Wallet::open(dir.path()).unwrap();
-    assert_eq!(own_commitment(&mut wallet, "https://authority.example").unwrap(), first);
-    assert_ne!(own_commitment(&mut wallet, "https://other.example").unwrap(), first);
+    assert_eq!(
+        own_commitment(&mut wallet, "https://authority.example").unwrap(),
+        first
+    );
+    assert_ne!(
+        own_commitment(&mut wallet, "https://other.example").unwrap(),
+        first
+    );
 }
 
 #[test]

@@ -9,10 +9,16 @@ fn cookies_go_back_to_their_own_origin_and_can_be_taken_back() {
     let mut browser = Browser::new(Http::new().unwrap());
     let (gate, service) = (origin("http://127.0.0.1:1"), origin("http://127.0.0.1:2"));
     browser.keep(&gate, &["login=a; Path=/; HttpOnly".into()]);
-    browser.keep(&service, &["state=x".into(), "demo_session=s; Secure".into()]);
+    browser.keep(
+        &service,
+        &["state=x".into(), "demo_session=s; Secure".into()],
+    );
     assert_eq!(browser.cookies(&gate), "login=a");
     assert_eq!(browser.cookies(&service), "state=x; demo_session=s");
-    browser.keep(&service, &["state=; Max-Age=0".into(), "demo_session=t".into()]);
+    browser.keep(
+        &service,
+        &["state=; Max-Age=0".into(), "demo_session=t".into()],
+    );
     assert_eq!(browser.cookies(&service), "demo_session=t");
 }
 
@@ -25,15 +31,29 @@ fn a_refusal_keeps_its_name_and_cannot_write_on_the_terminal() {
         set_cookies: vec![],
         body: body.as_bytes().to_vec(),
     };
-    let refused = answer(400, r#"{"error":"invalid_grant","code":"vci.grant","rule":"r\u001b[2J","fix":"f"}"#)
-        .success()
-        .unwrap_err();
-    assert_eq!(refused.to_string(), "vci.grant: r [2J; fault: wallet; do: f");
+    let refused = answer(
+        400,
+        r#"{"error":"invalid_grant","code":"vci.grant","rule":"r\u001b[2J","fix":"f"}"#,
+    )
+    .success()
+    .unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "vci.grant: r [2J; fault: wallet; do: f"
+    );
     let plain = answer(502, "<html>").success().unwrap_err();
     assert_eq!(plain.code, "http.status");
     assert!(answer(200, "x").success().is_ok());
     let long = format!(r#"{{"code":"c","rule":"{}"}}"#, "x".repeat(1000));
-    assert!(answer(400, &long).success().unwrap_err().rule.chars().count() <= 301);
+    assert!(
+        answer(400, &long)
+            .success()
+            .unwrap_err()
+            .rule
+            .chars()
+            .count()
+            <= 301
+    );
 }
 
 #[test]

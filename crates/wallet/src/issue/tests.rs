@@ -74,18 +74,37 @@ fn p4_marking_metadata_is_refused() {
     let good = issue(&draft(), 1);
     let drafts = [
         // the moment of issuing instead of the epoch's start: unique to the minute
-        Draft { iat_s: NOW_S, ..draft() },
-        Draft { exp_s: draft().exp_s - 1, ..draft() },
+        Draft {
+            iat_s: NOW_S,
+            ..draft()
+        },
+        Draft {
+            exp_s: draft().exp_s - 1,
+            ..draft()
+        },
         // a claim in the clear is seen by every service
-        Draft { always: &["given_name"], ..draft() },
-        Draft { x5c: vec!["AAAA".into()], ..draft() },
+        Draft {
+            always: &["given_name"],
+            ..draft()
+        },
+        Draft {
+            x5c: vec!["AAAA".into()],
+            ..draft()
+        },
     ];
     for (i, draft) in drafts.iter().enumerate() {
         assert_eq!(code(&[issue(draft, 2)]), marked, "alone, {i}");
-        assert_eq!(code(&[good.clone(), issue(draft, 2)]), marked, "beside a good one, {i}");
+        assert_eq!(
+            code(&[good.clone(), issue(draft, 2)]),
+            marked,
+            "beside a good one, {i}"
+        );
     }
     // one copy says something else, or has one more digest
-    let other = Draft { claims: json!({"given_name": "Tess", "address": {"region": "990100"}}), ..draft() };
+    let other = Draft {
+        claims: json!({"given_name": "Tess", "address": {"region": "990100"}}),
+        ..draft()
+    };
     let more = Draft {
         claims: json!({"given_name": "Test", "address": {"region": "990100"}, "sex": 1}),
         ..draft()
@@ -98,9 +117,18 @@ fn p4_marking_metadata_is_refused() {
 #[test]
 fn the_end_of_an_epoch_belongs_to_both() {
     let expires = parameters().credential_expiry_s(EPOCH_S / parameters().epoch_s);
-    let copy = issue(&Draft { exp_s: expires, ..draft() }, 1);
+    let copy = issue(
+        &Draft {
+            exp_s: expires,
+            ..draft()
+        },
+        1,
+    );
     let next = EPOCH_S + parameters().epoch_s;
     let at = |now_s| check_unmarked(std::slice::from_ref(&copy), &parameters(), now_s).is_ok();
-    assert!(at(next + CLOCK_SKEW_S - 1), "issued just before the epoch ended");
+    assert!(
+        at(next + CLOCK_SKEW_S - 1),
+        "issued just before the epoch ended"
+    );
     assert!(!at(next + CLOCK_SKEW_S + 1), "a copy of an old epoch");
 }

@@ -5,8 +5,10 @@ use realdid_credential::jose::Jwk;
 use realdid_exchange::registration::{self, Registration};
 
 fn request(claims: &[&str]) -> CheckedRequest {
-    let claims: Vec<_> =
-        claims.iter().map(|text| registration::claim_path(text).unwrap()).collect();
+    let claims: Vec<_> = claims
+        .iter()
+        .map(|text| registration::claim_path(text).unwrap())
+        .collect();
     let key = SigningKey::p256(&[1; 32]).unwrap();
     CheckedRequest {
         service_id: Hash32([1; 32]),
@@ -70,8 +72,19 @@ fn claims_need_a_yes_and_a_plain_login_needs_none() {
     assert!(!consented(&asks, &Consent::default(), || false));
     assert!(!consented(&asks, &allow(&["given_name"]), || false));
     assert!(consented(&asks, &allow(&["given_name"]), || true));
-    assert!(consented(&asks, &allow(&["given_name", "address.region"]), never));
-    assert!(consented(&asks, &Consent { allow: vec![], yes: true }, never));
+    assert!(consented(
+        &asks,
+        &allow(&["given_name", "address.region"]),
+        never
+    ));
+    assert!(consented(
+        &asks,
+        &Consent {
+            allow: vec![],
+            yes: true
+        },
+        never
+    ));
 }
 
 #[test]
@@ -81,7 +94,10 @@ fn copies_are_renewed_within_the_lead_and_shown_once() {
     assert!(!needs_refresh(&batch(&[1000 + lead]), &parameters, 1000));
     assert!(needs_refresh(&batch(&[999 + lead]), &parameters, 1000));
     assert!(needs_refresh(&batch(&[]), &parameters, 1000));
-    let forever = Batch { refresh_token: None, ..batch(&[1001]) };
+    let forever = Batch {
+        refresh_token: None,
+        ..batch(&[1001])
+    };
     assert!(!needs_refresh(&forever, &parameters, 1000));
 
     let dir = tempfile::tempdir().unwrap();
@@ -90,12 +106,17 @@ fn copies_are_renewed_within_the_lead_and_shown_once() {
     assert!(take_copy(&mut wallet, 0).is_ok());
     assert!(take_copy(&mut wallet, 0).is_ok());
     // The one that is left has expired.
-    assert_eq!(take_copy(&mut wallet, 0).unwrap_err().code, "credential.used_up");
+    assert_eq!(
+        take_copy(&mut wallet, 0).unwrap_err().code,
+        "credential.used_up"
+    );
 }
 
 #[tokio::test]
 async fn a_refusal_of_the_person_names_what_was_asked() {
-    let refused = decline(&Http::new().unwrap(), &request(&["given_name"])).await.unwrap();
+    let refused = decline(&Http::new().unwrap(), &request(&["given_name"]))
+        .await
+        .unwrap();
     assert_eq!(refused.code, "vp.declined");
     assert!(refused.fix.contains("--allow given_name"));
 }
@@ -104,18 +125,37 @@ async fn a_refusal_of_the_person_names_what_was_asked() {
 async fn over_asking_and_strangers_are_refused_before_anything_is_shown() {
     let dir = tempfile::tempdir().unwrap();
     let (mut wallet, _) = Wallet::create(dir.path(), None).unwrap();
-    assert_eq!(Ledger::of(&wallet.content).unwrap_err().code, "wallet.no_network");
+    assert_eq!(
+        Ledger::of(&wallet.content).unwrap_err().code,
+        "wallet.no_network"
+    );
     wallet.content.network = Some(crate::content::Network {
-        genesis: realdid_core::codec::Bytes(realdid_testkit::ledger::TestNet::new().genesis.encode()),
+        genesis: realdid_core::codec::Bytes(
+            realdid_testkit::ledger::TestNet::new().genesis.encode(),
+        ),
         nodes: vec!["http://127.0.0.1:9".into()],
     });
     let mut ledger = Ledger::of(&wallet.content).unwrap();
     let http = Http::new().unwrap();
-    for text in ["openid4vp://?request_uri=file:///x&client_id=y", "not a link", "ftp://a/b"] {
-        assert!(examine(&mut wallet, &http, &mut ledger, text).await.is_err(), "{text}");
+    for text in [
+        "openid4vp://?request_uri=file:///x&client_id=y",
+        "not a link",
+        "ftp://a/b",
+    ] {
+        assert!(
+            examine(&mut wallet, &http, &mut ledger, text)
+                .await
+                .is_err(),
+            "{text}"
+        );
     }
     // No node can be reached and nothing is kept: no word is taken for the service.
     let claimed = wallet.content.journal.len();
-    assert!(ledger.service(&mut wallet.content, &Hash32([1; 32])).await.is_err());
+    assert!(
+        ledger
+            .service(&mut wallet.content, &Hash32([1; 32]))
+            .await
+            .is_err()
+    );
     assert_eq!(claimed, 0);
 }

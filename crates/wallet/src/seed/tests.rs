@@ -51,7 +51,10 @@ fn words_alone_do_not_make_next_keys() {
         kit().recovery_key(0).unwrap().seed(),
         other.recovery_key(0).unwrap().seed()
     );
-    assert_ne!(kit().next_key(0).unwrap().seed(), other.next_key(0).unwrap().seed());
+    assert_ne!(
+        kit().next_key(0).unwrap().seed(),
+        other.next_key(0).unwrap().seed()
+    );
 }
 
 #[test]
@@ -80,7 +83,10 @@ fn a_kit_reads_back_and_is_never_written_over() {
     let mode = std::fs::metadata(&path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let read = Kit::read(&path).unwrap();
-    assert_eq!(read.next_key(3).unwrap().seed(), kit().next_key(3).unwrap().seed());
+    assert_eq!(
+        read.next_key(3).unwrap().seed(),
+        kit().next_key(3).unwrap().seed()
+    );
     assert_eq!(*read.words, *kit().words);
     assert!(kit().write(&path).is_err());
 
@@ -89,6 +95,12 @@ fn a_kit_reads_back_and_is_never_written_over() {
     std::fs::remove_file(&path).unwrap();
     assert_eq!(Kit::read(&path).unwrap_err().code(), "kit.missing");
     let swapped = WORDS.replace("yellow", "year");
-    assert!(matches!(Kit::from_words(&swapped, [7; 32]), Err(KitError::Words)));
-    assert!(matches!(Kit::from_words("legal winner", [7; 32]), Err(KitError::Words)));
+    assert!(matches!(
+        Kit::from_words(&swapped, [7; 32]),
+        Err(KitError::Words)
+    ));
+    assert!(matches!(
+        Kit::from_words("legal winner", [7; 32]),
+        Err(KitError::Words)
+    ));
 }

@@ -19,7 +19,10 @@ fn opens_what_it_saved_and_keeps_files_private() {
     drop(vault);
     assert_eq!(open(dir.path(), None).unwrap().1, content(2));
     for name in ["vault", "device.key", "lock"] {
-        let mode = std::fs::metadata(dir.path().join(name)).unwrap().permissions().mode();
+        let mode = std::fs::metadata(dir.path().join(name))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600, "{name}");
     }
     assert!(matches!(
@@ -34,7 +37,10 @@ fn a_passphrase_is_needed_and_must_be_right() {
     drop(Vault::create(dir.path(), Some("correct horse"), &content(1)).unwrap());
     assert!(!dir.path().join("device.key").exists());
     assert!(open(dir.path(), Some("correct horse")).is_ok());
-    assert!(matches!(open(dir.path(), None), Err(VaultError::PassphraseNeeded)));
+    assert!(matches!(
+        open(dir.path(), None),
+        Err(VaultError::PassphraseNeeded)
+    ));
     assert!(matches!(
         open(dir.path(), Some("wrong")),
         Err(VaultError::Locked { passphrase: true })
@@ -53,9 +59,15 @@ fn a_wrong_or_missing_device_key_is_told_apart_and_destroys_nothing() {
         Err(VaultError::Locked { passphrase: false })
     ));
     std::fs::write(&key, [9; 31]).unwrap();
-    assert!(matches!(open(dir.path(), None), Err(VaultError::DeviceKey(_))));
+    assert!(matches!(
+        open(dir.path(), None),
+        Err(VaultError::DeviceKey(_))
+    ));
     std::fs::remove_file(&key).unwrap();
-    assert!(matches!(open(dir.path(), None), Err(VaultError::DeviceKey(_))));
+    assert!(matches!(
+        open(dir.path(), None),
+        Err(VaultError::DeviceKey(_))
+    ));
     std::fs::write(&key, kept).unwrap();
     assert_eq!(open(dir.path(), None).unwrap().1, content(1));
 }
@@ -127,5 +139,8 @@ fn p10_what_a_crash_left_half_written_is_written_over() {
 #[test]
 fn an_absent_wallet_is_missing() {
     let dir = tempfile::tempdir().unwrap();
-    assert!(matches!(open(dir.path(), None), Err(VaultError::Missing(_))));
+    assert!(matches!(
+        open(dir.path(), None),
+        Err(VaultError::Missing(_))
+    ));
 }
