@@ -112,6 +112,14 @@ impl NomtStore {
             &directory.join("index.redb"),
             options.index_cache_mib.max(1) << 20,
         )?;
+        Self::with_index(directory, options, index)
+    }
+
+    pub(super) fn with_index(
+        directory: &Path,
+        options: NomtOptions,
+        index: Index,
+    ) -> Result<Self, StoreError> {
         let store = Self {
             directory: directory.to_path_buf(),
             options,

@@ -9,11 +9,14 @@ mod full_disk;
 mod state;
 
 use std::process::Command;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use realdid_core::trie::{Entry, Key, Prefix, Root, check_value, value_hash, verify_bucket};
 use realdid_testkit::trie::MemoryTrie;
+use redb::{Database, StorageBackend};
 
+use super::tables::Tables;
 use super::*;
 
 /// The testkit's trie behind the port.
@@ -188,7 +191,10 @@ fn same_state(store: &dyn StateStore, memory: &dyn StateStore, ids: u64, chance:
 
         let bits = chance.below(20) as usize;
         let prefix = Prefix::new(&key, bits).unwrap();
-        let bucket = store.bucket(&prefix).unwrap();
+        let bucket = match store.bucket(&prefix) {
+            Err(StoreError::BucketTooWide { .. }) if ids > 4096 => continue,
+            bucket => bucket.unwrap(),
+        };
         assert_eq!(bucket, memory.bucket(&prefix).unwrap());
         assert_eq!(verify_bucket(&root, &prefix, &bucket.bucket), Ok(()));
         assert_eq!(bucket.bucket.proof(&key), proved.proof);
@@ -218,4 +224,57 @@ fn command(words: &[String]) -> Command {
     let mut command = Command::new(&words[0]);
     command.args(&words[1..]);
     command
+}
+
+/// A disk in memory on which only so many more writes succeed.
+#[derive(Debug, Clone, Default)]
+struct Disk {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    room: Arc<AtomicI64>,
+}
+
+impl Disk {
+    fn tables(&self) -> Tables {
+        let below = self.clone();
+        let opener = move || Database::builder().create_with_backend(below.clone());
+        Tables::with_opener(Box::new(opener)).unwrap()
+    }
+
+    fn spend(&self) -> io::Result<()> {
+        if self.room.fetch_sub(1, Ordering::SeqCst) <= 0 {
+            return Err(io::Error::from(io::ErrorKind::StorageFull));
+        }
+        Ok(())
+    }
+}
+
+impl StorageBackend for Disk {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.bytes.lock().unwrap().len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let bytes = self.bytes.lock().unwrap();
+        let from = offset as usize;
+        let found = bytes.get(from..from + out.len());
+        out.copy_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.spend()?;
+        self.bytes.lock().unwrap().resize(length as usize, 0);
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.spend()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.spend()?;
+        let from = offset as usize;
+        self.bytes.lock().unwrap()[from..from + data.len()].copy_from_slice(data);
+        Ok(())
+    }
 }

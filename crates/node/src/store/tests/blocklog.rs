@@ -1,13 +1,8 @@
 //! The block log: order, forks, receipts, and a disk that fails at every possible moment.
 
-use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-
-use redb::{Database, StorageBackend};
+use std::sync::atomic::Ordering;
 
 use super::*;
-use crate::store::tables::Tables;
 
 fn operation(id: u64, accepted: bool, receipt: &[u8]) -> LoggedOperation<'_> {
     LoggedOperation {
@@ -113,62 +108,13 @@ fn sending_an_operation_again_cannot_unmake_its_acceptance() {
     assert_eq!((receipt.height, receipt.accepted), (2, true));
 }
 
-/// A disk in memory on which only so many more writes succeed.
-#[derive(Debug, Clone, Default)]
-struct Disk {
-    bytes: Arc<Mutex<Vec<u8>>>,
-    room: Arc<AtomicI64>,
-}
-
-impl Disk {
-    fn spend(&self) -> io::Result<()> {
-        if self.room.fetch_sub(1, Ordering::SeqCst) <= 0 {
-            return Err(io::Error::from(io::ErrorKind::StorageFull));
-        }
-        Ok(())
-    }
-}
-
-impl StorageBackend for Disk {
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.bytes.lock().unwrap().len() as u64)
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let bytes = self.bytes.lock().unwrap();
-        let from = offset as usize;
-        let found = bytes.get(from..from + out.len());
-        out.copy_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);
-        Ok(())
-    }
-
-    fn set_len(&self, length: u64) -> io::Result<()> {
-        self.spend()?;
-        self.bytes.lock().unwrap().resize(length as usize, 0);
-        Ok(())
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.spend()
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.spend()?;
-        let from = offset as usize;
-        self.bytes.lock().unwrap()[from..from + data.len()].copy_from_slice(data);
-        Ok(())
-    }
-}
-
 #[test]
 fn a_disk_that_fills_at_any_write_loses_no_block_and_takes_the_next() {
     let mut failures = 0;
     for room in 0.. {
         let disk = Disk::default();
         disk.room.store(i64::MAX, Ordering::SeqCst);
-        let below = disk.clone();
-        let opener = move || Database::builder().create_with_backend(below.clone());
-        let log = BlockLog::with_tables(Tables::with_opener(Box::new(opener)).unwrap()).unwrap();
+        let log = BlockLog::with_tables(disk.tables()).unwrap();
         log.append(0, b"genesis", Some(b"c0"), &[]).unwrap();
 
         // Larger than the room that the file has, so that it must grow too.

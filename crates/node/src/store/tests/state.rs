@@ -17,7 +17,7 @@ fn nomt_and_memory_agree_through_deletes_and_reopening() {
         let memory = MemoryStore::default();
         let mut store = NomtStore::open(directory.path(), small()).unwrap();
         assert_eq!((store.root(), store.committed_height()), (EMPTY, None));
-        for height in 0..96 {
+        for height in 0..80 {
             let changes = changes_at(seed, height, ids);
             let root = memory.commit(height, &changes).unwrap();
             assert_eq!(store.commit(height, &changes).unwrap(), root, "{height}");
@@ -29,7 +29,7 @@ fn nomt_and_memory_agree_through_deletes_and_reopening() {
                 same_state(&store, &memory, ids, &mut chance);
             }
         }
-        for height in 0..98 {
+        for height in 0..82 {
             assert_eq!(
                 store.root_at(height).unwrap(),
                 memory.root_at(height).unwrap()
