@@ -32,7 +32,7 @@ use commonware_consensus::{
 };
 use commonware_cryptography::{
     Digested, Signer as _,
-    certificate::{ConstantProvider, Verifier as _},
+    certificate::ConstantProvider,
     ed25519::PublicKey,
     sha256::{Digest, Sha256},
 };
@@ -164,7 +164,7 @@ where
     let certificates: immutable::Archive<E, Digest, Finalization<Scheme, Digest>> = open(
         context.child("certificates"),
         &format!("{store_prefix}-certificates"),
-        Scheme::certificate_codec_config_unbounded(),
+        (),
         &pages,
     )
     .await?;
