@@ -52,12 +52,14 @@ impl EnrolError {
     /// The answer for whoever asked.
     pub fn problem(&self) -> Problem {
         match self {
-            Self::Register(RegisterRefusal::Evidence) | Self::Tag(TagError::Number) => Problem::new(
-                StatusCode::FORBIDDEN,
-                RegisterRefusal::Evidence.code(),
-                "the evidence must prove a living person of the register",
-                "use the evidence as it was issued",
-            ),
+            Self::Register(RegisterRefusal::Evidence) | Self::Tag(TagError::Number) => {
+                Problem::new(
+                    StatusCode::FORBIDDEN,
+                    RegisterRefusal::Evidence.code(),
+                    "the evidence must prove a living person of the register",
+                    "use the evidence as it was issued",
+                )
+            }
             Self::Register(RegisterRefusal::Unavailable) => Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 RegisterRefusal::Unavailable.code(),

@@ -8,10 +8,10 @@
 
 use axum::http::StatusCode;
 use hmac::{Hmac, KeyInit, Mac};
+use realdid_core::state::Standing;
 use realdid_credential::jose::Jwk;
 use realdid_credential::pid::{self, Assurance, Pid, PidError};
 use realdid_credential::sd_jwt::Terms;
-use realdid_core::state::Standing;
 use realdid_exchange::vci::{
     BATCH_SIZE, CredentialRequest, CredentialResponse, Expected, NonceResponse, PID_CONFIGURATION,
     TokenRequest, TokenResponse, VciError, validity,

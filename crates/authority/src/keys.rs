@@ -114,7 +114,12 @@ impl RegistrarKeys {
     pub fn issuer(&self, url: &str) -> Issuer {
         Issuer {
             registration_quota: REGISTRATION_QUOTA,
-            ..issuer(url, &self.operation, KeyUse::Registration, &self.registration)
+            ..issuer(
+                url,
+                &self.operation,
+                KeyUse::Registration,
+                &self.registration,
+            )
         }
     }
 }
@@ -267,6 +272,10 @@ mod tests {
         let issuer = init_registrar(folder.path(), "https://r.example", &mut rng).unwrap();
         assert!(issuer.tag_key.is_none());
         let keys = RegistrarKeys::load(folder.path()).unwrap();
-        assert!(issuer.key(KeyUse::Registration, &keys.registration.id).is_some());
+        assert!(
+            issuer
+                .key(KeyUse::Registration, &keys.registration.id)
+                .is_some()
+        );
     }
 }

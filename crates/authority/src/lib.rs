@@ -12,6 +12,7 @@
 //! - [`standing`]: the operator's `suspend` and `restore`
 //! - [`register`]: the population register and its synthetic residents
 //! - [`registrar`]: registrations of services
+//! - [`network`]: which network this is, for whoever meets it for the first time
 //! - [`store`], [`ledger`], [`keys`], [`config`]: what they stand on
 //!
 //! Personal data stays in the register. The store knows people by an opaque reference and their
@@ -22,6 +23,7 @@ pub mod enrolment;
 pub mod issuing;
 pub mod keys;
 pub mod ledger;
+pub mod network;
 pub mod register;
 pub mod registrar;
 pub mod service;

@@ -1,5 +1,5 @@
 //! The registrar: it registers services and puts the digest of each registration on the ledger
-//! (spec/login.md, rules R1 to R7).
+//! (spec/registration.md, rules S1 to S7).
 //!
 //! This one makes sandbox registrations in one step, for anybody, and the wallet says so. Names of
 //! organisations are in the JWT only; the ledger has a random service id and a salted digest.
@@ -245,10 +245,11 @@ impl Registrar {
     }
 
     async fn listed(&self) -> Result<Vec<ServiceRow>, RegisterError> {
-        let rows = sqlx::query("SELECT jwt FROM services ORDER BY created_s DESC, height DESC LIMIT ?")
-            .bind(PAGE_SERVICES)
-            .fetch_all(&self.pool)
-            .await?;
+        let rows =
+            sqlx::query("SELECT jwt FROM services ORDER BY created_s DESC, height DESC LIMIT ?")
+                .bind(PAGE_SERVICES)
+                .fetch_all(&self.pool)
+                .await?;
         let mut listed = Vec::new();
         for row in rows {
             let jwt: String = row.try_get("jwt")?;
@@ -269,7 +270,10 @@ impl Registrar {
         if sqlx::query("SELECT 1").execute(&self.pool).await.is_err() {
             reasons.push("store.unavailable".to_owned());
         }
-        let silence_ms = self.clock.now_ms().saturating_sub(self.ledger.answered_ms());
+        let silence_ms = self
+            .clock
+            .now_ms()
+            .saturating_sub(self.ledger.answered_ms());
         if silence_ms > SILENCE_MS {
             reasons.push("ledger.unavailable".to_owned());
         }
@@ -299,7 +303,8 @@ pub async fn run(config: RegistrarConfig) -> Result<(), AuthorityError> {
             tokio::time::sleep(HEARTBEAT).await;
         }
     });
-    let router = router(registrar.clone(), &config.limits);
+    let network = crate::network::route(&config.genesis, &config.nodes)?;
+    let router = router(registrar.clone(), &config.limits).merge(network);
     let served = bound.serve("registrar", router, probes(&registrar)).await;
     heart.abort();
     Ok(served?)
@@ -316,7 +321,8 @@ pub(crate) fn probes(registrar: &Arc<Registrar>) -> Probes {
 
 /// The registrar's routes.
 pub fn router(registrar: Arc<Registrar>, limits: &Limits) -> Router {
-    let limited = Router::new().route("/v1/registrations", post(register))
+    let limited = Router::new()
+        .route("/v1/registrations", post(register))
         .with_state(registrar.clone());
     Router::new()
         .route("/", get(page))
@@ -335,7 +341,10 @@ pub fn router(registrar: Arc<Registrar>, limits: &Limits) -> Router {
         (status = 429, description = "request.rate"),
         (status = 503, description = "ledger.unavailable"),
     ))]
-async fn register(State(registrar): State<Arc<Registrar>>, body: Bytes) -> Result<Response, Problem> {
+async fn register(
+    State(registrar): State<Arc<Registrar>>,
+    body: Bytes,
+) -> Result<Response, Problem> {
     let request: Request = read_json(&body)?;
     // A task of its own: a gate that hangs up does not stop what is already on its way.
     let done = tokio::spawn(async move { registrar.register(&request).await }).await;

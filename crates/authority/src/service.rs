@@ -143,7 +143,10 @@ impl Authority {
     fn is_admitted(&self, record: &Issuer) -> bool {
         let own = self.keys.issuer(&self.url);
         own.tag_key == record.tag_key
-            && own.keys.iter().all(|key| record.acts_with(key.usage, &key.key))
+            && own
+                .keys
+                .iter()
+                .all(|key| record.acts_with(key.usage, &key.key))
     }
 
     /// One look at the ledger.
@@ -163,7 +166,10 @@ impl Authority {
         if self.store.ping().await.is_err() {
             reasons.push("store.unavailable".to_owned());
         }
-        let silence_ms = self.clock.now_ms().saturating_sub(self.ledger.answered_ms());
+        let silence_ms = self
+            .clock
+            .now_ms()
+            .saturating_sub(self.ledger.answered_ms());
         if silence_ms > SILENCE_MS {
             reasons.push("ledger.unavailable".to_owned());
         } else if !self.admitted.load(Ordering::Relaxed) {
@@ -207,8 +213,9 @@ pub async fn run(config: AuthorityConfig) -> Result<(), AuthorityError> {
         ledger: Ledger::open(&config.nodes, &config.genesis, clock.clone())?,
         clock,
     })?);
+    let network = crate::network::route(&config.genesis, &config.nodes)?;
     let heart = tokio::spawn(heartbeat(authority.clone()));
-    let router = router(authority.clone(), &config.limits);
+    let router = router(authority.clone(), &config.limits).merge(network);
     let served = bound.serve("authority", router, probes(&authority)).await;
     heart.abort();
     Ok(served?)
@@ -249,7 +256,8 @@ async fn heartbeat(authority: Arc<Authority>) {
 
 /// The authority's routes.
 pub fn router(authority: Arc<Authority>, limits: &Limits) -> Router {
-    let limited = Router::new().route("/v1/enrolments", post(enrol))
+    let limited = Router::new()
+        .route("/v1/enrolments", post(enrol))
         .with_state(authority.clone());
     Router::new()
         .route("/", get(page))
@@ -258,7 +266,10 @@ pub fn router(authority: Arc<Authority>, limits: &Limits) -> Router {
         .route("/token", post(token))
         .route("/nonce", post(nonce))
         .route("/credential", post(credential))
-        .route("/.well-known/openid-credential-issuer", get(issuer_metadata))
+        .route(
+            "/.well-known/openid-credential-issuer",
+            get(issuer_metadata),
+        )
         .route(
             "/.well-known/oauth-authorization-server",
             get(server_metadata),

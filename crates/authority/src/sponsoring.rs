@@ -88,11 +88,7 @@ impl SponsorError {
 impl Authority {
     /// Adds this authority's sponsorship to a person's anchor and hands it in. Answers the
     /// operation's id.
-    pub async fn sponsor(
-        &self,
-        token: Option<&str>,
-        body: &[u8],
-    ) -> Result<Hash32, SponsorError> {
+    pub async fn sponsor(&self, token: Option<&str>, body: &[u8]) -> Result<Hash32, SponsorError> {
         let person = self.bearer(token).await?;
         match self.need_active(&person).await {
             Ok(()) => {}

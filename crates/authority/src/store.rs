@@ -9,11 +9,11 @@
 use realdid_core::hash::Hash32;
 use realdid_core::state::{PersonTag, ReasonCode, Standing};
 use realdid_exchange::vci::{CodeState, secret_hash};
+use sqlx::Row;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow,
     SqliteSynchronous,
 };
-use sqlx::Row;
 use std::path::Path;
 use std::time::Duration;
 
@@ -336,13 +336,14 @@ impl Store {
         token: &str,
         now_s: u64,
     ) -> Result<Option<String>, StoreError> {
-        let person =
-            sqlx::query_scalar("SELECT person FROM tokens WHERE hash = ? AND kind = ? AND expires_s > ?")
-                .bind(&secret_hash(token)[..])
-                .bind(kind as i64)
-                .bind(integer(now_s))
-                .fetch_optional(&self.pool)
-                .await?;
+        let person = sqlx::query_scalar(
+            "SELECT person FROM tokens WHERE hash = ? AND kind = ? AND expires_s > ?",
+        )
+        .bind(&secret_hash(token)[..])
+        .bind(kind as i64)
+        .bind(integer(now_s))
+        .fetch_optional(&self.pool)
+        .await?;
         Ok(person)
     }
 
@@ -480,7 +481,10 @@ mod tests {
     #[tokio::test]
     async fn tokens_expire_and_are_of_one_kind() {
         let (_folder, store) = store().await;
-        store.add_token(TokenKind::Access, "t", "r-1", 10).await.unwrap();
+        store
+            .add_token(TokenKind::Access, "t", "r-1", 10)
+            .await
+            .unwrap();
         let token = |kind, now| {
             let store = store.clone();
             async move { store.token(kind, "t", now).await.unwrap() }
@@ -515,8 +519,18 @@ mod tests {
         let known = other.enrolled("r-1").await.unwrap().unwrap();
         assert_eq!((known.seq, known.height), (3, 20));
         let suspended = (Standing::Suspended, ReasonCode::LostDevice);
-        assert!(other.set_standing("r-1", suspended.0, suspended.1).await.unwrap());
-        assert!(!other.set_standing("r-2", suspended.0, suspended.1).await.unwrap());
+        assert!(
+            other
+                .set_standing("r-1", suspended.0, suspended.1)
+                .await
+                .unwrap()
+        );
+        assert!(
+            !other
+                .set_standing("r-2", suspended.0, suspended.1)
+                .await
+                .unwrap()
+        );
         // a new enrolment does not lift a suspension
         store.record_enrolment("r-1", &tag, 4, 30).await.unwrap();
         let known = store.enrolled("r-1").await.unwrap().unwrap();
@@ -527,7 +541,10 @@ mod tests {
     #[tokio::test]
     async fn another_schema_is_refused() {
         let (folder, store) = store().await;
-        sqlx::raw_sql("PRAGMA user_version = 9").execute(&store.pool).await.unwrap();
+        sqlx::raw_sql("PRAGMA user_version = 9")
+            .execute(&store.pool)
+            .await
+            .unwrap();
         let error = Store::open(folder.path()).await.err().unwrap();
         assert_eq!(error.code(), "store.version");
     }

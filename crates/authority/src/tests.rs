@@ -13,7 +13,7 @@ use realdid_core::state::{Enrolment, ReasonCode, Standing, enrolment_key, issuer
 use realdid_core::suite::{SecretKey, Suite};
 use realdid_core::trie::Key;
 use realdid_exchange::tag::{
-    self, Evidence, EnrolmentRequest, EnrolmentResponse, blind, enrolment_commitment, normalise,
+    self, EnrolmentRequest, EnrolmentResponse, Evidence, blind, enrolment_commitment, normalise,
 };
 use realdid_light::http::NodeError;
 use realdid_serve::{ServeOptions, plumb};
@@ -109,7 +109,10 @@ fn counting_rng() -> impl FnMut(&mut [u8]) {
 impl Nation {
     async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (own, other) = (folder.path().join("authority"), folder.path().join("registrar"));
+        let (own, other) = (
+            folder.path().join("authority"),
+            folder.path().join("registrar"),
+        );
         let mut rng = counting_rng();
         let issuers = vec![
             init_authority(&own, AUTHORITY, &mut rng).unwrap(),
@@ -249,7 +252,9 @@ impl Answer {
 async fn ask(router: Router, request: Request<Body>) -> Answer {
     let response = router.oneshot(request).await.unwrap();
     let status = response.status();
-    let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    let body = axum::body::to_bytes(response.into_body(), 1 << 20)
+        .await
+        .unwrap();
     Answer {
         status,
         text: String::from_utf8(body.to_vec()).unwrap(),
@@ -276,7 +281,11 @@ async fn p6_an_enrolment_is_on_the_ledger_under_the_tag_that_the_wallet_computes
     let record = nation.authority.keys.issuer(AUTHORITY);
     let tag_key = record.tag_key.unwrap();
     let tag = tag::finish(&request.blinded, &number, &response.evaluation, &tag_key).unwrap();
-    let entry = nation.ledger.seen::<Enrolment>(&enrolment_key(&tag)).record.unwrap();
+    let entry = nation
+        .ledger
+        .seen::<Enrolment>(&enrolment_key(&tag))
+        .record
+        .unwrap();
     assert_eq!(entry.commitment, request.commitment);
     assert_eq!(entry.issuer, issuer_id(AUTHORITY));
     assert_eq!((entry.seq, response.seq), (0, 0));
@@ -287,15 +296,41 @@ async fn p6_an_enrolment_is_on_the_ledger_under_the_tag_that_the_wallet_computes
     // the same person again, on another device: the entry moves
     let again = nation.enrolled(0).await;
     assert_eq!(again.seq, 1);
-    let entry = nation.ledger.seen::<Enrolment>(&enrolment_key(&tag)).record.unwrap();
+    let entry = nation
+        .ledger
+        .seen::<Enrolment>(&enrolment_key(&tag))
+        .record
+        .unwrap();
     assert_eq!(entry.seq, 1);
     // and somebody else has another tag
     nation.enrolled(3).await;
     assert_eq!(nation.authority.store.totals().await.unwrap(), (2, 0));
 }
 
+/// Everything that is logged on this thread while the guard lives, at every level.
+fn captured_log() -> (Arc<Mutex<Vec<u8>>>, tracing::subscriber::DefaultGuard) {
+    struct Buffer(Arc<Mutex<Vec<u8>>>);
+    impl std::io::Write for Buffer {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let log = Arc::new(Mutex::new(Vec::new()));
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || Buffer(writer.clone()))
+        .finish();
+    (log, tracing::subscriber::set_default(subscriber))
+}
+
 #[tokio::test]
 async fn p1_refusals_say_nothing_of_the_evidence() {
+    let (log, _guard) = captured_log();
     let nation = Nation::new().await;
     let honest = nation.evidence(0);
     let other = nation.evidence(3);
@@ -333,10 +368,16 @@ async fn p1_refusals_say_nothing_of_the_evidence() {
     answers.push(nation.post_json("/v1/enrolments", &request).await.text);
     nation.ledger.down.store(true, Ordering::Relaxed);
     let down = nation.enrol(&honest).await;
-    assert_eq!((down.status, down.code().as_str()), (StatusCode::SERVICE_UNAVAILABLE, "ledger.unavailable"));
+    assert_eq!(
+        (down.status, down.code().as_str()),
+        (StatusCode::SERVICE_UNAVAILABLE, "ledger.unavailable")
+    );
     answers.push(down.text);
     answers.push(nation.get("/metrics").await.text);
     answers.push(nation.get("/").await.text);
+    let log = String::from_utf8_lossy(&log.lock().unwrap()).into_owned();
+    assert!(log.contains("ledger.unavailable"), "the log is captured");
+    answers.push(log);
     for text in answers {
         for secret in [
             &honest.given_name,
@@ -363,7 +404,9 @@ async fn p1_the_database_holds_no_personal_data() {
             &evidence.resident_number,
             &evidence.card_secret,
         ] {
-            let found = bytes.windows(secret.len()).any(|part| part == secret.as_bytes());
+            let found = bytes
+                .windows(secret.len())
+                .any(|part| part == secret.as_bytes());
             assert!(!found, "{file}");
         }
     }
@@ -376,7 +419,10 @@ async fn the_authority_is_no_oracle_for_another_number() {
     request.blinded = enrolment_request(&nation.evidence(3)).blinded;
     let body = serde_json::to_value(&request).unwrap();
     let answer = nation.post_json("/v1/enrolments", &body).await;
-    assert_eq!((answer.status, answer.code().as_str()), (StatusCode::BAD_REQUEST, "tag.other_number"));
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (StatusCode::BAD_REQUEST, "tag.other_number")
+    );
 }
 
 #[tokio::test]
@@ -385,24 +431,49 @@ async fn p8_a_suspended_person_gets_nothing_until_restored() {
     let evidence = nation.evidence(0);
     nation.enrolled(0).await;
     let operator = nation.operator().await;
-    let done = operator.suspend("r-0001", ReasonCode::LegalOrder).await.unwrap();
+    let done = operator
+        .suspend("r-0001", ReasonCode::LegalOrder)
+        .await
+        .unwrap();
     assert_eq!(done.seq, 1);
     // run again after a crash: nothing is done twice
-    let again = operator.suspend("r-0001", ReasonCode::LegalOrder).await.unwrap();
+    let again = operator
+        .suspend("r-0001", ReasonCode::LegalOrder)
+        .await
+        .unwrap();
     assert_eq!(again.seq, 1);
-    let known = nation.authority.store.enrolled("r-0001").await.unwrap().unwrap();
-    let entry = nation.ledger.seen::<Enrolment>(&enrolment_key(&known.tag)).record.unwrap();
+    let known = nation
+        .authority
+        .store
+        .enrolled("r-0001")
+        .await
+        .unwrap()
+        .unwrap();
+    let entry = nation
+        .ledger
+        .seen::<Enrolment>(&enrolment_key(&known.tag))
+        .record
+        .unwrap();
     assert_eq!(entry.standing, Standing::Suspended);
     assert_eq!(entry.reason, ReasonCode::LegalOrder);
 
     let refused = nation.enrol(&evidence).await;
-    assert_eq!((refused.status, refused.code().as_str()), (StatusCode::FORBIDDEN, "enrolment.suspended"));
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (StatusCode::FORBIDDEN, "enrolment.suspended")
+    );
     // even if the store had lost it, the ledger says so
     let store = &nation.authority.store;
-    store.set_standing("r-0001", Standing::Active, ReasonCode::None).await.unwrap();
+    store
+        .set_standing("r-0001", Standing::Active, ReasonCode::None)
+        .await
+        .unwrap();
     assert_eq!(nation.enrol(&evidence).await.code(), "enrolment.suspended");
 
-    let done = operator.restore("r-0001", ReasonCode::Cleared).await.unwrap();
+    let done = operator
+        .restore("r-0001", ReasonCode::Cleared)
+        .await
+        .unwrap();
     assert_eq!(done.seq, 2);
     assert_eq!(nation.enrolled(0).await.seq, 3);
     let unknown = operator.suspend("r-0004", ReasonCode::LostDevice).await;
@@ -414,13 +485,22 @@ async fn the_page_and_the_probes_answer() {
     let nation = Nation::new().await;
     let page = nation.get("/").await;
     assert_eq!(page.status, StatusCode::OK);
-    assert!(page.text.contains(&nation.authority.keys.pid.id.to_string()));
+    assert!(
+        page.text
+            .contains(&nation.authority.keys.pid.id.to_string())
+    );
     assert!(page.text.contains("nobody in it lives"));
     assert_eq!(nation.get("/style.css").await.status, StatusCode::OK);
     let ready = nation.get("/readyz").await;
     assert_eq!(ready.status, StatusCode::OK, "{}", ready.text);
     let paths = nation.get("/openapi.json").await.json()["paths"].clone();
-    for path in ["/v1/enrolments", "/v1/sponsor", "/token", "/nonce", "/credential"] {
+    for path in [
+        "/v1/enrolments",
+        "/v1/sponsor",
+        "/token",
+        "/nonce",
+        "/credential",
+    ] {
         assert!(paths.get(path).is_some(), "{path}");
     }
     // the ledger falls silent

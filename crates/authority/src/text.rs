@@ -11,7 +11,9 @@ pub(crate) fn base64url(bytes: &[u8]) -> String {
 
 /// The system could not give randomness.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("random.unavailable: the system must give randomness; fault: this machine; do: start again")]
+#[error(
+    "random.unavailable: the system must give randomness; fault: this machine; do: start again"
+)]
 pub struct NoRandomness;
 
 /// Fresh random bytes from the system.

@@ -1,5 +1,5 @@
 //! A service's registration: the registrar's word for who may ask whom for what
-//! (spec/login.md, rules R1 to R7).
+//! (spec/registration.md, rules S1 to S7).
 //!
 //! A registration is a JWT of type `verifier-attestation+jwt` (OpenID4VP 1.0 §12). The registrar
 //! signs it with a key of its issuer record; its digest and standing are on the ledger under the
@@ -48,7 +48,7 @@ refusals! {
 }
 
 /// Why a service asks: the closed list, each with the claims that it can be a reason for
-/// (rule R4).
+/// (rule S4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Purpose {
     /// To recognise the same person again. Discloses nothing.
@@ -149,7 +149,7 @@ pub fn claim_path(text: &str) -> Option<ClaimPath> {
 }
 
 /// The one spelling of a domain, `host[:port]`: lower case, no scheme, no path, the port only
-/// where it is not 443 (rule R3).
+/// where it is not 443 (rule S3).
 ///
 /// `sandbox` admits this machine's own addresses; a real registration needs a DNS name with a dot.
 pub fn normal_domain(text: &str, sandbox: bool) -> Option<String> {
@@ -165,7 +165,9 @@ pub fn normal_domain(text: &str, sandbox: bool) -> Option<String> {
         }
         _ => false,
     };
-    (real || (sandbox && is_loopback(&url))).then(|| domain_of(&url)).flatten()
+    (real || (sandbox && is_loopback(&url)))
+        .then(|| domain_of(&url))
+        .flatten()
 }
 
 /// The domain that a URL leads to, in its one spelling.
@@ -219,7 +221,7 @@ pub struct Registration {
 }
 
 impl Registration {
-    /// Rules R3 to R5: bounds, domains in their one spelling, claims that a purpose covers.
+    /// Rules S3 to S5: bounds, domains in their one spelling, claims that a purpose covers.
     pub fn check(&self) -> Result<(), RegistrationError> {
         let name_chars = self.name.chars().count();
         let bounded = (1..=MAX_DOMAINS).contains(&self.domains.len())
@@ -231,13 +233,11 @@ impl Registration {
         if !bounded || self.issued_at_s >= self.expires_s {
             return Err(RegistrationError::Malformed);
         }
-        let normal =
-            |domain: &String| normal_domain(domain, self.sandbox).as_ref() == Some(domain);
+        let normal = |domain: &String| normal_domain(domain, self.sandbox).as_ref() == Some(domain);
         if !self.domains.iter().all(normal) {
             return Err(RegistrationError::Domain);
         }
-        let covered =
-            |claim: &ClaimPath| self.purposes.iter().any(|purpose| purpose.covers(claim));
+        let covered = |claim: &ClaimPath| self.purposes.iter().any(|purpose| purpose.covers(claim));
         if !self.claims.iter().all(covered) {
             return Err(RegistrationError::Claim);
         }
@@ -274,7 +274,7 @@ impl Registration {
         Ok(jwt)
     }
 
-    /// Rule R6: whether a request with this answer address, purpose and claims stays within the
+    /// Rule S6: whether a request with this answer address, purpose and claims stays within the
     /// registration. An address on plain http is admitted on loopback only.
     pub fn allows(
         &self,
@@ -296,7 +296,10 @@ impl Registration {
             .ok_or(RegistrationError::Purpose)?;
         let registered =
             |claim: &ClaimPath| self.claims.iter().any(|allowed| lies_in(claim, allowed));
-        if claims.iter().all(|claim| purpose.covers(claim) && registered(claim)) {
+        if claims
+            .iter()
+            .all(|claim| purpose.covers(claim) && registered(claim))
+        {
             Ok(())
         } else {
             Err(RegistrationError::Claim)
@@ -340,7 +343,7 @@ fn is_invisible(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
-/// What stands on the ledger for a registration (rule R2).
+/// What stands on the ledger for a registration (rule S2).
 pub fn digest(jwt: &str) -> Hash32 {
     hash(Domain::Registration, &[jwt.as_bytes()])
 }
@@ -363,7 +366,7 @@ pub fn claimed(jwt: &str) -> Result<Registration, RegistrationError> {
 }
 
 /// Holds a registration against the ledger's records of its registrar and its service, both
-/// proved (rules R1, R2 and R5).
+/// proved (rules S1, S2 and S5).
 ///
 /// A retired key's signatures stand, because the ledger has the digest (promise P7). The record
 /// of a service does not say when it was made, so those of a compromised key do not.

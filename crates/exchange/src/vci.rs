@@ -79,7 +79,13 @@ impl VciError {
     /// §3.1. The last four are the wallet's own and travel nowhere.
     pub fn error(self) -> &'static str {
         match self {
-            Self::TokenRequest | Self::TxCodeMissing | Self::TxCodeUnexpected | Self::Offer | Self::OfferGrant | Self::Metadata | Self::Response => "invalid_request",
+            Self::TokenRequest
+            | Self::TxCodeMissing
+            | Self::TxCodeUnexpected
+            | Self::Offer
+            | Self::OfferGrant
+            | Self::Metadata
+            | Self::Response => "invalid_request",
             Self::GrantType => "unsupported_grant_type",
             Self::Grant => "invalid_grant",
             Self::AccessToken => "invalid_token",
@@ -87,7 +93,13 @@ impl VciError {
             Self::UnknownConfiguration => "unknown_credential_configuration",
             Self::UnknownIdentifier => "unknown_credential_identifier",
             Self::Encryption => "invalid_encryption_parameters",
-            Self::ProofMissing | Self::ProofForm | Self::ProofAlg | Self::ProofSignature | Self::ProofAudience | Self::ProofTime | Self::ProofKeys => "invalid_proof",
+            Self::ProofMissing
+            | Self::ProofForm
+            | Self::ProofAlg
+            | Self::ProofSignature
+            | Self::ProofAudience
+            | Self::ProofTime
+            | Self::ProofKeys => "invalid_proof",
             Self::ProofNonce => "invalid_nonce",
             Self::Denied => "credential_request_denied",
         }
@@ -301,7 +313,11 @@ impl TokenRequest {
     pub fn parse(body: &[u8]) -> Result<Self, VciError> {
         let mut fields = std::collections::BTreeMap::new();
         for (name, value) in url::form_urlencoded::parse(body) {
-            if value.len() > 512 || fields.insert(name.into_owned(), value.into_owned()).is_some() {
+            if value.len() > 512
+                || fields
+                    .insert(name.into_owned(), value.into_owned())
+                    .is_some()
+            {
                 return Err(VciError::TokenRequest);
             }
         }
@@ -477,7 +493,10 @@ impl CredentialRequest {
         if self.credential_response_encryption.is_some() {
             return Err(VciError::Encryption);
         }
-        let configuration = match (&self.credential_configuration_id, &self.credential_identifier) {
+        let configuration = match (
+            &self.credential_configuration_id,
+            &self.credential_identifier,
+        ) {
             (Some(id), None) => id,
             // Our token responses name no identifiers, so none can be known (§8.2).
             (None, Some(_)) => return Err(VciError::UnknownIdentifier),
@@ -541,9 +560,14 @@ pub fn verify_proof(proof: &str, issuer: &str, now_s: u64) -> Result<VerifiedPro
         JwsError::AlgRefused => VciError::ProofAlg,
         _ => VciError::ProofForm,
     })?;
-    claimed.expect_typ(PROOF_TYP).map_err(|_| VciError::ProofForm)?;
+    claimed
+        .expect_typ(PROOF_TYP)
+        .map_err(|_| VciError::ProofForm)?;
     let elsewhere = ["kid", "x5c", "trust_chain"];
-    if elsewhere.iter().any(|name| claimed.header.contains_key(*name)) {
+    if elsewhere
+        .iter()
+        .any(|name| claimed.header.contains_key(*name))
+    {
         return Err(VciError::ProofForm);
     }
     if claimed.alg != Alg::Es256 {
@@ -733,10 +757,7 @@ pub struct ServerMetadata {
     pub response_types_supported: Vec<String>,
     #[serde(default)]
     pub token_endpoint_auth_methods_supported: Vec<String>,
-    #[serde(
-        rename = "pre-authorized_grant_anonymous_access_supported",
-        default
-    )]
+    #[serde(rename = "pre-authorized_grant_anonymous_access_supported", default)]
     pub anonymous_access: bool,
 }
 

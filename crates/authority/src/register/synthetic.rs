@@ -29,13 +29,32 @@ const HAN_GIVEN: [&str; 12] = [
     "雨桐", "浩然", "思远", "静姝", "晨曦", "墨涵", "清秋", "子衿", "若溪", "承泽", "望舒", "念慈",
 ];
 const WORLD_FAMILY: [&str; 12] = [
-    "Abdurrahmanov", "Featherstonehaugh", "Oyelowo-Adeyemi", "Papadimitriou", "Wickramasinghe",
-    "Kowalczykowska", "Gutiérrez-Ibarra", "Þorvaldsdóttir", "Vandenbroucke", "Rakotomalala",
-    "Bhattacharyya", "Csíkszentmihályi",
+    "Abdurrahmanov",
+    "Featherstonehaugh",
+    "Oyelowo-Adeyemi",
+    "Papadimitriou",
+    "Wickramasinghe",
+    "Kowalczykowska",
+    "Gutiérrez-Ibarra",
+    "Þorvaldsdóttir",
+    "Vandenbroucke",
+    "Rakotomalala",
+    "Bhattacharyya",
+    "Csíkszentmihályi",
 ];
 const WORLD_GIVEN: [&str; 12] = [
-    "Oluwaseyi", "Wilhelmina", "Nurzhamal", "Thrasyvoulos", "Chandrakanthi", "Przemysława",
-    "Guadalupita", "Sæbjörg", "Godelieve", "Andrianina", "Purushottam", "Zsófianna",
+    "Oluwaseyi",
+    "Wilhelmina",
+    "Nurzhamal",
+    "Thrasyvoulos",
+    "Chandrakanthi",
+    "Przemysława",
+    "Guadalupita",
+    "Sæbjörg",
+    "Godelieve",
+    "Andrianina",
+    "Purushottam",
+    "Zsófianna",
 ];
 const NATIONS: [&str; 6] = ["UZ", "GB", "NG", "GR", "LK", "PL"];
 /// Regions of the synthetic residents: province codes that GB/T 2260 does not assign.

@@ -13,9 +13,9 @@ fn evidence(n: usize) -> Evidence {
 
 #[test]
 fn check_characters_are_those_of_gb_11643() {
-    // The example of GB 11643-1999, annex: 11010519491231002X and 44052418800101001X.
+    // The examples of GB 11643-1999: 11010519491231002X and 440524188001010014.
     assert_eq!(number::check_character("11010519491231002"), Some('X'));
-    assert_eq!(number::check_character("44052418800101001"), Some('X'));
+    assert_eq!(number::check_character("44052418800101001"), Some('4'));
     assert!(number::is_valid("11010519491231002X"));
     for wrong in [
         "",
@@ -103,6 +103,59 @@ fn every_refusal_is_the_same() {
     );
 }
 
+/// A register service of two routes, as the contract says.
+async fn service() -> String {
+    use axum::extract::Path;
+    use axum::http::StatusCode;
+    use axum::routing::{get, post};
+    let record = |reference: &str| {
+        axum::Json(serde_json::json!({
+            "reference": reference, "given_name": "雨桐", "family_name": "欧阳",
+            "resident_number": "99010119900307123x", "birthdate": "1990-03-07", "sex": 2,
+            "nationalities": ["CN"], "region": "North",
+        }))
+    };
+    let router = axum::Router::new()
+        .route("/v1/checks", post(async || StatusCode::NOT_FOUND))
+        .route(
+            "/v1/persons/{reference}",
+            get(
+                async move |Path(reference): Path<String>| match reference.as_str() {
+                    "p-1" => Ok(record("p-1")),
+                    "odd" => Ok(record("../etc")),
+                    "down" => Err(StatusCode::INTERNAL_SERVER_ERROR),
+                    _ => Err(StatusCode::NOT_FOUND),
+                },
+            ),
+        );
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    url
+}
+
+#[tokio::test]
+async fn a_register_service_answers_by_its_contract() {
+    let url = service().await;
+    let register = Register::Http(http::HttpRegister::new(&url, None).unwrap());
+    let person = register.person("p-1").await.ok().unwrap();
+    assert_eq!(person.number.as_str(), "99010119900307123X");
+    assert_eq!(person.sex, Sex::Female);
+    let refused = register.check(&evidence(0)).await.err();
+    assert_eq!(refused, Some(RegisterRefusal::Evidence));
+    for (reference, refusal) in [
+        ("nobody", RegisterRefusal::Evidence),
+        ("../checks", RegisterRefusal::Evidence),
+        ("down", RegisterRefusal::Unavailable),
+        ("odd", RegisterRefusal::Unavailable),
+    ] {
+        assert_eq!(register.person(reference).await.err(), Some(refusal));
+    }
+    let nowhere = http::HttpRegister::new("http://127.0.0.1:1", None).unwrap();
+    let silent = Register::Http(nowhere).person("p-1").await.err();
+    assert_eq!(silent, Some(RegisterRefusal::Unavailable));
+}
+
 #[test]
 fn ages_count_by_the_calendar() {
     // 2027-01-15
@@ -124,7 +177,10 @@ fn evidence_files_are_for_the_operator_only() {
     assert_eq!(files.len(), 12);
     assert_eq!(files[0].person, "r-0001");
     for file in files {
-        let mode = std::fs::metadata(&file.evidence).unwrap().permissions().mode();
+        let mode = std::fs::metadata(&file.evidence)
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
         let text = std::fs::read_to_string(&file.evidence).unwrap();
         let evidence: Evidence = serde_json::from_str(&text).unwrap();

@@ -37,7 +37,9 @@ impl Nation {
     async fn nonce(&self) -> String {
         let request = Request::post("/nonce").body(Body::empty()).unwrap();
         let answer = ask(self.router(), request).await;
-        serde_json::from_str::<NonceResponse>(&answer.text).unwrap().c_nonce
+        serde_json::from_str::<NonceResponse>(&answer.text)
+            .unwrap()
+            .c_nonce
     }
 
     fn request(&self, issuer: &str, nonce: &str, keys: std::ops::Range<u8>) -> CredentialRequest {
@@ -75,7 +77,10 @@ impl Nation {
 fn is_refused(answer: &Answer, error: &str, code: &str) {
     let json = answer.json();
     assert!(answer.status.is_client_error(), "{}", answer.text);
-    assert_eq!((json["error"].as_str(), json["code"].as_str()), (Some(error), Some(code)));
+    assert_eq!(
+        (json["error"].as_str(), json["code"].as_str()),
+        (Some(error), Some(code))
+    );
     assert!(json["rule"].is_string() && json["fix"].is_string());
 }
 
@@ -94,7 +99,8 @@ async fn a_wallet_receives_a_batch_of_unlinkable_copies() {
     for copy in &copies {
         let jwt = copy.split('~').next().unwrap();
         let jws = decode_unverified(jwt).unwrap();
-        jws.verify(&nation.authority.keys.pid.key.verifying_key()).unwrap();
+        jws.verify(&nation.authority.keys.pid.key.verifying_key())
+            .unwrap();
         let kid = nation.authority.keys.pid.id.to_string();
         assert_eq!(jws.header_str("kid"), Some(kid.as_str()));
         let claims = jws.claims().unwrap();
@@ -117,10 +123,25 @@ async fn a_code_is_refused_with_a_wrong_transaction_code_or_a_second_time_or_lat
     let nation = Nation::new().await;
     let enrolled = nation.enrolled(0).await;
     let offer = &enrolled.credential_offer;
-    let wrong = if enrolled.tx_code == "000000" { "000001" } else { "000000" };
-    is_refused(&nation.redeem(offer, wrong).await, "invalid_grant", "vci.grant");
-    assert_eq!(nation.redeem(offer, &enrolled.tx_code).await.status, StatusCode::OK);
-    is_refused(&nation.redeem(offer, &enrolled.tx_code).await, "invalid_grant", "vci.grant");
+    let wrong = if enrolled.tx_code == "000000" {
+        "000001"
+    } else {
+        "000000"
+    };
+    is_refused(
+        &nation.redeem(offer, wrong).await,
+        "invalid_grant",
+        "vci.grant",
+    );
+    assert_eq!(
+        nation.redeem(offer, &enrolled.tx_code).await.status,
+        StatusCode::OK
+    );
+    is_refused(
+        &nation.redeem(offer, &enrolled.tx_code).await,
+        "invalid_grant",
+        "vci.grant",
+    );
 
     let late = nation.enrolled(0).await;
     nation.wait_s(crate::enrolment::OFFER_LIFE_S);
@@ -129,11 +150,17 @@ async fn a_code_is_refused_with_a_wrong_transaction_code_or_a_second_time_or_lat
 
     // guessing ends the code, for the right one too
     let guessed = nation.enrolled(0).await;
-    let wrong = if guessed.tx_code == "000000" { "000001" } else { "000000" };
+    let wrong = if guessed.tx_code == "000000" {
+        "000001"
+    } else {
+        "000000"
+    };
     for _ in 0..5 {
         nation.redeem(&guessed.credential_offer, wrong).await;
     }
-    let answer = nation.redeem(&guessed.credential_offer, &guessed.tx_code).await;
+    let answer = nation
+        .redeem(&guessed.credential_offer, &guessed.tx_code)
+        .await;
     is_refused(&answer, "invalid_grant", "vci.grant");
 }
 
@@ -143,7 +170,13 @@ async fn a_nonce_is_used_once_in_time_and_is_ours() {
     let tokens = nation.tokens(0).await;
     let nonce = nation.nonce().await;
     let request = nation.request(AUTHORITY, &nonce, 1..2);
-    assert_eq!(nation.credential(&tokens.access_token, &request).await.status, StatusCode::OK);
+    assert_eq!(
+        nation
+            .credential(&tokens.access_token, &request)
+            .await
+            .status,
+        StatusCode::OK
+    );
     let again = nation.credential(&tokens.access_token, &request).await;
     is_refused(&again, "invalid_nonce", "vci.proof_nonce");
 
@@ -207,20 +240,39 @@ async fn p8_a_suspended_person_is_not_refreshed_nor_sponsored() {
     assert_eq!(nation.form(&refresh).await.status, StatusCode::OK);
 
     let operator = nation.operator().await;
-    operator.suspend("r-0001", ReasonCode::LegalOrder).await.unwrap();
-    is_refused(&nation.form(&refresh).await, "invalid_grant", "enrolment.suspended");
+    operator
+        .suspend("r-0001", ReasonCode::LegalOrder)
+        .await
+        .unwrap();
+    is_refused(
+        &nation.form(&refresh).await,
+        "invalid_grant",
+        "enrolment.suspended",
+    );
     let nonce = nation.nonce().await;
     let request = nation.request(AUTHORITY, &nonce, 1..2);
     let answer = nation.credential(&tokens.access_token, &request).await;
     is_refused(&answer, "credential_request_denied", "enrolment.suspended");
     let answer = nation.sponsor(&refresh_token, &nation.anchor(1)).await;
-    assert_eq!((answer.status, answer.code().as_str()), (StatusCode::FORBIDDEN, "enrolment.suspended"));
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (StatusCode::FORBIDDEN, "enrolment.suspended")
+    );
 
-    operator.restore("r-0001", ReasonCode::Cleared).await.unwrap();
+    operator
+        .restore("r-0001", ReasonCode::Cleared)
+        .await
+        .unwrap();
     assert_eq!(nation.form(&refresh).await.status, StatusCode::OK);
     // a lost device stays out after the enrolment is restored
-    operator.suspend("r-0001", ReasonCode::LostDevice).await.unwrap();
-    operator.restore("r-0001", ReasonCode::Cleared).await.unwrap();
+    operator
+        .suspend("r-0001", ReasonCode::LostDevice)
+        .await
+        .unwrap();
+    operator
+        .restore("r-0001", ReasonCode::Cleared)
+        .await
+        .unwrap();
     is_refused(&nation.form(&refresh).await, "invalid_grant", "vci.grant");
 }
 
@@ -263,10 +315,19 @@ async fn an_anchor_is_sponsored_within_the_quota() {
     assert_eq!(answer.json()["hash"], anchor.id().to_string());
     // the ledger's refusal is told by its rule, and costs no quota
     let answer = nation.sponsor(&token, &anchor).await;
-    assert_eq!((answer.status, answer.code().as_str()), (StatusCode::UNPROCESSABLE_ENTITY, "did.exists"));
-    assert_eq!(nation.sponsor(&token, &nation.anchor(2)).await.status, StatusCode::ACCEPTED);
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (StatusCode::UNPROCESSABLE_ENTITY, "did.exists")
+    );
+    assert_eq!(
+        nation.sponsor(&token, &nation.anchor(2)).await.status,
+        StatusCode::ACCEPTED
+    );
     let answer = nation.sponsor(&token, &nation.anchor(3)).await;
-    assert_eq!((answer.status, answer.code().as_str()), (StatusCode::TOO_MANY_REQUESTS, "sponsor.quota"));
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (StatusCode::TOO_MANY_REQUESTS, "sponsor.quota")
+    );
 }
 
 #[tokio::test]
@@ -280,10 +341,19 @@ async fn only_a_persons_own_anchor_is_sponsored() {
     let net = nation.ledger.net.lock().unwrap().clone();
     let did = TestDid::new(net.network(), 1);
     assert_eq!(refused(net.anchor(&did)).await, "sponsor.kind");
-    assert_eq!(refused(net.enrol(realdid_core::hash::Hash32([1; 32]), 0)).await, "sponsor.kind");
+    assert_eq!(
+        refused(net.enrol(realdid_core::hash::Hash32([1; 32]), 0)).await,
+        "sponsor.kind"
+    );
     let body = realdid_core::operation::Body::Anchor(did.inception.clone());
-    assert_eq!(refused(net.sign(body.clone(), &[&did.next])).await, "op.signature");
-    assert_eq!(refused(net.sign(body.clone(), &[&did.current, &key(5)])).await, "op.signature");
+    assert_eq!(
+        refused(net.sign(body.clone(), &[&did.next])).await,
+        "op.signature"
+    );
+    assert_eq!(
+        refused(net.sign(body.clone(), &[&did.current, &key(5)])).await,
+        "op.signature"
+    );
     let mut forged = net.sign(body.clone(), &[&did.current]);
     forged.signatures[0].signature.0[0] ^= 1;
     assert_eq!(refused(forged).await, "op.signature");
@@ -293,20 +363,41 @@ async fn only_a_persons_own_anchor_is_sponsored() {
     let mut organisation = did.inception.clone();
     organisation.endpoints = vec!["https://authority.example/x".into()];
     let body = realdid_core::operation::Body::Anchor(organisation);
-    assert_eq!(refused(net.sign(body, &[&did.current])).await, "sponsor.kind");
-    assert_eq!(nation.sponsor("x", &nation.anchor(1)).await.code(), "vci.access_token");
+    assert_eq!(
+        refused(net.sign(body, &[&did.current])).await,
+        "sponsor.kind"
+    );
+    assert_eq!(
+        nation.sponsor("x", &nation.anchor(1)).await.code(),
+        "vci.access_token"
+    );
 }
 
 #[tokio::test]
 async fn metadata_names_the_endpoints_and_the_key() {
     let nation = Nation::new().await;
-    let issuer = nation.get("/.well-known/openid-credential-issuer").await.json();
-    assert_eq!(issuer["credential_endpoint"], format!("{AUTHORITY}/credential"));
+    let issuer = nation
+        .get("/.well-known/openid-credential-issuer")
+        .await
+        .json();
+    assert_eq!(
+        issuer["credential_endpoint"],
+        format!("{AUTHORITY}/credential")
+    );
     assert_eq!(issuer["batch_credential_issuance"]["batch_size"], 10);
-    let server = nation.get("/.well-known/oauth-authorization-server").await.json();
+    let server = nation
+        .get("/.well-known/oauth-authorization-server")
+        .await
+        .json();
     assert_eq!(server["token_endpoint"], format!("{AUTHORITY}/token"));
-    assert_eq!(server["pre-authorized_grant_anonymous_access_supported"], true);
+    assert_eq!(
+        server["pre-authorized_grant_anonymous_access_supported"],
+        true
+    );
     let keys = nation.get("/.well-known/jwt-vc-issuer").await.json();
     assert_eq!(keys["issuer"], AUTHORITY);
-    assert_eq!(keys["jwks"]["keys"][0]["kid"], nation.authority.keys.pid.id.to_string());
+    assert_eq!(
+        keys["jwks"]["keys"][0]["kid"],
+        nation.authority.keys.pid.id.to_string()
+    );
 }

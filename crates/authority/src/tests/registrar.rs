@@ -40,7 +40,11 @@ async fn a_registration_stands_on_the_ledger_and_verifies() {
     let json = answer.json();
     let jwt = json["registration"].as_str().unwrap();
     let id = json["service"].as_str().unwrap().parse().unwrap();
-    let service = nation.ledger.seen::<Service>(&service_key(&id)).record.unwrap();
+    let service = nation
+        .ledger
+        .seen::<Service>(&service_key(&id))
+        .record
+        .unwrap();
     assert_eq!(service.digest.to_string(), json["digest"]);
     let registrar = nation.ledger.genesis().issuers[1].clone();
     let now_s = START_MS / 1000;
@@ -49,7 +53,9 @@ async fn a_registration_stands_on_the_ledger_and_verifies() {
     assert_eq!(verified.name, "Pear <Shop>");
     assert_eq!(verified.service_id, id);
 
-    let again = nation.registrar_get(&format!("/v1/registrations/{id}")).await;
+    let again = nation
+        .registrar_get(&format!("/v1/registrations/{id}"))
+        .await;
     assert_eq!(again.json(), json);
     let page = nation.registrar_get("/").await;
     assert!(page.text.contains(&id.to_string()));
@@ -64,7 +70,11 @@ async fn a_registration_stands_on_the_ledger_and_verifies() {
 async fn what_cannot_be_registered_is_refused_by_its_rule() {
     let nation = Nation::new().await;
     for (member, value, code) in [
-        ("domains", json!(["https://x.example"]), "registration.domain"),
+        (
+            "domains",
+            json!(["https://x.example"]),
+            "registration.domain",
+        ),
         ("domains", json!(["10.0.0.1"]), "registration.domain"),
         ("domains", json!([]), "registration.malformed"),
         ("purposes", json!(["curiosity"]), "registration.purpose"),
@@ -84,7 +94,12 @@ async fn what_cannot_be_registered_is_refused_by_its_rule() {
     nation.ledger.down.store(true, Ordering::Relaxed);
     assert_eq!(nation.register(&asked()).await.code(), "ledger.unavailable");
     for unknown in ["0".repeat(64), "x".to_owned()] {
-        let answer = nation.registrar_get(&format!("/v1/registrations/{unknown}")).await;
-        assert_eq!((answer.status, answer.code().as_str()), (StatusCode::NOT_FOUND, "registration.unknown"));
+        let answer = nation
+            .registrar_get(&format!("/v1/registrations/{unknown}"))
+            .await;
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (StatusCode::NOT_FOUND, "registration.unknown")
+        );
     }
 }

@@ -8,7 +8,9 @@ const REGISTRAR: &str = "https://registrar.example";
 const NOW: u64 = 1_800_000_000;
 
 fn secret(seed: u8) -> (SigningKey, PublicKey) {
-    let public = SecretKey::from_seed(Suite::P256, [seed; 32]).unwrap().public();
+    let public = SecretKey::from_seed(Suite::P256, [seed; 32])
+        .unwrap()
+        .public();
     (SigningKey::p256(&[seed; 32]).unwrap(), public)
 }
 
@@ -175,10 +177,7 @@ fn a_request_stays_within_domain_purpose_and_claims() {
         );
     }
     for purpose in ["kyc", "curiosity", ""] {
-        assert_eq!(
-            allows(shop, purpose, &[]),
-            Some(RegistrationError::Purpose)
-        );
+        assert_eq!(allows(shop, purpose, &[]), Some(RegistrationError::Purpose));
     }
     for (purpose, claim) in [
         ("login", "address"),
@@ -201,7 +200,10 @@ fn a_real_registration_needs_dns_names_and_a_sandbox_may_be_this_machine() {
     let normal = |text: &str| normal_domain(text, false);
     assert_eq!(normal("Shop.Example"), Some("shop.example".into()));
     assert_eq!(normal("shop.example:443"), Some("shop.example".into()));
-    assert_eq!(normal("shop.example:8443"), Some("shop.example:8443".into()));
+    assert_eq!(
+        normal("shop.example:8443"),
+        Some("shop.example:8443".into())
+    );
     for wrong in [
         "",
         "localhost",

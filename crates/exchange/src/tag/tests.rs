@@ -63,7 +63,10 @@ fn a_tampered_evaluation_is_refused() {
         let mut bad = evaluation.clone();
         bad.proof[place] ^= 1;
         let refused = finish(&client, &number(), &bad, &key);
-        assert!(matches!(refused, Err(TagError::Proof | TagError::Malformed)));
+        assert!(matches!(
+            refused,
+            Err(TagError::Proof | TagError::Malformed)
+        ));
     }
     let mut bad = evaluation.clone();
     bad.element = secret().public().0;

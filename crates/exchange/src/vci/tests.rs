@@ -46,7 +46,10 @@ fn an_offer_survives_uri_and_json() {
 fn a_strange_offer_is_refused() {
     let no_ids = r#"{"credential_issuer":"https://a.example","credential_configuration_ids":[]}"#;
     let http = r#"{"credential_issuer":"http://a.example","credential_configuration_ids":["x"]}"#;
-    let both = format!("{}&credential_offer_uri=https://a.example", offer().to_uri());
+    let both = format!(
+        "{}&credential_offer_uri=https://a.example",
+        offer().to_uri()
+    );
     for wrong in [
         "",
         "https://a.example",
@@ -241,7 +244,11 @@ fn a_proof_for_another_issuer_time_or_key_is_refused() {
         );
     }
     for (name, new, refusal) in [
-        ("aud", json!("https://other.example"), VciError::ProofAudience),
+        (
+            "aud",
+            json!("https://other.example"),
+            VciError::ProofAudience,
+        ),
         ("aud", json!([ISSUER]), VciError::ProofAudience),
         ("iat", json!(NOW - PROOF_AGE_S - 1), VciError::ProofTime),
         ("iat", json!(NOW + CLOCK_SKEW_S + 1), VciError::ProofTime),
@@ -301,7 +308,11 @@ fn metadata_reads_back_and_is_held_against_the_issuer() {
     let body = serde_json::to_vec(&server).unwrap();
     assert_eq!(ServerMetadata::parse(&body, ISSUER), Ok(server));
     assert!(ServerMetadata::parse(&body, "https://other.example").is_err());
-    let at = |issuer| well_known(issuer, "openid-credential-issuer").unwrap().to_string();
+    let at = |issuer| {
+        well_known(issuer, "openid-credential-issuer")
+            .unwrap()
+            .to_string()
+    };
     assert_eq!(
         at("https://a.example/x"),
         "https://a.example/.well-known/openid-credential-issuer/x"
@@ -320,10 +331,7 @@ fn an_answer_with_too_few_copies_is_refused() {
         CredentialResponse::parse(&body, 2),
         Ok(vec!["a".to_owned(), "b".to_owned()])
     );
-    assert_eq!(
-        CredentialResponse::parse(&body, 3),
-        Err(VciError::Response)
-    );
+    assert_eq!(CredentialResponse::parse(&body, 3), Err(VciError::Response));
     let token = |kind: &str| {
         let body = json!({"access_token": "a", "token_type": kind}).to_string();
         TokenResponse::parse(body.as_bytes()).is_ok()
