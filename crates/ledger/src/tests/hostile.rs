@@ -111,7 +111,11 @@ fn request(scene: &Scene, kind: u8, n: u64, seq: u64) -> SignedOperation {
         3 => scene.sign(Body::Cancel(id, seq), &did.current),
         4 => scene.sign(Body::Freeze(id, seq), &did.recovery),
         5 => {
-            let by = if n.is_multiple_of(2) { &did.current } else { &did.next };
+            let by = if n.is_multiple_of(2) {
+                &did.current
+            } else {
+                &did.next
+            };
             scene.sign(Body::Deactivate(id, seq), by)
         }
         6 => net.enrol(Hash32([n as u8 % 4; 32]), seq % 3),
