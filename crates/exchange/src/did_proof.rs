@@ -24,9 +24,7 @@ use realdid_core::codec;
 use realdid_core::did::{Did, Inception};
 use realdid_core::suite::{PublicKey, SecretKey, Suite};
 use realdid_credential::jose::{self, JwsError, SigningKey, VerifyingKey};
-use realdid_light::{
-    CheckedHeader, DidStanding, DidUnusable, Freshness, LightClient, LightError,
-};
+use realdid_light::{CheckedHeader, DidStanding, DidUnusable, Freshness, LightClient, LightError};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -105,7 +103,10 @@ pub fn pid_hash(presentation: &str) -> [u8; 32] {
 pub fn build(content: &ProofContent<'_>, key: &SecretKey) -> Result<String, DidProofError> {
     let mut header = Map::new();
     header.insert("typ".to_owned(), TYP.into());
-    header.insert("kid".to_owned(), key_id(content.did, content.key_index).into());
+    header.insert(
+        "kid".to_owned(),
+        key_id(content.did, content.key_index).into(),
+    );
     let mut payload = Map::new();
     let mut set = |name: &str, value: Value| payload.insert(name.to_owned(), value);
     set("aud", content.audience.into());
@@ -113,12 +114,20 @@ pub fn build(content: &ProofContent<'_>, key: &SecretKey) -> Result<String, DidP
     set("iat", content.now_s.into());
     set("did", content.did.to_string().into());
     if let Some(inception) = content.inception {
-        set("inception", URL_SAFE_NO_PAD.encode(codec::encode(inception)).into());
+        set(
+            "inception",
+            URL_SAFE_NO_PAD.encode(codec::encode(inception)).into(),
+        );
     }
-    set("staple", URL_SAFE_NO_PAD.encode(content.staple.encode()).into());
+    set(
+        "staple",
+        URL_SAFE_NO_PAD.encode(content.staple.encode()).into(),
+    );
     set("pid_hash", URL_SAFE_NO_PAD.encode(content.pid_hash).into());
     let proof = signing_key(key)
-        .and_then(|key| jose::sign_compact(&header, Value::Object(payload).to_string().as_bytes(), &key))
+        .and_then(|key| {
+            jose::sign_compact(&header, Value::Object(payload).to_string().as_bytes(), &key)
+        })
         .map_err(|_| DidProofError::Signing)?;
     if proof.len() > MAX_PROOF_BYTES {
         return Err(DidProofError::Signing);
@@ -164,13 +173,23 @@ pub fn verify(
 ) -> Result<VerifiedDid, DidProofError> {
     let claimed = ClaimedProof::parse(proof)?;
     claimed.answers(expected)?;
-    let state = light.did(&claimed.did, claimed.inception.as_ref(), &claimed.staple, freshness)?;
-    let keys = state.authentication_keys().map_err(|unusable| match unusable {
-        DidUnusable::Unknown => DidProofError::Unknown,
-        DidUnusable::Frozen => DidProofError::Frozen,
-        DidUnusable::Deactivated => DidProofError::Deactivated,
-    })?;
-    let key = keys.get(claimed.key_index).ok_or(DidProofError::Key)?.clone();
+    let state = light.did(
+        &claimed.did,
+        claimed.inception.as_ref(),
+        &claimed.staple,
+        freshness,
+    )?;
+    let keys = state
+        .authentication_keys()
+        .map_err(|unusable| match unusable {
+            DidUnusable::Unknown => DidProofError::Unknown,
+            DidUnusable::Frozen => DidProofError::Frozen,
+            DidUnusable::Deactivated => DidProofError::Deactivated,
+        })?;
+    let key = keys
+        .get(claimed.key_index)
+        .ok_or(DidProofError::Key)?
+        .clone();
     verifying_key(&key)
         .and_then(|key| jose::verify_compact(proof, &key, TYP))
         .map_err(|_| DidProofError::Signature)?;
@@ -224,7 +243,9 @@ impl ClaimedProof {
                 Some(Inception::decode(&bytes).map_err(|_| DidProofError::Inception)?)
             }
         };
-        let staple = bytes("staple").ok_or_else(malformed)?.map_err(|_| DidProofError::StapleMalformed)?;
+        let staple = bytes("staple")
+            .ok_or_else(malformed)?
+            .map_err(|_| DidProofError::StapleMalformed)?;
         let staple = StateAnswer::decode(&staple).map_err(|_| DidProofError::StapleMalformed)?;
         let pid_hash = bytes("pid_hash")
             .and_then(Result::ok)
@@ -237,7 +258,10 @@ impl ClaimedProof {
         Ok(Self {
             audience: text("aud").ok_or_else(malformed)?.to_owned(),
             nonce: text("nonce").ok_or_else(malformed)?.to_owned(),
-            issued_s: payload.get("iat").and_then(Value::as_u64).ok_or_else(malformed)?,
+            issued_s: payload
+                .get("iat")
+                .and_then(Value::as_u64)
+                .ok_or_else(malformed)?,
             did,
             inception,
             staple,

@@ -171,7 +171,16 @@ pub fn secret_hash(secret: &str) -> [u8; 32] {
 
 /// The discovery document (OpenID Connect Discovery 1.0 §3). `issuer` has no trailing slash.
 pub fn discovery(issuer: &str, claims: &[String]) -> Value {
-    let mut supported: Vec<&str> = vec!["sub", "iss", "aud", "exp", "iat", "nonce", "auth_time", "acr"];
+    let mut supported: Vec<&str> = vec![
+        "sub",
+        "iss",
+        "aud",
+        "exp",
+        "iat",
+        "nonce",
+        "auth_time",
+        "acr",
+    ];
     for claim in claims {
         let top = claim.split('.').next().unwrap_or_default();
         if !supported.contains(&top) {
@@ -273,7 +282,8 @@ impl AuthorizationRequest {
             error,
         };
         let checked = || -> Result<[u8; 32], OidcError> {
-            let too_long = |value: &Option<String>, limit| value.as_ref().is_some_and(|v| v.len() > limit);
+            let too_long =
+                |value: &Option<String>, limit| value.as_ref().is_some_and(|v| v.len() > limit);
             if too_long(&state, MAX_STATE_BYTES) || too_long(&nonce, MAX_NONCE_BYTES) {
                 return Err(OidcError::TooLong);
             }
@@ -330,10 +340,18 @@ impl AuthorizationRequest {
     }
 }
 
-fn error_location(redirect_uri: &str, state: Option<&str>, issuer: &str, error: OidcError) -> String {
+fn error_location(
+    redirect_uri: &str,
+    state: Option<&str>,
+    issuer: &str,
+    error: OidcError,
+) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.append_pair("error", error.error());
-    query.append_pair("error_description", &format!("{}: {}; {}", error.code(), error.rule(), error.fix()));
+    query.append_pair(
+        "error_description",
+        &format!("{}: {}; {}", error.code(), error.rule(), error.fix()),
+    );
     // A state that is too long is not carried back: the answer must not fail for the same reason.
     if let Some(state) = state.filter(|state| state.len() <= MAX_STATE_BYTES) {
         query.append_pair("state", state);
@@ -363,7 +381,12 @@ pub struct Login {
 /// Claims are personal data: what is printed may end in a log.
 impl std::fmt::Debug for Login {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Login(at {}, {} claims)", self.auth_time_s, self.claims.len())
+        write!(
+            f,
+            "Login(at {}, {} claims)",
+            self.auth_time_s,
+            self.claims.len()
+        )
     }
 }
 
@@ -405,13 +428,23 @@ pub struct Redeemed {
 
 impl Grants {
     /// Issues a code for a finished login. `secret` is 32 fresh random bytes.
-    pub fn issue_code(&mut self, login: Login, secret: &[u8; 32], now_s: u64) -> Result<String, OidcError> {
-        self.sweep(now_s);
+    pub fn issue_code(
+        &mut self,
+        login: Login,
+        secret: &[u8; 32],
+        now_s: u64,
+    ) -> Result<String, OidcError> {
+        if self.codes.len() >= MAX_GRANTS {
+            self.sweep(now_s);
+        }
         if self.codes.len() >= MAX_GRANTS {
             return Err(OidcError::Busy);
         }
         let code = URL_SAFE_NO_PAD.encode(secret);
-        let entry = Code { state: CodeState::Open(Box::new(login)), issued_s: now_s };
+        let entry = Code {
+            state: CodeState::Open(Box::new(login)),
+            issued_s: now_s,
+        };
         self.codes.insert(digest(&code), entry);
         Ok(code)
     }
@@ -427,8 +460,13 @@ impl Grants {
         secret: &[u8; 32],
         now_s: u64,
     ) -> Result<Redeemed, OidcError> {
-        self.sweep(now_s);
-        let entry = self.codes.get_mut(&digest(&request.code)).ok_or(OidcError::CodeUnknown)?;
+        if self.tokens.len() >= MAX_GRANTS {
+            self.sweep(now_s);
+        }
+        let entry = self
+            .codes
+            .get_mut(&digest(&request.code))
+            .ok_or(OidcError::CodeUnknown)?;
         let login = match &entry.state {
             CodeState::Open(login) => login,
             CodeState::Spent(token) => {
@@ -471,7 +509,10 @@ impl Grants {
                 expires_s: now_s + ACCESS_LIFE_S,
             },
         );
-        Ok(Redeemed { login, access_token })
+        Ok(Redeemed {
+            login,
+            access_token,
+        })
     }
 
     /// The claims behind an access token (OpenID Connect Core §5.3.2). `authorization` is the
@@ -488,7 +529,7 @@ impl Grants {
         Ok(Value::Object(claims))
     }
 
-    /// Drops what is over. Spent codes stay as long as the token that they gave, so that a reuse
+    /// Drops what is over; called every few seconds by whoever holds the clock. Spent codes stay as long as the token that they gave, so that a reuse
     /// can still revoke it.
     pub fn sweep(&mut self, now_s: u64) {
         self.codes.retain(|_, code| {
@@ -530,9 +571,10 @@ impl TokenRequest {
         let (client_id, secret) = match (basic, parameter("client_secret")) {
             (Some(_), Some(_)) => return Err(OidcError::TwoAuthentications),
             (Some(basic), None) => basic,
-            (None, Some(secret)) => {
-                (parameter("client_id").ok_or(OidcError::ClientAuthentication)?, secret)
-            }
+            (None, Some(secret)) => (
+                parameter("client_id").ok_or(OidcError::ClientAuthentication)?,
+                secret,
+            ),
             (None, None) => return Err(OidcError::ClientAuthentication),
         };
         if parameter("client_id").is_some_and(|id| id != client_id) {
@@ -596,13 +638,21 @@ pub fn id_token(
     set("exp", (now_s + ID_TOKEN_LIFE_S).into());
     set("auth_time", login.auth_time_s.into());
     set("acr", ACR.into());
-    set("at_hash", URL_SAFE_NO_PAD.encode(&Sha256::digest(access_token)[..16]).into());
+    set(
+        "at_hash",
+        URL_SAFE_NO_PAD
+            .encode(&Sha256::digest(access_token)[..16])
+            .into(),
+    );
     if let Some(nonce) = &login.request.nonce {
         set("nonce", nonce.clone().into());
     }
     let mut header = Map::new();
     header.insert("typ".to_owned(), "JWT".into());
-    header.insert("kid".to_owned(), Jwk(key.verifying_key()).thumbprint_base64url().into());
+    header.insert(
+        "kid".to_owned(),
+        Jwk(key.verifying_key()).thumbprint_base64url().into(),
+    );
     jose::sign_compact(&header, Value::Object(claims).to_string().as_bytes(), key)
         .map_err(|_| OidcError::Signing)
 }
@@ -611,7 +661,10 @@ pub fn id_token(
 fn parameters(text: &str) -> Result<BTreeMap<String, String>, OidcError> {
     let mut parameters = BTreeMap::new();
     for (name, value) in form_urlencoded::parse(text.as_bytes()) {
-        if parameters.insert(name.into_owned(), value.into_owned()).is_some() {
+        if parameters
+            .insert(name.into_owned(), value.into_owned())
+            .is_some()
+        {
             return Err(OidcError::Repeated);
         }
     }
@@ -643,7 +696,9 @@ fn form_decode(text: &str) -> String {
 /// What stands behind an authentication scheme, whose name knows no case.
 fn scheme<'a>(header: &'a str, name: &str) -> Option<&'a str> {
     let (scheme, rest) = header.split_once(' ')?;
-    scheme.eq_ignore_ascii_case(name).then(|| rest.trim_matches(' '))
+    scheme
+        .eq_ignore_ascii_case(name)
+        .then(|| rest.trim_matches(' '))
 }
 
 fn decode32(text: &str) -> Option<[u8; 32]> {

@@ -16,7 +16,10 @@ fn clients() -> Vec<Client> {
         claims: vec!["age_equal_or_over.18".to_owned()],
         purpose: "age".to_owned(),
     };
-    vec![client("shop", "s3cret:with=signs&"), client("forum", "another secret")]
+    vec![
+        client("shop", "s3cret:with=signs&"),
+        client("forum", "another secret"),
+    ]
 }
 
 fn challenge() -> String {
@@ -39,7 +42,9 @@ fn query(changes: &[(&str, Option<&str>)]) -> String {
         pairs.retain(|(known, _)| known != name);
         pairs.extend(value.map(|value| (*name, value)));
     }
-    form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+    form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(pairs)
+        .finish()
 }
 
 fn parse(query: &str) -> Result<AuthorizationRequest, AuthorizeRefusal> {
@@ -64,17 +69,39 @@ fn nobody_is_sent_to_an_unregistered_address() {
         (("client_id", None), OidcError::ClientUnknown),
         (("client_id", Some("nobody")), OidcError::ClientUnknown),
         (("redirect_uri", None), OidcError::RedirectUnregistered),
-        (("redirect_uri", Some("https://evil.example/")), OidcError::RedirectUnregistered),
-        (("redirect_uri", Some("https://shop.example/cb")), OidcError::RedirectUnregistered),
-        (("redirect_uri", Some("https://shop.example/cb?x=1&y")), OidcError::RedirectUnregistered),
-        (("redirect_uri", Some("https://SHOP.example/cb?x=1")), OidcError::RedirectUnregistered),
+        (
+            ("redirect_uri", Some("https://evil.example/")),
+            OidcError::RedirectUnregistered,
+        ),
+        (
+            ("redirect_uri", Some("https://shop.example/cb")),
+            OidcError::RedirectUnregistered,
+        ),
+        (
+            ("redirect_uri", Some("https://shop.example/cb?x=1&y")),
+            OidcError::RedirectUnregistered,
+        ),
+        (
+            ("redirect_uri", Some("https://SHOP.example/cb?x=1")),
+            OidcError::RedirectUnregistered,
+        ),
     ] {
-        assert_eq!(parse(&query(&[changes])), Err(AuthorizeRefusal::Shown(error)), "{changes:?}");
+        assert_eq!(
+            parse(&query(&[changes])),
+            Err(AuthorizeRefusal::Shown(error)),
+            "{changes:?}"
+        );
     }
     let twice = query(&[]) + "&client_id=forum";
-    assert_eq!(parse(&twice), Err(AuthorizeRefusal::Shown(OidcError::Repeated)));
+    assert_eq!(
+        parse(&twice),
+        Err(AuthorizeRefusal::Shown(OidcError::Repeated))
+    );
     let long = query(&[("state", Some(&"s".repeat(MAX_QUERY_BYTES)))]);
-    assert_eq!(parse(&long), Err(AuthorizeRefusal::Shown(OidcError::TooLong)));
+    assert_eq!(
+        parse(&long),
+        Err(AuthorizeRefusal::Shown(OidcError::TooLong))
+    );
 }
 
 #[test]
@@ -88,14 +115,23 @@ fn other_errors_go_to_the_client_with_its_state() {
         (("scope", None), OidcError::Scope),
         (("prompt", Some("none")), OidcError::Silent),
         (("request", Some("x.y.z")), OidcError::RequestObject),
-        (("request_uri", Some("https://shop.example/r")), OidcError::RequestUri),
+        (
+            ("request_uri", Some("https://shop.example/r")),
+            OidcError::RequestUri,
+        ),
         (("code_challenge", None), OidcError::PkceMissing),
         (("code_challenge", Some("short")), OidcError::PkceMissing),
-        (("code_challenge_method", Some("plain")), OidcError::PkceMethod),
+        (
+            ("code_challenge_method", Some("plain")),
+            OidcError::PkceMethod,
+        ),
         (("code_challenge_method", None), OidcError::PkceMethod),
         (("nonce", Some(long_nonce.as_str())), OidcError::TooLong),
     ] {
-        let Err(AuthorizeRefusal::Redirected { location, error: found }) = parse(&query(&[changes]))
+        let Err(AuthorizeRefusal::Redirected {
+            location,
+            error: found,
+        }) = parse(&query(&[changes]))
         else {
             panic!("{changes:?}");
         };
@@ -114,7 +150,10 @@ fn other_errors_go_to_the_client_with_its_state() {
 fn state_and_nonce_are_the_clients_choice() {
     let request = parse(&query(&[("state", None), ("nonce", None)])).unwrap();
     let location = request.answer("c", ISSUER);
-    assert_eq!(location, format!("{REDIRECT}&code=c&iss=https%3A%2F%2Flogin.shop.example"));
+    assert_eq!(
+        location,
+        format!("{REDIRECT}&code=c&iss=https%3A%2F%2Flogin.shop.example")
+    );
 }
 
 fn body(code: &str, changes: &[(&str, Option<&str>)]) -> String {
@@ -130,10 +169,17 @@ fn body(code: &str, changes: &[(&str, Option<&str>)]) -> String {
         pairs.retain(|(known, _)| known != name);
         pairs.extend(value.map(|value| (*name, value)));
     }
-    form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+    form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(pairs)
+        .finish()
 }
 
-fn redeem(grants: &mut Grants, body: &str, basic: Option<&str>, now_s: u64) -> Result<Redeemed, OidcError> {
+fn redeem(
+    grants: &mut Grants,
+    body: &str,
+    basic: Option<&str>,
+    now_s: u64,
+) -> Result<Redeemed, OidcError> {
     let request = TokenRequest::parse(body, basic)?;
     let clients = clients();
     let client = request.authenticate(&clients)?;
@@ -148,7 +194,8 @@ fn granted() -> (Grants, String) {
 
 #[test]
 fn a_code_gives_tokens_and_userinfo_by_either_authentication() {
-    let basic = |id: &str, secret: &str| format!("Basic {}", STANDARD.encode(format!("{id}:{secret}")));
+    let basic =
+        |id: &str, secret: &str| format!("Basic {}", STANDARD.encode(format!("{id}:{secret}")));
     let no_secret = [("client_secret", None), ("client_id", None)];
     for authorization in [None, Some(basic("shop", "s3cret%3Awith%3Dsigns%26"))] {
         let (mut grants, code) = granted();
@@ -165,8 +212,16 @@ fn a_code_gives_tokens_and_userinfo_by_either_authentication() {
         );
         let late = grants.userinfo(Some(&bearer), NOW_S + 1 + ACCESS_LIFE_S);
         assert_eq!(late, Err(OidcError::TokenUnknown));
-        for wrong in [None, Some("Bearer x"), Some("Basic x"), Some(&*redeemed.access_token)] {
-            assert_eq!(grants.userinfo(wrong, NOW_S + 2), Err(OidcError::TokenUnknown));
+        for wrong in [
+            None,
+            Some("Bearer x"),
+            Some("Basic x"),
+            Some(&*redeemed.access_token),
+        ] {
+            assert_eq!(
+                grants.userinfo(wrong, NOW_S + 2),
+                Err(OidcError::TokenUnknown)
+            );
         }
     }
 }
@@ -176,24 +231,107 @@ fn a_token_request_that_breaks_a_rule_gives_nothing() {
     let basic = |text: &str| Some(format!("Basic {}", STANDARD.encode(text)));
     let none = [("client_secret", None)];
     for (what, changes, authorization, error) in [
-        ("no authentication", &none[..], None, OidcError::ClientAuthentication),
-        ("a wrong secret", &[("client_secret", Some("x"))], None, OidcError::ClientAuthentication),
-        ("another client's secret", &[("client_secret", Some("another secret"))], None, OidcError::ClientAuthentication),
-        ("a wrong basic secret", &none, basic("shop:x"), OidcError::ClientAuthentication),
-        ("no basic", &none, Some("Basic !".to_owned()), OidcError::ClientAuthentication),
-        ("another scheme", &none, Some("Bearer x".to_owned()), OidcError::ClientAuthentication),
-        ("two ways at once", &[], basic("shop:x"), OidcError::TwoAuthentications),
-        ("two clients at once", &[("client_secret", None), ("client_id", Some("forum"))], basic("shop:s3cret%3Awith%3Dsigns%26"), OidcError::ClientAuthentication),
-        ("another grant", &[("grant_type", Some("password"))], None, OidcError::GrantType),
-        ("no code", &[("code", None)], None, OidcError::ParameterMissing),
-        ("no verifier", &[("code_verifier", None)], None, OidcError::ParameterMissing),
-        ("an unknown code", &[("code", Some("x"))], None, OidcError::CodeUnknown),
-        ("another redirect URI", &[("redirect_uri", Some("https://shop.example/other"))], None, OidcError::CodeRedirect),
-        ("a wrong verifier", &[("code_verifier", Some("x"))], None, OidcError::CodeVerifier),
-        ("another client", &[("client_id", Some("forum")), ("client_secret", Some("another secret"))], None, OidcError::CodeClient),
+        (
+            "no authentication",
+            &none[..],
+            None,
+            OidcError::ClientAuthentication,
+        ),
+        (
+            "a wrong secret",
+            &[("client_secret", Some("x"))],
+            None,
+            OidcError::ClientAuthentication,
+        ),
+        (
+            "another client's secret",
+            &[("client_secret", Some("another secret"))],
+            None,
+            OidcError::ClientAuthentication,
+        ),
+        (
+            "a wrong basic secret",
+            &none,
+            basic("shop:x"),
+            OidcError::ClientAuthentication,
+        ),
+        (
+            "no basic",
+            &none,
+            Some("Basic !".to_owned()),
+            OidcError::ClientAuthentication,
+        ),
+        (
+            "another scheme",
+            &none,
+            Some("Bearer x".to_owned()),
+            OidcError::ClientAuthentication,
+        ),
+        (
+            "two ways at once",
+            &[],
+            basic("shop:x"),
+            OidcError::TwoAuthentications,
+        ),
+        (
+            "two clients at once",
+            &[("client_secret", None), ("client_id", Some("forum"))],
+            basic("shop:s3cret%3Awith%3Dsigns%26"),
+            OidcError::ClientAuthentication,
+        ),
+        (
+            "another grant",
+            &[("grant_type", Some("password"))],
+            None,
+            OidcError::GrantType,
+        ),
+        (
+            "no code",
+            &[("code", None)],
+            None,
+            OidcError::ParameterMissing,
+        ),
+        (
+            "no verifier",
+            &[("code_verifier", None)],
+            None,
+            OidcError::ParameterMissing,
+        ),
+        (
+            "an unknown code",
+            &[("code", Some("x"))],
+            None,
+            OidcError::CodeUnknown,
+        ),
+        (
+            "another redirect URI",
+            &[("redirect_uri", Some("https://shop.example/other"))],
+            None,
+            OidcError::CodeRedirect,
+        ),
+        (
+            "a wrong verifier",
+            &[("code_verifier", Some("x"))],
+            None,
+            OidcError::CodeVerifier,
+        ),
+        (
+            "another client",
+            &[
+                ("client_id", Some("forum")),
+                ("client_secret", Some("another secret")),
+            ],
+            None,
+            OidcError::CodeClient,
+        ),
     ] {
         let (mut grants, code) = granted();
-        let refused = redeem(&mut grants, &body(&code, changes), authorization.as_deref(), NOW_S);
+        let refused = redeem(
+            &mut grants,
+            &body(&code, changes),
+            authorization.as_deref(),
+            NOW_S,
+        );
         assert_eq!(refused.unwrap_err(), error, "{what}");
         let guess_burns = matches!(error, OidcError::CodeRedirect | OidcError::CodeVerifier);
         let again = redeem(&mut grants, &body(&code, &[]), None, NOW_S);
@@ -201,10 +339,21 @@ fn a_token_request_that_breaks_a_rule_gives_nothing() {
     }
     let (mut grants, code) = granted();
     let repeated = body(&code, &[]) + "&code=x";
-    assert_eq!(redeem(&mut grants, &repeated, None, NOW_S).unwrap_err(), OidcError::Repeated);
+    assert_eq!(
+        redeem(&mut grants, &repeated, None, NOW_S).unwrap_err(),
+        OidcError::Repeated
+    );
     let long = body(&"c".repeat(MAX_TOKEN_BODY_BYTES), &[]);
-    assert_eq!(redeem(&mut grants, &long, None, NOW_S).unwrap_err(), OidcError::TooLong);
-    let late = redeem(&mut grants, &body(&code, &[]), None, NOW_S + CODE_LIFE_S + 1);
+    assert_eq!(
+        redeem(&mut grants, &long, None, NOW_S).unwrap_err(),
+        OidcError::TooLong
+    );
+    let late = redeem(
+        &mut grants,
+        &body(&code, &[]),
+        None,
+        NOW_S + CODE_LIFE_S + 1,
+    );
     assert_eq!(late.unwrap_err(), OidcError::CodeUnknown);
 }
 
@@ -216,7 +365,10 @@ fn a_code_that_is_used_twice_takes_back_what_it_gave() {
     assert!(grants.userinfo(Some(&bearer), NOW_S + 100).is_ok());
     let again = redeem(&mut grants, &body(&code, &[]), None, NOW_S + 100);
     assert_eq!(again.unwrap_err(), OidcError::CodeReused);
-    assert_eq!(grants.userinfo(Some(&bearer), NOW_S + 100), Err(OidcError::TokenUnknown));
+    assert_eq!(
+        grants.userinfo(Some(&bearer), NOW_S + 100),
+        Err(OidcError::TokenUnknown)
+    );
 }
 
 #[test]
@@ -227,7 +379,10 @@ fn grants_are_bounded_and_swept() {
         secret[..8].copy_from_slice(&i.to_be_bytes());
         grants.issue_code(login(), &secret, NOW_S).unwrap();
     }
-    assert_eq!(grants.issue_code(login(), &[9; 32], NOW_S), Err(OidcError::Busy));
+    assert_eq!(
+        grants.issue_code(login(), &[9; 32], NOW_S),
+        Err(OidcError::Busy)
+    );
     grants.sweep(NOW_S + CODE_LIFE_S + 1);
     assert!(grants.codes.is_empty());
 }

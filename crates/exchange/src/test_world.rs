@@ -1,7 +1,10 @@
 //! A small world for tests of logins: a network whose validators are one BLS key, an authority, a
 //! registrar, a registered service and a person. No consensus, but real certificates, real proofs
 //! and real credentials. Also used by the tests of the gate.
-#![allow(dead_code, reason = "each of the crates that share this file uses a part of it")]
+#![allow(
+    dead_code,
+    reason = "each of the crates that share this file uses a part of it"
+)]
 
 use blst::min_sig;
 use realdid_core::answer::StateAnswer;
@@ -46,15 +49,30 @@ impl TestLedger {
             parameters,
             network_key: NetworkKey(validators.sk_to_pk().compress()),
             validators: vec![PeerKey([1; 32])],
-            governance: Governance { seq: 0, threshold: 1, keys: vec![key(900).public()] },
+            governance: Governance {
+                seq: 0,
+                threshold: 1,
+                keys: vec![key(900).public()],
+            },
             issuers,
         };
         let mut trie = MemoryTrie::new();
         let records = genesis.records();
-        trie.commit(&records.into_iter().map(|(key, value)| (key, Some(value))).collect::<Vec<_>>());
+        trie.commit(
+            &records
+                .into_iter()
+                .map(|(key, value)| (key, Some(value)))
+                .collect::<Vec<_>>(),
+        );
         let newest = genesis.header();
         let checkpoint = certify(&genesis, &validators, &newest);
-        Self { genesis, validators, trie, newest, checkpoint }
+        Self {
+            genesis,
+            validators,
+            trie,
+            newest,
+            checkpoint,
+        }
     }
 
     /// Sets a record and finalises a slot that seals it.
@@ -90,7 +108,11 @@ impl TestLedger {
 
     pub fn answer(&self, key: &Key) -> StateAnswer {
         let (value, proof) = self.trie.prove(key);
-        StateAnswer { checkpoint: self.checkpoint.clone(), value: value.map(Bytes), proof }
+        StateAnswer {
+            checkpoint: self.checkpoint.clone(),
+            value: value.map(Bytes),
+            proof,
+        }
     }
 }
 
@@ -103,9 +125,16 @@ fn certify(genesis: &Genesis, validators: &min_sig::SecretKey, header: &Header) 
     assert!(domain.len() < 128);
     message.extend_from_slice(&domain);
     message.extend_from_slice(&proposal);
-    let signature = validators.sign(&message, b"BLS_SIG_BLS12381G1_XMD:SHA-256_SSWU_RO_POP_", &[]);
+    let signature = validators.sign(
+        &message,
+        b"BLS_SIG_BLS12381G1_XMD:SHA-256_SSWU_RO_POP_",
+        &[],
+    );
     proposal.extend_from_slice(&signature.compress());
-    Checkpoint { header: Bytes(codec::encode(header)), certificate: Bytes(proposal) }
+    Checkpoint {
+        header: Bytes(codec::encode(header)),
+        certificate: Bytes(proposal),
+    }
 }
 
 pub fn seed(n: u64) -> [u8; 32] {
@@ -130,7 +159,12 @@ pub fn jose_key(key: &SecretKey) -> SigningKey {
 pub fn issuer(url: &str, usage: KeyUse, key: &SecretKey) -> Issuer {
     Issuer {
         url: url.to_owned(),
-        keys: vec![IssuerKey { usage, key: key.public(), status: KeyStatus::Active, since: 0 }],
+        keys: vec![IssuerKey {
+            usage,
+            key: key.public(),
+            status: KeyStatus::Active,
+            since: 0,
+        }],
         tag_key: None,
         standing: Standing::Active,
         reason: ReasonCode::None,
@@ -160,7 +194,12 @@ pub fn did(n: u64) -> TestDid {
         },
         endpoints: Vec::new(),
     };
-    TestDid { inception, current, next, recovery }
+    TestDid {
+        inception,
+        current,
+        next,
+        recovery,
+    }
 }
 
 impl TestDid {
@@ -262,7 +301,11 @@ impl World {
             standing,
             reason: ReasonCode::None,
         };
-        self.ledger.set(service_key(&SERVICE_ID), Some(codec::encode(&service)), self.now_ms);
+        self.ledger.set(
+            service_key(&SERVICE_ID),
+            Some(codec::encode(&service)),
+            self.now_ms,
+        );
     }
 
     /// Changes an issuer on the ledger.
@@ -270,12 +313,15 @@ impl World {
         let mut issuer = self.issuer(url);
         change(&mut issuer);
         let key = issuer_key(&realdid_core::state::issuer_id(url));
-        self.ledger.set(key, Some(codec::encode(&issuer)), self.now_ms);
+        self.ledger
+            .set(key, Some(codec::encode(&issuer)), self.now_ms);
     }
 
     /// An issuer as the ledger has it.
     pub fn issuer(&self, url: &str) -> Issuer {
-        let answer = self.ledger.answer(&issuer_key(&realdid_core::state::issuer_id(url)));
+        let answer = self
+            .ledger
+            .answer(&issuer_key(&realdid_core::state::issuer_id(url)));
         realdid_core::state::decode_record(&answer.value.unwrap().0).unwrap()
     }
 

@@ -194,7 +194,9 @@ impl WalletLink {
         Ok(Self {
             client_id: parameters.get("client_id").ok_or(malformed)?.clone(),
             request_uri: request_uri.clone(),
-            post: parameters.get("request_uri_method").is_some_and(|method| method == "post"),
+            post: parameters
+                .get("request_uri_method")
+                .is_some_and(|method| method == "post"),
         })
     }
 }
@@ -290,7 +292,10 @@ fn query(claims: &[ClaimPath]) -> Value {
         "meta": { "vct_values": [pid::VCT] },
     });
     if let (false, Some(members)) = (claims.is_empty(), pid.as_object_mut()) {
-        let claims: Vec<Value> = claims.iter().map(|path| json!({ "path": path.to_value() })).collect();
+        let claims: Vec<Value> = claims
+            .iter()
+            .map(|path| json!({ "path": path.to_value() }))
+            .collect();
         members.insert("claims".to_owned(), claims.into());
     }
     json!({ "credentials": [pid, { "id": DID_ID, "format": DID_FORMAT, "meta": {} }] })
@@ -444,13 +449,9 @@ impl ClaimedRequest {
             return Err(RequestRefused::Suspended);
         }
         let registrar = evidence.registrar.ok_or(RequestRefused::RegistrarUnknown)?;
-        let registration = registration::verify(
-            &self.registration_jwt,
-            registrar,
-            service,
-            evidence.now_s,
-        )
-        .map_err(RequestRefused::from)?;
+        let registration =
+            registration::verify(&self.registration_jwt, registrar, service, evidence.now_s)
+                .map_err(RequestRefused::from)?;
         if registration.service_id != self.service_id {
             return Err(RequestRefused::ClientId);
         }
@@ -462,7 +463,8 @@ impl ClaimedRequest {
         if self.exp_s.saturating_add(CLOCK_SKEW_S) < evidence.now_s {
             return Err(RequestRefused::Expired);
         }
-        if evidence.wallet_nonce.is_some() && self.wallet_nonce.as_deref() != evidence.wallet_nonce {
+        if evidence.wallet_nonce.is_some() && self.wallet_nonce.as_deref() != evidence.wallet_nonce
+        {
             return Err(RequestRefused::WalletNonce);
         }
         registration
@@ -494,14 +496,21 @@ impl Asked {
         for credential in &query.credentials {
             // Expected values would tell more than the disclosure does: whether it was answered.
             let plain = credential.claim_sets.is_empty()
-                && credential.claims.iter().all(|claim| claim.values.is_empty());
+                && credential
+                    .claims
+                    .iter()
+                    .all(|claim| claim.values.is_empty());
             match credential.format.as_str() {
                 sd_jwt::FORMAT if pid.is_none() && plain => pid = Some(credential),
-                DID_FORMAT if did.is_none() && credential.claims.is_empty() => did = Some(credential),
+                DID_FORMAT if did.is_none() && credential.claims.is_empty() => {
+                    did = Some(credential)
+                }
                 _ => return Err(refused),
             }
         }
-        let pid = pid.filter(|_| query.credential_sets.is_empty()).ok_or(refused)?;
+        let pid = pid
+            .filter(|_| query.credential_sets.is_empty())
+            .ok_or(refused)?;
         Ok(Self {
             pid_id: pid.id.clone(),
             vcts: pid.vct_values.clone(),
@@ -566,7 +575,10 @@ impl WalletError {
 pub enum WalletResponse {
     Presented(Presented),
     /// The person declined, or the wallet could not answer.
-    Declined { error: WalletError, state: String },
+    Declined {
+        error: WalletError,
+        state: String,
+    },
 }
 
 /// The two entries of a `vp_token`.
@@ -618,7 +630,11 @@ impl WalletResponse {
             Some([only]) => Ok(only.clone()),
             _ => Err(ResponseRefused::Incomplete),
         };
-        let presented = Presented { state, pid: one(PID_ID)?, did_proof: one(DID_ID)? };
+        let presented = Presented {
+            state,
+            pid: one(PID_ID)?,
+            did_proof: one(DID_ID)?,
+        };
         if token.len() != 2 {
             return Err(ResponseRefused::Incomplete);
         }
@@ -715,7 +731,12 @@ pub fn verify_response(
         evidence.light,
         evidence.freshness,
     )?;
-    Ok(VerifiedLogin { did, claims, issuer_url: pid.iss, pid_exp_s: pid.exp_s })
+    Ok(VerifiedLogin {
+        did,
+        claims,
+        issuer_url: pid.iss,
+        pid_exp_s: pid.exp_s,
+    })
 }
 
 /// The keys under which this PID's signature counts, from the issuer's record (promise P7).
@@ -739,13 +760,19 @@ fn issuer_keys(
         .header_str("kid")
         .and_then(|kid| kid.parse::<Hash32>().ok())
         .ok_or(ResponseRefused::KeyUnknown)?;
-    let known = issuer.key(KeyUse::Pid, &kid).ok_or(ResponseRefused::KeyUnknown)?;
+    let known = issuer
+        .key(KeyUse::Pid, &kid)
+        .ok_or(ResponseRefused::KeyUnknown)?;
     match known.status {
         KeyStatus::Active | KeyStatus::Retired(_) => {}
         KeyStatus::Compromised(_) => return Err(ResponseRefused::KeyCompromised.into()),
     }
     let key = did_proof::verifying_key(&known.key).map_err(|_| ResponseRefused::KeyUnknown)?;
-    Ok(vec![sd_jwt::IssuerKey { iss: claimed_url, kid: kid.to_string(), key }])
+    Ok(vec![sd_jwt::IssuerKey {
+        iss: claimed_url,
+        kid: kid.to_string(),
+        key,
+    }])
 }
 
 /// What was asked for out of what was shown: all of it must be there, and nothing else may be.
@@ -805,7 +832,10 @@ fn covers(asked: &ClaimPath, leaf: &[PathElement]) -> bool {
 fn parameters(text: &str) -> Option<BTreeMap<String, String>> {
     let mut parameters = BTreeMap::new();
     for (name, value) in form_urlencoded::parse(text.as_bytes()) {
-        if parameters.insert(name.into_owned(), value.into_owned()).is_some() {
+        if parameters
+            .insert(name.into_owned(), value.into_owned())
+            .is_some()
+        {
             return None;
         }
     }
@@ -814,7 +844,8 @@ fn parameters(text: &str) -> Option<BTreeMap<String, String>> {
 
 fn is_http_url(text: &str) -> bool {
     text.len() <= MAX_TEXT_BYTES
-        && Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some())
+        && Url::parse(text)
+            .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some())
 }
 
 #[cfg(test)]

@@ -97,7 +97,10 @@ impl Ask {
             post: false,
         };
         let claimed = ClaimedRequest::parse(&self.sign())?;
-        assert_eq!(claimed.registrar_id(), realdid_core::state::issuer_id(world::REGISTRAR));
+        assert_eq!(
+            claimed.registrar_id(),
+            realdid_core::state::issuer_id(world::REGISTRAR)
+        );
         claimed.check(
             &link,
             &RequestEvidence {
@@ -130,7 +133,11 @@ fn a_wallet_answers_no_request_that_breaks_a_rule() {
     let flip = |text: String| {
         // one letter of the payload
         let at = text.find('.').unwrap() + 20;
-        let other = if text.as_bytes()[at] == b'A' { "B" } else { "A" };
+        let other = if text.as_bytes()[at] == b'A' {
+            "B"
+        } else {
+            "A"
+        };
         format!("{}{other}{}", &text[..at], &text[at + 1..])
     };
     let mut suspended = new_world();
@@ -140,7 +147,9 @@ fn a_wallet_answers_no_request_that_breaks_a_rule() {
     other.domain = "elsewhere.example".to_owned();
     reissued.register(&other, Standing::Active);
     let mut dark = new_world();
-    dark.change_issuer(world::REGISTRAR, |issuer| issuer.standing = Standing::Suspended);
+    dark.change_issuer(world::REGISTRAR, |issuer| {
+        issuer.standing = Standing::Suspended
+    });
     let mut leaked = new_world();
     leaked.change_issuer(world::REGISTRAR, |issuer| {
         issuer.keys[0].status = KeyStatus::Compromised(1);
@@ -148,36 +157,210 @@ fn a_wallet_answers_no_request_that_breaks_a_rule() {
     let name = ClaimPath::of(&["given_name"]).unwrap();
 
     let table: Vec<(&str, &str, Ask)> = vec![
-        ("an unregistered service", "registration.unknown", Ask { service: None, ..ask() }),
-        ("a suspended service", "registration.suspended", Ask { service: Some(suspended.service()), ..ask() }),
-        ("a registration that the ledger does not have", "registration.digest", Ask { service: Some(reissued.service()), ..ask() }),
-        ("an unknown registrar", "registration.registrar_unknown", Ask { registrar: None, ..ask() }),
-        ("a suspended registrar", "registration.registrar", Ask { registrar: Some(dark.issuer(world::REGISTRAR)), ..ask() }),
-        ("another issuer as registrar", "registration.registrar", Ask { registrar: Some(dark.issuer(AUTHORITY)), ..ask() }),
-        ("a registrar whose key is in other hands", "registration.signature", Ask { registrar: Some(leaked.issuer(world::REGISTRAR)), ..ask() }),
-        ("a claim outside the registration", "vp.claims", Ask { claims: vec![age(), name], ..ask() }),
-        ("a claim that the purpose is no reason for", "vp.claims", Ask { purpose: "login", ..ask() }),
-        ("a purpose outside the registration", "vp.purpose", Ask { purpose: "kyc", ..ask() }),
-        ("an answer to another domain", "vp.response_uri", Ask { response_uri: "https://evil.example/vp/response/x", ..ask() }),
-        ("an answer to a look-alike domain", "vp.response_uri", Ask { response_uri: "https://login.shop.example.evil.example/", ..ask() }),
-        ("an answer without TLS", "vp.response_uri", Ask { response_uri: "http://login.shop.example/", ..ask() }),
-        ("a request by another key", "vp.request_signature", Ask { key: world::jose_key(&world::p256(8)), ..ask() }),
-        ("another service's id", "vp.client_id", Ask { service_id: Hash32([1; 32]), link_client_id: client_id(&Hash32([1; 32])), ..ask() }),
-        ("a link of another client", "vp.client_id", Ask { link_client_id: client_id(&Hash32([1; 32])), ..ask() }),
-        ("an expired request", "vp.request_expired", Ask { now_s: NOW_MS / 1000 + 311, ..ask() }),
-        ("a request from the future", "vp.request_future", Ask { now_s: NOW_MS / 1000 - 11, ..ask() }),
-        ("an expired registration", "registration.expired", Ask { now_s: NOW_MS / 1000 + 3600, ..ask() }),
-        ("a request without the wallet's nonce", "vp.wallet_nonce", Ask { sent_nonce: Some("w"), ..ask() }),
-        ("a request with another wallet's nonce", "vp.wallet_nonce", Ask { sent_nonce: Some("w"), wallet_nonce: Some("v"), ..ask() }),
-        ("a truncated request", "vp.request_malformed", Ask { tamper: Some(|t| t[..t.len() / 2].to_owned()), ..ask() }),
-        ("an oversized request", "vp.request_too_long", Ask { tamper: Some(|t| t + &"a".repeat(MAX_REQUEST_BYTES)), ..ask() }),
+        (
+            "an unregistered service",
+            "registration.unknown",
+            Ask {
+                service: None,
+                ..ask()
+            },
+        ),
+        (
+            "a suspended service",
+            "registration.suspended",
+            Ask {
+                service: Some(suspended.service()),
+                ..ask()
+            },
+        ),
+        (
+            "a registration that the ledger does not have",
+            "registration.digest",
+            Ask {
+                service: Some(reissued.service()),
+                ..ask()
+            },
+        ),
+        (
+            "an unknown registrar",
+            "registration.registrar_unknown",
+            Ask {
+                registrar: None,
+                ..ask()
+            },
+        ),
+        (
+            "a suspended registrar",
+            "registration.registrar",
+            Ask {
+                registrar: Some(dark.issuer(world::REGISTRAR)),
+                ..ask()
+            },
+        ),
+        (
+            "another issuer as registrar",
+            "registration.registrar",
+            Ask {
+                registrar: Some(dark.issuer(AUTHORITY)),
+                ..ask()
+            },
+        ),
+        (
+            "a registrar whose key is in other hands",
+            "registration.signature",
+            Ask {
+                registrar: Some(leaked.issuer(world::REGISTRAR)),
+                ..ask()
+            },
+        ),
+        (
+            "a claim outside the registration",
+            "vp.claims",
+            Ask {
+                claims: vec![age(), name],
+                ..ask()
+            },
+        ),
+        (
+            "a claim that the purpose is no reason for",
+            "vp.claims",
+            Ask {
+                purpose: "login",
+                ..ask()
+            },
+        ),
+        (
+            "a purpose outside the registration",
+            "vp.purpose",
+            Ask {
+                purpose: "kyc",
+                ..ask()
+            },
+        ),
+        (
+            "an answer to another domain",
+            "vp.response_uri",
+            Ask {
+                response_uri: "https://evil.example/vp/response/x",
+                ..ask()
+            },
+        ),
+        (
+            "an answer to a look-alike domain",
+            "vp.response_uri",
+            Ask {
+                response_uri: "https://login.shop.example.evil.example/",
+                ..ask()
+            },
+        ),
+        (
+            "an answer without TLS",
+            "vp.response_uri",
+            Ask {
+                response_uri: "http://login.shop.example/",
+                ..ask()
+            },
+        ),
+        (
+            "a request by another key",
+            "vp.request_signature",
+            Ask {
+                key: world::jose_key(&world::p256(8)),
+                ..ask()
+            },
+        ),
+        (
+            "another service's id",
+            "vp.client_id",
+            Ask {
+                service_id: Hash32([1; 32]),
+                link_client_id: client_id(&Hash32([1; 32])),
+                ..ask()
+            },
+        ),
+        (
+            "a link of another client",
+            "vp.client_id",
+            Ask {
+                link_client_id: client_id(&Hash32([1; 32])),
+                ..ask()
+            },
+        ),
+        (
+            "an expired request",
+            "vp.request_expired",
+            Ask {
+                now_s: NOW_MS / 1000 + 311,
+                ..ask()
+            },
+        ),
+        (
+            "a request from the future",
+            "vp.request_future",
+            Ask {
+                now_s: NOW_MS / 1000 - 11,
+                ..ask()
+            },
+        ),
+        (
+            "an expired registration",
+            "registration.expired",
+            Ask {
+                now_s: NOW_MS / 1000 + 3600,
+                ..ask()
+            },
+        ),
+        (
+            "a request without the wallet's nonce",
+            "vp.wallet_nonce",
+            Ask {
+                sent_nonce: Some("w"),
+                ..ask()
+            },
+        ),
+        (
+            "a request with another wallet's nonce",
+            "vp.wallet_nonce",
+            Ask {
+                sent_nonce: Some("w"),
+                wallet_nonce: Some("v"),
+                ..ask()
+            },
+        ),
+        (
+            "a truncated request",
+            "vp.request_malformed",
+            Ask {
+                tamper: Some(|t| t[..t.len() / 2].to_owned()),
+                ..ask()
+            },
+        ),
+        (
+            "an oversized request",
+            "vp.request_too_long",
+            Ask {
+                tamper: Some(|t| t + &"a".repeat(MAX_REQUEST_BYTES)),
+                ..ask()
+            },
+        ),
     ];
     for (what, code, ask) in table {
         assert_eq!(ask.check().unwrap_err().code(), code, "{what}");
     }
     // What a changed letter breaks depends on where it falls; it never passes.
-    assert!(Ask { tamper: Some(flip), ..ask() }.check().is_err());
-    let answered = Ask { sent_nonce: Some("w"), wallet_nonce: Some("w"), ..ask() };
+    assert!(
+        Ask {
+            tamper: Some(flip),
+            ..ask()
+        }
+        .check()
+        .is_err()
+    );
+    let answered = Ask {
+        sent_nonce: Some("w"),
+        wallet_nonce: Some("w"),
+        ..ask()
+    };
     assert!(answered.check().is_ok());
 }
 
@@ -223,9 +406,16 @@ fn a_wallet_link_reads_back_and_is_bounded() {
         "openid4vp://?request_uri=https://a.example/",
         "openid4vp://?client_id=a&request_uri=file:///etc/passwd",
         "openid4vp://?client_id=a&client_id=b&request_uri=https://a.example/",
-        &format!("openid4vp://?client_id={}&request_uri=https://a.example/", "a".repeat(2048)),
+        &format!(
+            "openid4vp://?client_id={}&request_uri=https://a.example/",
+            "a".repeat(2048)
+        ),
     ] {
-        assert_eq!(WalletLink::parse(wrong), Err(RequestRefused::LinkMalformed), "{wrong}");
+        assert_eq!(
+            WalletLink::parse(wrong),
+            Err(RequestRefused::LinkMalformed),
+            "{wrong}"
+        );
     }
 }
 
@@ -325,7 +515,11 @@ impl Show {
         if let Some(tamper) = self.tamper_proof {
             did_proof = tamper(did_proof);
         }
-        Presented { state: "s-1".to_owned(), pid, did_proof }
+        Presented {
+            state: "s-1".to_owned(),
+            pid,
+            did_proof,
+        }
     }
 
     fn verify(&self) -> Result<VerifiedLogin, VpError> {
@@ -358,12 +552,22 @@ impl Show {
 #[test]
 fn a_login_shows_the_asked_claims_and_an_unanchored_did() {
     let login = show().verify().unwrap();
-    assert_eq!(Value::Object(login.claims), json!({"age_equal_or_over": {"18": true}}));
+    assert_eq!(
+        Value::Object(login.claims),
+        json!({"age_equal_or_over": {"18": true}})
+    );
     assert_eq!(login.did.did, show().world.did.inception.did());
-    assert!(matches!(login.did.standing, realdid_light::DidStanding::Implicit(_)));
+    assert!(matches!(
+        login.did.standing,
+        realdid_light::DidStanding::Implicit(_)
+    ));
     assert_eq!(login.issuer_url, AUTHORITY);
     assert_eq!(login.did.staple_age_ms, 0);
-    let silent = Show { shown: Vec::new(), asked: Vec::new(), ..show() };
+    let silent = Show {
+        shown: Vec::new(),
+        asked: Vec::new(),
+        ..show()
+    };
     assert!(silent.verify().unwrap().claims.is_empty());
 }
 
@@ -380,7 +584,11 @@ fn a_gate_accepts_no_answer_that_breaks_a_rule() {
         parts.join("~")
     };
     let new = new_world();
-    let foreign = new.pid_with("https://nobody.example", &world::p256(66), NOW_MS / 1000 + 60);
+    let foreign = new.pid_with(
+        "https://nobody.example",
+        &world::p256(66),
+        NOW_MS / 1000 + 60,
+    );
     let foreign_key = new.pid_with(AUTHORITY, &world::p256(66), NOW_MS / 1000 + 60);
     let expired = new.pid_with(AUTHORITY, &new.authority_key, NOW_MS / 1000 - 10);
     let issuer_with = |change: fn(&mut Issuer)| {
@@ -390,32 +598,221 @@ fn a_gate_accepts_no_answer_that_breaks_a_rule() {
     };
     let other_key = world::p256(67);
     let table: Vec<(&str, &str, Show)> = vec![
-        ("a replay of another login", "kb.nonce", Show { answered_nonce: "n-0", ..show() }),
-        ("a presentation for another audience", "kb.audience", Show { answered_audience: client_id(&Hash32([2; 32])), ..show() }),
-        ("a disclosure taken out behind the binding", "sd_jwt.disclosure_unreferenced", Show { tamper_pid: Some(drop_disclosure), ..show() }),
-        ("a tampered disclosure", "sd_jwt.disclosure_unreferenced", Show { tamper_pid: Some(change_disclosure), ..show() }),
-        ("an expired credential", "credential.expired", Show { pid: expired, ..show() }),
-        ("an unknown issuer", "credential.issuer_unknown", Show { pid: foreign, issuer: None, ..show() }),
-        ("another issuer's record", "credential.issuer_unknown", Show { issuer: Some(new.issuer(world::REGISTRAR)), ..show() }),
-        ("a key that the issuer does not have", "credential.kid_unknown", Show { pid: foreign_key, ..show() }),
-        ("a suspended issuer", "credential.issuer_suspended", Show { issuer: issuer_with(|issuer| issuer.standing = Standing::Suspended), ..show() }),
-        ("a compromised signing key", "credential.key_compromised", Show { issuer: issuer_with(|issuer| issuer.keys[0].status = KeyStatus::Compromised(1)), ..show() }),
-        ("a key for something else", "credential.kid_unknown", Show { issuer: issuer_with(|issuer| issuer.keys[0].usage = KeyUse::Operation), ..show() }),
-        ("a claim that was not shown", "vp.claim_missing", Show { shown: Vec::new(), ..show() }),
-        ("a claim that was not asked for", "vp.over_disclosed", Show { shown: vec![age(), name], ..show() }),
-        ("a proof for another nonce", "did.proof_nonce", Show { proof_nonce: Some("n-0"), ..show() }),
-        ("a proof for another audience", "did.proof_audience", Show { proof_audience: Some("x"), ..show() }),
-        ("an old proof", "did.proof_expired", Show { proof_time_s: NOW_MS / 1000 - 301, ..show() }),
-        ("a proof from the future", "did.proof_future", Show { proof_time_s: NOW_MS / 1000 + 11, ..show() }),
-        ("a proof made for another PID", "did.proof_pid_hash", Show { pid_hash: Some([0; 32]), ..show() }),
-        ("a proof by another key", "did.proof_signature", Show { proof_key: world::key(777), ..show() }),
-        ("a proof by a key of another suite", "did.proof_signature", Show { proof_key: other_key, ..show() }),
-        ("a proof by a key that the DID does not have", "did.proof_key", Show { proof_key_index: 1, ..show() }),
-        ("an unanchored DID without its inception", "did.unknown", Show { inception: None, ..show() }),
-        ("another DID's inception", "did.inception_mismatch", Show { inception: Some(world::did(6).inception), ..show() }),
-        ("another DID's staple", "did.staple_forged", Show { staple: { let mut w = new_world(); let d = world::did(6); let r = codec::encode(&d.record(NOW_MS)); w.ledger.set(d.state_key(), Some(r), NOW_MS); w.ledger.answer(&d.state_key()) }, ..show() }),
-        ("a truncated proof", "did.proof_malformed", Show { tamper_proof: Some(|p| p[..p.len() - 100].replace('.', "")), ..show() }),
-        ("an oversized proof", "did.proof_too_long", Show { tamper_proof: Some(|p| p + &"A".repeat(did_proof::MAX_PROOF_BYTES)), ..show() }),
+        (
+            "a replay of another login",
+            "kb.nonce",
+            Show {
+                answered_nonce: "n-0",
+                ..show()
+            },
+        ),
+        (
+            "a presentation for another audience",
+            "kb.audience",
+            Show {
+                answered_audience: client_id(&Hash32([2; 32])),
+                ..show()
+            },
+        ),
+        (
+            "a disclosure taken out behind the binding",
+            "kb.sd_hash",
+            Show {
+                tamper_pid: Some(drop_disclosure),
+                ..show()
+            },
+        ),
+        (
+            "a tampered disclosure",
+            "sd_jwt.disclosure_unreferenced",
+            Show {
+                tamper_pid: Some(change_disclosure),
+                ..show()
+            },
+        ),
+        (
+            "an expired credential",
+            "credential.expired",
+            Show {
+                pid: expired,
+                ..show()
+            },
+        ),
+        (
+            "an unknown issuer",
+            "credential.issuer_unknown",
+            Show {
+                pid: foreign,
+                issuer: None,
+                ..show()
+            },
+        ),
+        (
+            "another issuer's record",
+            "credential.issuer_unknown",
+            Show {
+                issuer: Some(new.issuer(world::REGISTRAR)),
+                ..show()
+            },
+        ),
+        (
+            "a key that the issuer does not have",
+            "credential.kid_unknown",
+            Show {
+                pid: foreign_key,
+                ..show()
+            },
+        ),
+        (
+            "a suspended issuer",
+            "credential.issuer_suspended",
+            Show {
+                issuer: issuer_with(|issuer| issuer.standing = Standing::Suspended),
+                ..show()
+            },
+        ),
+        (
+            "a compromised signing key",
+            "credential.key_compromised",
+            Show {
+                issuer: issuer_with(|issuer| issuer.keys[0].status = KeyStatus::Compromised(1)),
+                ..show()
+            },
+        ),
+        (
+            "a key for something else",
+            "credential.kid_unknown",
+            Show {
+                issuer: issuer_with(|issuer| issuer.keys[0].usage = KeyUse::Operation),
+                ..show()
+            },
+        ),
+        (
+            "a claim that was not shown",
+            "vp.claim_missing",
+            Show {
+                shown: Vec::new(),
+                ..show()
+            },
+        ),
+        (
+            "a claim that was not asked for",
+            "vp.over_disclosed",
+            Show {
+                shown: vec![age(), name],
+                ..show()
+            },
+        ),
+        (
+            "a proof for another nonce",
+            "did.proof_nonce",
+            Show {
+                proof_nonce: Some("n-0"),
+                ..show()
+            },
+        ),
+        (
+            "a proof for another audience",
+            "did.proof_audience",
+            Show {
+                proof_audience: Some("x"),
+                ..show()
+            },
+        ),
+        (
+            "an old proof",
+            "did.proof_expired",
+            Show {
+                proof_time_s: NOW_MS / 1000 - 301,
+                ..show()
+            },
+        ),
+        (
+            "a proof from the future",
+            "did.proof_future",
+            Show {
+                proof_time_s: NOW_MS / 1000 + 11,
+                ..show()
+            },
+        ),
+        (
+            "a proof made for another PID",
+            "did.proof_pid_hash",
+            Show {
+                pid_hash: Some([0; 32]),
+                ..show()
+            },
+        ),
+        (
+            "a proof by another key",
+            "did.proof_signature",
+            Show {
+                proof_key: world::key(777),
+                ..show()
+            },
+        ),
+        (
+            "a proof by a key of another suite",
+            "did.proof_signature",
+            Show {
+                proof_key: other_key,
+                ..show()
+            },
+        ),
+        (
+            "a proof by a key that the DID does not have",
+            "did.proof_key",
+            Show {
+                proof_key_index: 1,
+                ..show()
+            },
+        ),
+        (
+            "an unanchored DID without its inception",
+            "did.unknown",
+            Show {
+                inception: None,
+                ..show()
+            },
+        ),
+        (
+            "another DID's inception",
+            "did.inception_mismatch",
+            Show {
+                inception: Some(world::did(6).inception),
+                ..show()
+            },
+        ),
+        (
+            "another DID's staple",
+            "did.staple_forged",
+            Show {
+                staple: {
+                    let mut w = new_world();
+                    let d = world::did(6);
+                    let r = codec::encode(&d.record(NOW_MS));
+                    w.ledger.set(d.state_key(), Some(r), NOW_MS);
+                    w.ledger.answer(&d.state_key())
+                },
+                ..show()
+            },
+        ),
+        (
+            "a truncated proof",
+            "did.proof_malformed",
+            Show {
+                tamper_proof: Some(|p| p[..p.len() - 100].replace('.', "")),
+                ..show()
+            },
+        ),
+        (
+            "an oversized proof",
+            "did.proof_too_long",
+            Show {
+                tamper_proof: Some(|p| p + &"A".repeat(did_proof::MAX_PROOF_BYTES)),
+                ..show()
+            },
+        ),
     ];
     for (what, code, show) in table {
         assert_eq!(show.code(), code, "{what}");
@@ -426,7 +823,14 @@ fn a_gate_accepts_no_answer_that_breaks_a_rule() {
 fn a_retired_key_voids_nothing_p7() {
     let mut issuer = new_world().issuer(AUTHORITY);
     issuer.keys[0].status = KeyStatus::Retired(1);
-    assert!(Show { issuer: Some(issuer), ..show() }.verify().is_ok());
+    assert!(
+        Show {
+            issuer: Some(issuer),
+            ..show()
+        }
+        .verify()
+        .is_ok()
+    );
 }
 
 #[test]
@@ -447,37 +851,73 @@ fn a_login_is_judged_by_the_dids_present_state() {
         };
     };
     let found = anchored(|_| {}).verify().unwrap();
-    assert!(matches!(found.did.standing, realdid_light::DidStanding::Anchored(_)));
-    assert!(Show { inception: None, ..anchored(|_| {}) }.verify().is_ok());
+    assert!(matches!(
+        found.did.standing,
+        realdid_light::DidStanding::Anchored(_)
+    ));
+    assert!(
+        Show {
+            inception: None,
+            ..anchored(|_| {})
+        }
+        .verify()
+        .is_ok()
+    );
     assert_eq!(anchored(|record| record.frozen = true).code(), "did.frozen");
-    assert_eq!(anchored(|record| record.deactivated = true).code(), "did.deactivated");
+    assert_eq!(
+        anchored(|record| record.deactivated = true).code(),
+        "did.deactivated"
+    );
     // a proof by a key that was rotated away, and by the new one
     assert_eq!(anchored(rotate).code(), "did.proof_signature");
-    assert!(Show { proof_key: world::key(501), ..anchored(rotate) }.verify().is_ok());
+    assert!(
+        Show {
+            proof_key: world::key(501),
+            ..anchored(rotate)
+        }
+        .verify()
+        .is_ok()
+    );
     // an old staple cannot bring the old key back once the gate knows of newer slots
     let mut world = new_world();
     let old = world.ledger.answer(&world.did.state_key());
     let mut record = world.did.record(NOW_MS);
     rotate(&mut record);
     let key = world.did.state_key();
-    world.ledger.set(key, Some(codec::encode(&record)), NOW_MS + 10_000);
-    let late = Show { now_ms: NOW_MS + 10_000, staple: old, ..show_in(world) };
+    world
+        .ledger
+        .set(key, Some(codec::encode(&record)), NOW_MS + 10_000);
+    let late = Show {
+        now_ms: NOW_MS + 10_000,
+        staple: old,
+        ..show_in(world)
+    };
     assert_eq!(late.code(), "did.staple_stale");
 }
 
 #[test]
 fn nothing_stale_or_forged_is_accepted_p9() {
     // too old by the clock, though no newer slot is known
-    let late = Show { now_ms: NOW_MS + 30_001, ..show() };
+    let late = Show {
+        now_ms: NOW_MS + 30_001,
+        ..show()
+    };
     assert_eq!(late.code(), "did.staple_stale");
-    let early = Show { now_ms: NOW_MS - 10_001, ..show() };
+    let early = Show {
+        now_ms: NOW_MS - 10_001,
+        ..show()
+    };
     assert_eq!(early.code(), "kb.future");
     // a checkpoint that another committee has finalised
     let mut forged = new_world().ledger.answer(&new_world().did.state_key());
     let byte = forged.checkpoint.certificate.0.len() - 1;
     forged.checkpoint.certificate.0[byte] ^= 1;
     let fresh = LightClient::new(new_world().ledger.genesis);
-    let forgery = Show { staple: forged, light: fresh, ..show() };
+    let forgery = Show {
+        staple: forged,
+        light: fresh,
+        ..show()
+    };
     assert_eq!(forgery.code(), "did.staple_forged");
     // a record that was left out of an otherwise true answer: a lying node's "unknown DID"
     let mut world = new_world();
@@ -486,7 +926,10 @@ fn nothing_stale_or_forged_is_accepted_p9() {
     world.ledger.set(key, Some(record), NOW_MS);
     let mut hidden = world.ledger.answer(&key);
     hidden.value = None;
-    let lie = Show { staple: hidden, ..show_in(world) };
+    let lie = Show {
+        staple: hidden,
+        ..show_in(world)
+    };
     assert_eq!(lie.code(), "did.staple_forged");
 }
 
@@ -494,26 +937,49 @@ fn nothing_stale_or_forged_is_accepted_p9() {
 fn an_answer_in_another_form_is_refused() {
     let form = |pairs: &[(&str, &str)]| {
         let mut form = form_urlencoded::Serializer::new(String::new());
-        pairs.iter().for_each(|(name, value)| _ = form.append_pair(name, value));
+        pairs
+            .iter()
+            .for_each(|(name, value)| _ = form.append_pair(name, value));
         form.finish()
     };
     let parse = |text: String| WalletResponse::parse(text.as_bytes()).map(|_| ());
     let token = r#"{"pid":["a~"],"did":["b"]}"#;
     assert_eq!(parse(form(&[("vp_token", token), ("state", "s")])), Ok(()));
-    assert_eq!(parse(form(&[("error", "access_denied"), ("state", "s")])), Ok(()));
+    assert_eq!(
+        parse(form(&[("error", "access_denied"), ("state", "s")])),
+        Ok(())
+    );
     let state = |token: &str| parse(form(&[("vp_token", token), ("state", "s")]));
-    assert_eq!(parse(form(&[("vp_token", token)])), Err(ResponseRefused::State));
-    assert_eq!(parse(form(&[("state", "s")])), Err(ResponseRefused::Malformed));
+    assert_eq!(
+        parse(form(&[("vp_token", token)])),
+        Err(ResponseRefused::State)
+    );
+    assert_eq!(
+        parse(form(&[("state", "s")])),
+        Err(ResponseRefused::Malformed)
+    );
     assert_eq!(state("[]"), Err(ResponseRefused::Malformed));
     assert_eq!(state(r#"{"pid":"a~"}"#), Err(ResponseRefused::Malformed));
     assert_eq!(state(r#"{"pid":["a~"]}"#), Err(ResponseRefused::Incomplete));
-    assert_eq!(state(r#"{"pid":["a~","a~"],"did":["b"]}"#), Err(ResponseRefused::Incomplete));
-    assert_eq!(state(r#"{"pid":["a~"],"did":["b"],"x":["c"]}"#), Err(ResponseRefused::Incomplete));
+    assert_eq!(
+        state(r#"{"pid":["a~","a~"],"did":["b"]}"#),
+        Err(ResponseRefused::Incomplete)
+    );
+    assert_eq!(
+        state(r#"{"pid":["a~"],"did":["b"],"x":["c"]}"#),
+        Err(ResponseRefused::Incomplete)
+    );
     let twice = form(&[("vp_token", token), ("state", "s"), ("state", "t")]);
     assert_eq!(parse(twice), Err(ResponseRefused::Malformed));
-    let long = form(&[("vp_token", &"a".repeat(MAX_RESPONSE_BYTES)), ("state", "s")]);
+    let long = form(&[
+        ("vp_token", &"a".repeat(MAX_RESPONSE_BYTES)),
+        ("state", "s"),
+    ]);
     assert_eq!(parse(long), Err(ResponseRefused::TooLong));
-    assert_eq!(WalletResponse::parse(&[0xff]), Err(ResponseRefused::Malformed));
+    assert_eq!(
+        WalletResponse::parse(&[0xff]),
+        Err(ResponseRefused::Malformed)
+    );
 }
 
 #[test]
@@ -525,11 +991,17 @@ fn what_a_wallet_sends_a_gate_reads() {
         pid: "a~b~c".to_owned(),
         did_proof: "x.y.z".to_owned(),
     };
-    assert_eq!(WalletResponse::parse(body.as_bytes()), Ok(WalletResponse::Presented(expected)));
+    assert_eq!(
+        WalletResponse::parse(body.as_bytes()),
+        Ok(WalletResponse::Presented(expected))
+    );
     let declined = refusal_form(Some("s-1"), WalletError::AccessDenied);
     assert_eq!(
         WalletResponse::parse(declined.as_bytes()),
-        Ok(WalletResponse::Declined { error: WalletError::AccessDenied, state: "s-1".to_owned() })
+        Ok(WalletResponse::Declined {
+            error: WalletError::AccessDenied,
+            state: "s-1".to_owned()
+        })
     );
 }
 
@@ -537,11 +1009,23 @@ fn what_a_wallet_sends_a_gate_reads() {
 fn refusals_have_distinct_codes_within_a_layer_and_print_nothing_personal() {
     let shown = format!("{:?}", show().present());
     assert_eq!(shown, "Presented");
-    assert_eq!(format!("{:?}", show().verify().unwrap()), "VerifiedLogin(1 claims)");
+    assert_eq!(
+        format!("{:?}", show().verify().unwrap()),
+        "VerifiedLogin(1 claims)"
+    );
     for all in [
-        RequestRefused::ALL.iter().map(|refused| refused.code()).collect::<Vec<_>>(),
-        ResponseRefused::ALL.iter().map(|refused| refused.code()).collect(),
-        DidProofError::ALL.iter().map(|refused| refused.code()).collect(),
+        RequestRefused::ALL
+            .iter()
+            .map(|refused| refused.code())
+            .collect::<Vec<_>>(),
+        ResponseRefused::ALL
+            .iter()
+            .map(|refused| refused.code())
+            .collect(),
+        DidProofError::ALL
+            .iter()
+            .map(|refused| refused.code())
+            .collect(),
     ] {
         let mut distinct = all.clone();
         distinct.sort_unstable();

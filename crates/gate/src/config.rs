@@ -89,7 +89,11 @@ impl GateConfig {
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let mut config: Self = config::load(path, ENV_PREFIX)?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        for file in [&mut config.dir, &mut config.genesis, &mut config.registration] {
+        for file in [
+            &mut config.dir,
+            &mut config.genesis,
+            &mut config.registration,
+        ] {
             *file = folder.join(&*file);
         }
         Ok(config)
@@ -99,7 +103,9 @@ impl GateConfig {
 impl ClientConfig {
     /// The client as the protocol needs it. `purposes` are the registered ones.
     pub(crate) fn client(&self, purposes: &[Purpose]) -> Result<Client, GateError> {
-        let refused = || GateError::Client { client_id: self.client_id.clone() };
+        let refused = || GateError::Client {
+            client_id: self.client_id.clone(),
+        };
         let secret_sha256 = match (&self.client_secret_sha256, &self.client_secret) {
             (Some(hash), None) => hash.parse::<Hash32>().map_err(|_| refused())?.0,
             // A short secret could be guessed over HTTP.
@@ -112,7 +118,11 @@ impl ClientConfig {
             secret_sha256,
             redirect_uris: self.redirect_uris.clone(),
             claims: self.claims.clone(),
-            purpose: self.purpose.clone().or(purposes.first().map(|purpose| purpose.code().to_owned())).ok_or_else(refused)?,
+            purpose: self
+                .purpose
+                .clone()
+                .or(purposes.first().map(|purpose| purpose.code().to_owned()))
+                .ok_or_else(refused)?,
         };
         client.check().map_err(|_| refused())?;
         Ok(client)
@@ -301,11 +311,22 @@ mod tests {
             purpose: Some("login".to_owned()),
         };
         assert!(good.client(&[]).is_ok());
-        let short = ClientConfig { client_secret: Some("short".to_owned()), ..good.clone() };
-        let none = ClientConfig { client_secret: None, ..good.clone() };
-        let script = ClientConfig { redirect_uris: vec!["javascript:x".to_owned()], ..good.clone() };
-        let fragment =
-            ClientConfig { redirect_uris: vec!["https://a.example/#x".to_owned()], ..good };
+        let short = ClientConfig {
+            client_secret: Some("short".to_owned()),
+            ..good.clone()
+        };
+        let none = ClientConfig {
+            client_secret: None,
+            ..good.clone()
+        };
+        let script = ClientConfig {
+            redirect_uris: vec!["javascript:x".to_owned()],
+            ..good.clone()
+        };
+        let fragment = ClientConfig {
+            redirect_uris: vec!["https://a.example/#x".to_owned()],
+            ..good
+        };
         for wrong in [short, none, script, fragment] {
             assert_eq!(wrong.client(&[]).unwrap_err().code(), "gate.client");
         }

@@ -52,8 +52,7 @@ impl GateKeys {
     /// The subject of a DID at this service: stable through every rotation, since the DID's id is
     /// that of its inception, and telling nothing about it.
     pub fn subject(&self, service_id: &Hash32, did: &DidId) -> Result<String, GateError> {
-        let mut mac =
-            Hmac::<Sha256>::new_from_slice(&self.sub).map_err(|_| GateError::Keys)?;
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.sub).map_err(|_| GateError::Keys)?;
         mac.update(b"sub");
         mac.update(&service_id.0);
         mac.update(&did.0);
@@ -84,7 +83,10 @@ fn secret(path: &Path) -> Result<[u8; 32], GateError> {
             files::write_private(path, format!("{}\n", Hash32(secret)).as_bytes())?;
             Ok(secret)
         }
-        Err(error) => Err(GateError::Unreadable { path: path.to_owned(), kind: error.kind() }),
+        Err(error) => Err(GateError::Unreadable {
+            path: path.to_owned(),
+            kind: error.kind(),
+        }),
     }
 }
 
@@ -111,9 +113,15 @@ mod tests {
         assert_ne!(subject, first.subject(&b, &b).unwrap());
         assert_ne!(subject, first.subject(&a, &a).unwrap());
         let other = tempfile::tempdir().unwrap();
-        assert_ne!(subject, init_gate(other.path()).unwrap().subject(&a, &b).unwrap());
+        assert_ne!(
+            subject,
+            init_gate(other.path()).unwrap().subject(&a, &b).unwrap()
+        );
         use std::os::unix::fs::PermissionsExt as _;
-        let mode = fs::metadata(folder.path().join("keys/sub.key")).unwrap().permissions().mode();
+        let mode = fs::metadata(folder.path().join("keys/sub.key"))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 }

@@ -53,7 +53,10 @@ pub enum GateError {
     #[error(transparent)]
     Serve(#[from] ServeError),
     #[error("{}: {} must be readable ({kind}); fault: operator; do: correct the path in the gate's configuration", self.code(), path.display())]
-    Unreadable { path: PathBuf, kind: std::io::ErrorKind },
+    Unreadable {
+        path: PathBuf,
+        kind: std::io::ErrorKind,
+    },
     #[error("{}: the genesis must be a network's, in canonical CBOR; fault: operator; do: copy it again from where you trust it", self.code())]
     Genesis,
     #[error("{}: the registration must be the registrar's JWT; fault: operator; do: register again with `realdid gate register`", self.code())]
@@ -107,13 +110,18 @@ impl Gate {
         let mut policies = Vec::new();
         for entry in &config.clients {
             let client = entry.client(&registered.purposes)?;
-            let refused = || GateError::Client { client_id: entry.client_id.clone() };
+            let refused = || GateError::Client {
+                client_id: entry.client_id.clone(),
+            };
             let claims = client
                 .claims
                 .iter()
                 .map(|claim| registration::claim_path(claim).ok_or_else(refused))
                 .collect::<Result<_, _>>()?;
-            policies.push(Policy { client_id: client.client_id.clone(), claims });
+            policies.push(Policy {
+                client_id: client.client_id.clone(),
+                claims,
+            });
             clients.push(client);
         }
         let limits = Limits {
@@ -184,13 +192,17 @@ pub async fn run(config: GateConfig) -> Result<(), GateError> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, GateError> {
-    fs::read(path)
-        .map_err(|error| GateError::Unreadable { path: path.to_owned(), kind: error.kind() })
+    fs::read(path).map_err(|error| GateError::Unreadable {
+        path: path.to_owned(),
+        kind: error.kind(),
+    })
 }
 
 /// The machine's clock in Unix milliseconds: the one place where the gate reads it.
 pub(crate) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 

@@ -44,8 +44,6 @@ pub(crate) struct Start {
     pub nonce: String,
     pub state: String,
     /// Unix seconds.
-    pub started_s: u64,
-    /// Unix seconds.
     pub expires_s: u64,
 }
 
@@ -53,7 +51,11 @@ enum Phase {
     /// For a wallet.
     Waiting,
     /// For the browser to come back.
-    Answered { outcome: Outcome, code_hash: [u8; 32], short_code: String },
+    Answered {
+        outcome: Outcome,
+        code_hash: [u8; 32],
+        short_code: String,
+    },
 }
 
 /// How a wallet answered.
@@ -90,7 +92,9 @@ pub(crate) enum Progress {
 
 impl Logins {
     pub fn new() -> Self {
-        Self { open: Mutex::new(BTreeMap::new()) }
+        Self {
+            open: Mutex::new(BTreeMap::new()),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Open>> {
@@ -116,7 +120,6 @@ impl Logins {
             client,
             nonce: URL_SAFE_NO_PAD.encode(nonce),
             state: URL_SAFE_NO_PAD.encode(&state[..16]),
-            started_s: now_s,
             expires_s: now_s + life_s,
         };
         let mut open = self.lock();
@@ -127,7 +130,15 @@ impl Logins {
             return Err(Refusal::LOGIN_BUSY);
         }
         let cookie_hash = digest(&cookie);
-        open.insert(id.clone(), Open { start, cookie_hash, tries: 0, phase: Phase::Waiting });
+        open.insert(
+            id.clone(),
+            Open {
+                start,
+                cookie_hash,
+                tries: 0,
+                phase: Phase::Waiting,
+            },
+        );
         Ok(Started { id, cookie })
     }
 
@@ -176,11 +187,19 @@ impl Logins {
             code_hash: digest(&response_code),
             short_code: short_code.clone(),
         };
-        Ok(Answered { response_code, short_code })
+        Ok(Answered {
+            response_code,
+            short_code,
+        })
     }
 
     /// How far a login is, for the browser that started it.
-    pub fn progress(&self, id: &str, cookie: Option<&str>, now_s: u64) -> Result<(Start, Progress), Refusal> {
+    pub fn progress(
+        &self,
+        id: &str,
+        cookie: Option<&str>,
+        now_s: u64,
+    ) -> Result<(Start, Progress), Refusal> {
         let mut open = self.lock();
         let login = find(&mut open, id, now_s)?;
         owns(login, cookie)?;
@@ -211,11 +230,19 @@ impl Logins {
         let mut open = self.lock();
         let login = find(&mut open, id, now_s)?;
         owns(login, cookie)?;
-        let Phase::Answered { code_hash, short_code, .. } = &login.phase else {
+        let Phase::Answered {
+            code_hash,
+            short_code,
+            ..
+        } = &login.phase
+        else {
             return Err(Refusal::CODE_WRONG);
         };
-        let typed: String =
-            code.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_uppercase()).collect();
+        let typed: String = code
+            .chars()
+            .filter(char::is_ascii_alphanumeric)
+            .map(|c| c.to_ascii_uppercase())
+            .collect();
         let right = digest(code).ct_eq(code_hash) | digest(&typed).ct_eq(&digest(short_code));
         if !bool::from(right) {
             login.tries += 1;
@@ -226,9 +253,11 @@ impl Logins {
             return Err(Refusal::CODE_WRONG);
         }
         match open.remove(id) {
-            Some(Open { start, phase: Phase::Answered { outcome, .. }, .. }) => {
-                Ok(Finished { start, outcome })
-            }
+            Some(Open {
+                start,
+                phase: Phase::Answered { outcome, .. },
+                ..
+            }) => Ok(Finished { start, outcome }),
             _ => Err(Refusal::LOGIN_UNKNOWN),
         }
     }
@@ -246,14 +275,21 @@ fn find<'a>(
 
 fn owns(login: &Open, cookie: Option<&str>) -> Result<(), Refusal> {
     let given = digest(cookie.unwrap_or_default());
-    if bool::from(given.ct_eq(&login.cookie_hash)) { Ok(()) } else { Err(Refusal::OTHER_BROWSER) }
+    if bool::from(given.ct_eq(&login.cookie_hash)) {
+        Ok(())
+    } else {
+        Err(Refusal::OTHER_BROWSER)
+    }
 }
 
 /// Eight letters, 40 bits: with five tries and some minutes beyond guessing. Taken from a hash, so
 /// that they say nothing about the long code.
 fn short_code(secret: &[u8; 32]) -> String {
     let hash = Sha256::digest([b"short".as_slice(), secret].concat());
-    hash.iter().take(8).map(|byte| char::from(CODE_LETTERS[usize::from(byte % 32)])).collect()
+    hash.iter()
+        .take(8)
+        .map(|byte| char::from(CODE_LETTERS[usize::from(byte % 32)]))
+        .collect()
 }
 
 fn digest(text: &str) -> [u8; 32] {

@@ -45,14 +45,23 @@ pub(crate) fn qr_svg(link: &str) -> String {
     QRBuilder::new(link)
         .ecl(ECL::L)
         .build()
-        .map(|code| SvgBuilder::default().shape(Shape::Square).margin(4).to_str(&code))
+        .map(|code| {
+            SvgBuilder::default()
+                .shape(Shape::Square)
+                .margin(4)
+                .to_str(&code)
+        })
         // Too long for a code: the link below it still works.
         .unwrap_or_default()
 }
 
 /// A page with the policy that it needs. A form's redirect is held against `form-action`, so the
 /// website where a login ends must be in it.
-pub(crate) fn html(page: &impl Template, status: StatusCode, redirect_uri: Option<&str>) -> Response {
+pub(crate) fn html(
+    page: &impl Template,
+    status: StatusCode,
+    redirect_uri: Option<&str>,
+) -> Response {
     let Ok(body) = page.render() else {
         return Refusal::INTERNAL.problem().into_response();
     };
@@ -66,7 +75,9 @@ pub(crate) fn html(page: &impl Template, status: StatusCode, redirect_uri: Optio
     );
     let mut response = (status, Html(body)).into_response();
     if let Ok(policy) = HeaderValue::from_str(&policy) {
-        response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+        response
+            .headers_mut()
+            .insert(header::CONTENT_SECURITY_POLICY, policy);
     }
     response
 }

@@ -16,7 +16,12 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     const fn new(status: u16, code: &'static str, rule: &'static str, fix: &'static str) -> Self {
-        Self { status, code, rule, fix }
+        Self {
+            status,
+            code,
+            rule,
+            fix,
+        }
     }
 
     pub const STALE: Self = Self::new(
@@ -95,7 +100,11 @@ impl Refusal {
     pub fn problem(self) -> Problem {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::BAD_REQUEST);
         let problem = Problem::new(status, self.code, self.rule, self.fix);
-        if self.status == 503 { problem.retry_after(5) } else { problem }
+        if self.status == 503 {
+            problem.retry_after(5)
+        } else {
+            problem
+        }
     }
 }
 

@@ -62,8 +62,21 @@ type Gate = State<Arc<Inner>>;
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
-    info(title = "RealDID gate", description = "OpenID Connect provider and OpenID4VP verifier of one service"),
-    paths(discovery, jwks, authorize, token, userinfo, request_object, request_object_post, respond, proceed)
+    info(
+        title = "RealDID gate",
+        description = "OpenID Connect provider and OpenID4VP verifier of one service"
+    ),
+    paths(
+        discovery,
+        jwks,
+        authorize,
+        token,
+        userinfo,
+        request_object,
+        request_object_post,
+        respond,
+        proceed
+    )
 )]
 pub(crate) struct GateApi;
 
@@ -75,7 +88,10 @@ pub(crate) fn router(inner: Arc<Inner>) -> Router {
         .route("/authorize", get(authorize).post(authorize_post))
         .route("/token", post(token))
         .route("/userinfo", get(userinfo).post(userinfo))
-        .route("/vp/request/{id}", get(request_object).post(request_object_post))
+        .route(
+            "/vp/request/{id}",
+            get(request_object).post(request_object_post),
+        )
         .route("/vp/response/{id}", post(respond))
         .route("/continue", get(proceed))
         .route("/assets/gate.css", get(style))
@@ -137,9 +153,15 @@ fn start_login(gate: &Inner, query: &str, headers: &HeaderMap) -> Response {
     };
     match gate.open(request.clone()) {
         Ok(login) => {
-            let mut response =
-                if as_json { login.json(gate) } else { login.page(gate, Progress::Waiting, None) };
-            set_cookie(&mut response, &gate.cookie(&login.id, &login.cookie, gate.login_s));
+            let mut response = if as_json {
+                login.json(gate)
+            } else {
+                login.page(gate, Progress::Waiting, None)
+            };
+            set_cookie(
+                &mut response,
+                &gate.cookie(&login.id, &login.cookie, gate.login_s),
+            );
             response
         }
         Err(refusal) => {
@@ -148,7 +170,10 @@ fn start_login(gate: &Inner, query: &str, headers: &HeaderMap) -> Response {
                 return refusal.problem().into_response();
             }
             // The person sees which rule failed; the website learns of it when they go back.
-            refused_page(refusal, Some(&request.refuse(OidcError::Busy, &gate.issuer)))
+            refused_page(
+                refusal,
+                Some(&request.refuse(OidcError::Busy, &gate.issuer)),
+            )
         }
     }
 }
@@ -195,7 +220,8 @@ async fn userinfo(State(gate): Gate, headers: HeaderMap) -> Response {
 #[utoipa::path(get, path = "/vp/request/{id}", tag = "openid4vp", params(("id" = String, Path)),
     responses((status = 200, description = "application/oauth-authz-req+jwt"), (status = 404, description = "login.unknown")))]
 async fn request_object(State(gate): Gate, Path(id): Path<String>) -> Response {
-    gate.sign_request(&id, None).unwrap_or_else(|refusal| refusal.problem().into_response())
+    gate.sign_request(&id, None)
+        .unwrap_or_else(|refusal| refusal.problem().into_response())
 }
 
 /// The same, with the wallet's own nonce in it (OpenID4VP 1.0 §5.10).
@@ -273,7 +299,13 @@ async fn proceed(State(gate): Gate, RawQuery(query): RawQuery, headers: HeaderMa
 }
 
 async fn style() -> Response {
-    ([(header::CONTENT_TYPE, "text/css"), (header::CACHE_CONTROL, "max-age=3600")], page::STYLE)
+    (
+        [
+            (header::CONTENT_TYPE, "text/css"),
+            (header::CACHE_CONTROL, "max-age=3600"),
+        ],
+        page::STYLE,
+    )
         .into_response()
 }
 
@@ -301,7 +333,10 @@ impl Inner {
     }
 
     fn claims(&self, client_id: &str) -> &[ClaimPath] {
-        let policy = self.policies.iter().find(|policy| policy.client_id == client_id);
+        let policy = self
+            .policies
+            .iter()
+            .find(|policy| policy.client_id == client_id);
         policy.map_or(&[], |policy| policy.claims.as_slice())
     }
 
@@ -329,16 +364,27 @@ impl Inner {
             .ok_or(Refusal::INTERNAL)?
             .clone();
         // Every wallet would refuse such a request; the operator should hear it first.
-        let response_uri = url::Url::parse(&self.response_uri("x")).map_err(|_| Refusal::INTERNAL)?;
+        let response_uri =
+            url::Url::parse(&self.response_uri("x")).map_err(|_| Refusal::INTERNAL)?;
         registration
-            .allows(&response_uri, &client.purpose, self.claims(&client.client_id))
+            .allows(
+                &response_uri,
+                &client.purpose,
+                self.claims(&client.client_id),
+            )
             .map_err(|_| Refusal::REGISTRATION_WIDTH)?;
         let draw = || random().map_err(|_| Refusal::INTERNAL);
         let secrets = [draw()?, draw()?, draw()?, draw()?];
         let Started { id, cookie } =
-            self.logins.start(request, client, secrets, now_ms / 1000, self.login_s)?;
+            self.logins
+                .start(request, client, secrets, now_ms / 1000, self.login_s)?;
         let start = self.logins.waiting(&id, now_ms / 1000)?;
-        Ok(OpenLogin { id, cookie, start, registration })
+        Ok(OpenLogin {
+            id,
+            cookie,
+            start,
+            registration,
+        })
     }
 
     fn sign_request(&self, id: &str, wallet_nonce: Option<&str>) -> Result<Response, Refusal> {
@@ -361,7 +407,11 @@ impl Inner {
     }
 
     /// Takes a wallet's answer: what to count it as, and what the wallet is told.
-    async fn take_answer(&self, id: &str, body: &[u8]) -> Result<(&'static str, Answered), Refusal> {
+    async fn take_answer(
+        &self,
+        id: &str,
+        body: &[u8],
+    ) -> Result<(&'static str, Answered), Refusal> {
         let start = self.logins.waiting(id, now_ms() / 1000)?;
         let response = WalletResponse::parse(body)?;
         let state = match &response {
@@ -375,12 +425,15 @@ impl Inner {
         let (name, outcome) = match response {
             WalletResponse::Declined { .. } => ("declined", Outcome::Declined),
             WalletResponse::Presented(presented) => {
-                let login = self.verify(&start, &presented).await.inspect_err(|refusal| {
-                    // Our own staleness is not the wallet's failure.
-                    if *refusal != Refusal::STALE {
-                        self.logins.failed(id);
-                    }
-                })?;
+                let login = self
+                    .verify(&start, &presented)
+                    .await
+                    .inspect_err(|refusal| {
+                        // Our own staleness is not the wallet's failure.
+                        if *refusal != Refusal::STALE {
+                            self.logins.failed(id);
+                        }
+                    })?;
                 ("ok", Outcome::Verified(Box::new(login)))
             }
         };
@@ -391,7 +444,10 @@ impl Inner {
 
     async fn verify(&self, start: &Start, presented: &Presented) -> Result<Login, Refusal> {
         let issuer_url = vp::claimed_pid_issuer(&presented.pid).map_err(VpError::from)?;
-        let issuer = self.follower.ensure_issuer(&self.trust, &issuer_id(&issuer_url)).await?;
+        let issuer = self
+            .follower
+            .ensure_issuer(&self.trust, &issuer_id(&issuer_url))
+            .await?;
         let now_ms = now_ms();
         let snapshot = self.trust.snapshot();
         let expected = Expected {
@@ -464,18 +520,31 @@ impl Inner {
         as_json: bool,
         problem: Option<Refusal>,
     ) -> Response {
-        let shown = self.logins.progress(id, cookie, now_s).and_then(|(start, progress)| {
-            let registration = self.registration(now_ms())?;
-            let login =
-                OpenLogin { id: id.to_owned(), cookie: String::new(), start, registration };
-            Ok(match (as_json, progress) {
-                (true, Progress::Waiting) => Json(json!({"status": "waiting"})).into_response(),
-                (true, Progress::Answered) => Json(json!({"status": "answered"})).into_response(),
-                (false, progress) => login.page(self, progress, problem),
-            })
-        });
+        let shown = self
+            .logins
+            .progress(id, cookie, now_s)
+            .and_then(|(start, progress)| {
+                let registration = self.registration(now_ms())?;
+                let login = OpenLogin {
+                    id: id.to_owned(),
+                    cookie: String::new(),
+                    start,
+                    registration,
+                };
+                Ok(match (as_json, progress) {
+                    (true, Progress::Waiting) => Json(json!({"status": "waiting"})).into_response(),
+                    (true, Progress::Answered) => {
+                        Json(json!({"status": "answered"})).into_response()
+                    }
+                    (false, progress) => login.page(self, progress, problem),
+                })
+            });
         shown.unwrap_or_else(|refusal| {
-            if as_json { refusal.problem().into_response() } else { refused_page(refusal, None) }
+            if as_json {
+                refusal.problem().into_response()
+            } else {
+                refused_page(refusal, None)
+            }
         })
     }
 
@@ -493,19 +562,32 @@ impl Inner {
 
     fn wallet_link(&self, id: &str) -> String {
         let client_id = vp::client_id(&self.trust.service_id());
-        WalletLink { client_id, request_uri: self.request_uri(id), post: false }.to_string()
+        WalletLink {
+            client_id,
+            request_uri: self.request_uri(id),
+            post: false,
+        }
+        .to_string()
     }
 
     /// One cookie for each login, so that two tabs do not end each other's.
     fn cookie_name(&self, id: &str) -> String {
         // `__Host-` keeps sibling domains from planting one; browsers honour it over https only.
-        let prefix = if self.issuer.starts_with("https://") { "__Host-" } else { "" };
+        let prefix = if self.issuer.starts_with("https://") {
+            "__Host-"
+        } else {
+            ""
+        };
         format!("{prefix}rdid-{id}")
     }
 
     /// `SameSite=Lax`: it must come along when the wallet's app sends the browser here.
     fn cookie(&self, id: &str, value: &str, max_age_s: u64) -> String {
-        let secure = if self.issuer.starts_with("https://") { "; Secure" } else { "" };
+        let secure = if self.issuer.starts_with("https://") {
+            "; Secure"
+        } else {
+            ""
+        };
         let name = self.cookie_name(id);
         format!("{name}={value}; Path=/; Max-Age={max_age_s}; HttpOnly; SameSite=Lax{secure}")
     }
@@ -534,7 +616,11 @@ impl OpenLogin {
             organisation: &self.registration.name,
             client: &self.start.client.name,
             purpose: &self.start.client.purpose,
-            claims: gate.claims(&request.client_id).iter().map(ToString::to_string).collect(),
+            claims: gate
+                .claims(&request.client_id)
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
             sandbox: self.registration.sandbox,
             qr_svg: page::qr_svg(&wallet_link),
             wallet_link: &wallet_link,
@@ -545,7 +631,11 @@ impl OpenLogin {
             minutes: gate.login_s.div_ceil(60),
             checkpoint_age_s: gate.checkpoint_age_s(),
         };
-        let status = if problem.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+        let status = if problem.is_some() {
+            StatusCode::BAD_REQUEST
+        } else {
+            StatusCode::OK
+        };
         page::html(&page, status, Some(&request.redirect_uri))
     }
 }

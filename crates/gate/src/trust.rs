@@ -127,7 +127,10 @@ impl Trust {
     }
 
     fn change(&self, change: impl FnOnce(&mut Snapshot)) {
-        let mut current = self.snapshot.write().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self
+            .snapshot
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         change(Arc::make_mut(&mut current));
     }
 
@@ -143,7 +146,10 @@ impl Trust {
     /// The age of the newest checkpoint, in milliseconds.
     pub fn checkpoint_age_ms(&self, now_ms: u64) -> Option<u64> {
         let snapshot = self.snapshot();
-        snapshot.light.newest().map(|newest| now_ms.saturating_sub(newest.header.time_ms))
+        snapshot
+            .light
+            .newest()
+            .map(|newest| now_ms.saturating_sub(newest.header.time_ms))
     }
 
     /// The registration as it stands on the ledger: what this gate may ask for now.
@@ -187,7 +193,8 @@ impl Trust {
         if light.newest().map(|newest| newest.digest) != before {
             self.change(|snapshot| {
                 // Somebody may have been faster; never step back.
-                let height = |light: &LightClient| light.newest().map(|newest| newest.header.height);
+                let height =
+                    |light: &LightClient| light.newest().map(|newest| newest.header.height);
                 if height(&light) > height(&snapshot.light) {
                     snapshot.light = light;
                     snapshot.newest = Some(checkpoint.clone());
@@ -197,14 +204,41 @@ impl Trust {
         Ok(())
     }
 
-    /// Takes in an answer about this service.
-    pub fn learn_service(&self, answer: StateAnswer, now_ms: u64) -> Result<(), LightError> {
+    /// Takes in an answer's checkpoint, and puts the certificate that was checked in the place of
+    /// one that was not because its header was known: what is kept must prove itself after a
+    /// restart.
+    fn anchored(
+        &self,
+        mut answer: StateAnswer,
+    ) -> Result<(Arc<Snapshot>, StateAnswer), LightError> {
         self.advance(&answer.checkpoint)?;
         let snapshot = self.snapshot();
-        let proved = snapshot.light.service(&self.service_id, &answer, &self.freshness(now_ms))?;
-        let known = Known { value: proved.value, at_ms: proved.at.header.time_ms, answer };
+        match &snapshot.newest {
+            Some(newest) if newest.header == answer.checkpoint.header => {
+                answer.checkpoint = newest.clone();
+            }
+            _ => {}
+        }
+        Ok((snapshot, answer))
+    }
+
+    /// Takes in an answer about this service.
+    pub fn learn_service(&self, answer: StateAnswer, now_ms: u64) -> Result<(), LightError> {
+        let (snapshot, answer) = self.anchored(answer)?;
+        let proved = snapshot
+            .light
+            .service(&self.service_id, &answer, &self.freshness(now_ms))?;
+        let known = Known {
+            value: proved.value,
+            at_ms: proved.at.header.time_ms,
+            answer,
+        };
         self.change(|snapshot| {
-            if snapshot.service.as_ref().is_none_or(|old| old.at_ms <= known.at_ms) {
+            if snapshot
+                .service
+                .as_ref()
+                .is_none_or(|old| old.at_ms <= known.at_ms)
+            {
                 snapshot.service = Some(known);
             }
         });
@@ -213,11 +247,21 @@ impl Trust {
 
     /// Takes in an answer about an issuer. Of one that is proved absent nothing is kept, unless it
     /// is this service's own registrar: anybody can ask about issuers that do not exist.
-    pub fn learn_issuer(&self, id: &Hash32, answer: StateAnswer, now_ms: u64) -> Result<Option<Issuer>, LightError> {
-        self.advance(&answer.checkpoint)?;
-        let snapshot = self.snapshot();
-        let proved = snapshot.light.issuer(id, &answer, &self.freshness(now_ms))?;
-        let known = Known { value: proved.value.clone(), at_ms: proved.at.header.time_ms, answer };
+    pub fn learn_issuer(
+        &self,
+        id: &Hash32,
+        answer: StateAnswer,
+        now_ms: u64,
+    ) -> Result<Option<Issuer>, LightError> {
+        let (snapshot, answer) = self.anchored(answer)?;
+        let proved = snapshot
+            .light
+            .issuer(id, &answer, &self.freshness(now_ms))?;
+        let known = Known {
+            value: proved.value.clone(),
+            at_ms: proved.at.header.time_ms,
+            answer,
+        };
         self.change(|snapshot| {
             let old = snapshot.issuers.get(id);
             let wanted = old.is_some() || known.value.is_some() || *id == self.registrar_id;
@@ -234,7 +278,13 @@ impl Trust {
     /// registrar, and those whose credentials were shown here.
     fn followed(&self) -> Vec<Hash32> {
         let snapshot = self.snapshot();
-        let mut ids: Vec<Hash32> = snapshot.light.genesis().issuers.iter().map(Issuer::id).collect();
+        let mut ids: Vec<Hash32> = snapshot
+            .light
+            .genesis()
+            .issuers
+            .iter()
+            .map(Issuer::id)
+            .collect();
         ids.extend(snapshot.issuers.keys());
         ids.push(self.registrar_id);
         ids.sort();
@@ -245,7 +295,7 @@ impl Trust {
     // ---- what survives a restart ----------------------------------------------------------
 
     /// Writes what is known. Failing is logged, not fatal: it costs a restart without nodes.
-    fn remember(&self) {
+    pub fn remember(&self) {
         let snapshot = self.snapshot();
         let write = |name: &str, bytes: Vec<u8>| {
             if let Err(error) = files::write_private(&self.dir.join(name), &bytes) {
@@ -276,7 +326,10 @@ impl Trust {
             self.note("recall", self.learn_service(answer, now_ms));
         }
         let names = fs::read_dir(&self.dir).into_iter().flatten().flatten();
-        for name in names.filter_map(|entry| entry.file_name().into_string().ok()).take(MAX_ISSUERS) {
+        for name in names
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .take(MAX_ISSUERS)
+        {
             let id = name
                 .strip_prefix("issuer-")
                 .and_then(|name| name.strip_suffix(".cbor"))
@@ -293,7 +346,11 @@ impl Trust {
     fn note(&self, from: &str, outcome: Result<(), LightError>) -> bool {
         if let Err(error) = &outcome {
             metrics::counter!("ledger_claims_refused_total", "code" => error.code()).increment(1);
-            tracing::warn!(code = error.code(), from, "a claim about the ledger does not hold");
+            tracing::warn!(
+                code = error.code(),
+                from,
+                "a claim about the ledger does not hold"
+            );
         }
         outcome.is_ok()
     }
@@ -307,9 +364,14 @@ pub(crate) struct Follower {
 
 impl Follower {
     pub fn new(urls: &[String]) -> Result<Self, GateError> {
-        let client = |url: &String| NodeClient::new(vec![url.clone()]).map_err(|_| GateError::Nodes);
+        let client =
+            |url: &String| NodeClient::new(vec![url.clone()]).map_err(|_| GateError::Nodes);
         let nodes: Vec<_> = urls.iter().map(client).collect::<Result<_, _>>()?;
-        if nodes.is_empty() { Err(GateError::Nodes) } else { Ok(Self { nodes }) }
+        if nodes.is_empty() {
+            Err(GateError::Nodes)
+        } else {
+            Ok(Self { nodes })
+        }
     }
 
     /// Follows until the process ends.
@@ -363,7 +425,11 @@ impl Follower {
     }
 
     /// Makes sure that an issuer's record is known, for a credential of one never seen before.
-    pub async fn ensure_issuer(&self, trust: &Trust, id: &Hash32) -> Result<Option<Issuer>, Refusal> {
+    pub async fn ensure_issuer(
+        &self,
+        trust: &Trust,
+        id: &Hash32,
+    ) -> Result<Option<Issuer>, Refusal> {
         let now = now_ms();
         if let Ok(known) = trust.issuer(&trust.snapshot(), id, now) {
             return Ok(known.cloned());
