@@ -28,6 +28,20 @@ pub struct NodeConfig {
     pub p2p_listen: SocketAddr,
     /// All validators, this one included.
     pub peers: Vec<Peer>,
+    /// Exit as soon as standard input ends.
+    #[serde(default)]
+    pub supervised: bool,
+}
+
+impl NodeConfig {
+    /// Reads the file and the environment. Paths in it are relative to its folder.
+    pub fn load(path: &Path) -> Result<Self, NodeError> {
+        let mut config: Self = realdid_serve::config::load(path, "REALDID_NODE")?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        config.dir = folder.join(&config.dir);
+        config.genesis = folder.join(&config.genesis);
+        Ok(config)
+    }
 }
 
 /// A validator on the peer-to-peer network.
@@ -135,7 +149,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, NodeError> {
     std::fs::read(path).map_err(|error| NodeError::File(FileError::of(path, &error)))
 }
 
-/// Why a node did not start or did not go on.
+/// Why a node did not start or did not go on. Displays as the command line's one-line error.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
     #[error(transparent)]
@@ -144,21 +158,33 @@ pub enum NodeError {
     File(#[from] FileError),
     #[error(transparent)]
     Serve(#[from] ServeError),
-    #[error("the genesis file is not readable: {0}")]
+    #[error(
+        "node.genesis: the genesis file must hold a canonical genesis ({0}); fault: operator; \
+         do: copy the network's genesis.cbor again"
+    )]
     Genesis(#[from] CodecError),
-    #[error("validator.json does not hold a validator's keys")]
+    #[error(
+        "node.keys: validator.json must hold a validator's keys; fault: operator; \
+         do: restore the file, or make the validator anew"
+    )]
     Keys,
-    #[error("the peers in the file are not the validators of the genesis")]
+    #[error(
+        "node.peers: the peers in the file must be the validators of the genesis; fault: operator; \
+         do: list each validator's public key and address"
+    )]
     Peers,
-    #[error(transparent)]
+    #[error("{code}: {0}; fault: this machine; do: as it says, then start again", code = .0.code())]
     Store(#[from] StoreError),
-    #[error(transparent)]
+    #[error("{code}: {0}; fault: this machine; do: as it says, then start again", code = .0.code())]
     Log(#[from] BlockLogError),
-    #[error(transparent)]
+    #[error(
+        "{code}: {0}; fault: this machine; do: keep blocks.redb, remove the state folder, start again",
+        code = .0.code()
+    )]
     Machine(#[from] MachineError),
-    #[error(transparent)]
+    #[error("engine.failed: {0}; fault: this machine; do: read the log, then start again")]
     Engine(#[from] EngineError),
-    #[error(transparent)]
+    #[error("node.deal: {0}; fault: operator; do: choose 1 to 10 validators")]
     Deal(#[from] DealError),
 }
 

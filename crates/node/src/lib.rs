@@ -34,12 +34,12 @@ use std::sync::Arc;
 use store::{BlockLog, BlockLogOptions, NomtOptions, NomtStore};
 use utoipa::OpenApi as _;
 
-/// Runs a validator until it is told to stop: SIGTERM, Ctrl-C, or, where `supervised`, the end
+/// Runs a validator until it is told to stop: SIGTERM, Ctrl-C, or, where it is supervised, the end
 /// of standard input.
-pub async fn run(config: NodeConfig, supervised: bool) -> Result<(), NodeError> {
+pub async fn run(config: NodeConfig) -> Result<(), NodeError> {
     let bound = Bound::bind(ServeOptions {
         public_url: config.public_url.clone(),
-        supervised,
+        supervised: config.supervised,
         ..ServeOptions::at(config.listen)
     })
     .await?;

@@ -78,6 +78,7 @@ fn network(dir: &Path, now_ms: u64) -> (Genesis, NodeConfig) {
             public_key: hex::encode(dealt.validators[0].public_key),
             address: p2p_listen,
         }],
+        supervised: false,
     };
     (genesis, config)
 }
@@ -97,7 +98,7 @@ async fn a_committee_of_one_orders_and_proves() {
         },
         endpoints: vec![],
     };
-    let running = tokio::spawn(crate::run(config.clone(), false));
+    let running = tokio::spawn(crate::run(config.clone()));
     let until = std::time::Instant::now() + Duration::from_secs(30);
     while node.checkpoint().await.is_err() {
         assert!(

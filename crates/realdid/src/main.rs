@@ -1,1 +1,88 @@
-fn main() {}
+//! `realdid`: every part of a network in one program. No rules live here, only words of the
+//! command line and the wiring between the parts.
+//!
+//! Exit code 0 means done and verified. Anything else comes with one line on standard error: the
+//! rule that failed, whose fault it is, what to do. Names and JSON keys are a contract, kept in
+//! `docs/cli.md` and by a test.
+//!
+//! - [`nation`]: the folder of a small nation: its parts, ports, keys and genesis
+//! - [`up`]: starts a nation's parts as processes and watches them
+//! - [`part`]: each part alone
+//! - [`register`]: a sandbox registration for a gate, in one step
+//! - [`resolve`]: a DID, with the proof checked here
+//! - [`bench`]: what `cargo xtask bench` measures of ours
+
+mod bench;
+mod cli;
+mod fail;
+mod nation;
+mod part;
+mod register;
+mod resolve;
+mod up;
+
+use clap::Parser as _;
+use cli::{AuthorityCommand, Cli, Command, GateCommand};
+use fail::Fail;
+use serde_json::Value;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let json = cli.json;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let outcome = match runtime {
+        Ok(runtime) => runtime.block_on(run(cli)),
+        Err(_) => Err(Fail::machine(
+            "process.threads",
+            "the machine can start threads",
+            "raise the limit of processes",
+        )),
+    };
+    match outcome {
+        Ok(Some(value)) => {
+            print(&value, json);
+            ExitCode::SUCCESS
+        }
+        Ok(None) => ExitCode::SUCCESS,
+        Err(fail) => {
+            eprintln!("{}", fail.line());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// One object as JSON, or the same for people. A reader that has gone away is no error.
+fn print(value: &Value, json: bool) {
+    use std::io::Write as _;
+    let text = if json {
+        format!("{value}\n")
+    } else {
+        realdid_wallet::cli::render(value)
+    };
+    let _reader_gone = std::io::stdout().write_all(text.as_bytes());
+}
+
+async fn run(cli: Cli) -> Result<Option<Value>, Fail> {
+    match cli.command {
+        Command::Up(args) => up::run(args).await.map(|()| None),
+        Command::Node(args) => part::node(args).await.map(|()| None),
+        Command::Authority(args) => match args.command {
+            None => part::authority(args.part).await.map(|()| None),
+            Some(AuthorityCommand::Residents { dir }) => part::residents(&dir).map(Some),
+            Some(AuthorityCommand::Suspend(change)) => part::suspend(change).await.map(Some),
+            Some(AuthorityCommand::Restore(change)) => part::restore(change).await.map(Some),
+        },
+        Command::Registrar(args) => part::registrar(args).await.map(|()| None),
+        Command::Gate(args) => match args.command {
+            None => part::gate(args.part).await.map(|()| None),
+            Some(GateCommand::Register(args)) => register::run(args).await.map(Some),
+        },
+        Command::Demo(args) => part::demo(args).await.map(|()| None),
+        Command::Wallet(args) => Ok(Some(realdid_wallet::cli::run(args).await?)),
+        Command::Resolve(args) => resolve::run(args).await.map(Some),
+        Command::Bench(args) => bench::run(args).await,
+    }
+}

@@ -1,0 +1,205 @@
+//! The words of the command line (docs/cli.md).
+
+use clap::{Args, Parser, Subcommand};
+use realdid_wallet::cli::WalletArgs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Decentralised identity for a nation: verified once, pseudonymous everywhere, nothing personal on
+/// the ledger.
+#[derive(Debug, Parser)]
+#[command(name = "realdid", version, max_term_width = 100)]
+pub struct Cli {
+    /// Print exactly one JSON object on standard output
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Start a small nation: ledger, authority, registrar, two gates and two demo services
+    Up(UpArgs),
+    /// Run a validator alone
+    Node(PartArgs),
+    /// Run an authority alone, or act as its operator
+    #[command(args_conflicts_with_subcommands = true)]
+    Authority(AuthorityArgs),
+    /// Run a registrar alone
+    Registrar(PartArgs),
+    /// Run a gate alone, or register one
+    #[command(args_conflicts_with_subcommands = true)]
+    Gate(GateArgs),
+    /// Run a demo service alone: an ordinary OpenID Connect website
+    #[command(hide = true)]
+    Demo(PartArgs),
+    /// Keys, credentials and disclosures of one person
+    Wallet(WalletArgs),
+    /// Resolve a DID and check the proof here
+    Resolve(ResolveArgs),
+    /// Measure this build; prints one JSON object for each bench
+    Bench(BenchArgs),
+}
+
+/// The folder of a small nation.
+#[derive(Debug, Clone, Args)]
+pub struct NationDir {
+    /// The nation's folder, as given to `realdid up`
+    #[arg(long, env = "REALDID_DIR", default_value = ".realdid")]
+    pub dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct UpArgs {
+    #[command(flatten)]
+    pub nation: NationDir,
+    /// The first port; the nation uses the 50 from there
+    #[arg(long, value_name = "N", default_value_t = 20400, value_parser = clap::value_parser!(u16).range(1024..29950))]
+    pub port_base: u16,
+    /// The network's name, as it stands in its DIDs
+    #[arg(long, value_name = "NAME", default_value = "dev")]
+    pub network: String,
+    /// How many validators; a committee of one runs the same engine
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=10))]
+    pub validators: u8,
+    /// Write the addresses as JSON to FILE once everything answers
+    #[arg(long, value_name = "FILE")]
+    pub ready_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct PartArgs {
+    /// The part's TOML file
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    #[command(flatten)]
+    pub at: Listen,
+}
+
+/// Where a part listens, over what its file says.
+#[derive(Debug, Clone, Args)]
+pub struct Listen {
+    /// Where to listen, such as 127.0.0.1:20400
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+    /// How others reach this part
+    #[arg(long, value_name = "URL")]
+    pub public_url: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct AuthorityArgs {
+    #[command(flatten)]
+    pub part: OptionalPartArgs,
+    #[command(subcommand)]
+    pub command: Option<AuthorityCommand>,
+}
+
+/// As [`PartArgs`], for parts that have commands of their own too.
+#[derive(Debug, Args)]
+pub struct OptionalPartArgs {
+    /// The part's TOML file
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    #[command(flatten)]
+    pub at: Listen,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum AuthorityCommand {
+    /// List the synthetic residents and write their evidence files
+    Residents {
+        #[command(flatten)]
+        dir: NationDir,
+    },
+    /// Suspend a person: no refresh, and gates refuse within an epoch and the refresh lead
+    Suspend(StandingArgs),
+    /// Restore a suspended person
+    Restore(StandingArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct StandingArgs {
+    #[command(flatten)]
+    pub nation: NationDir,
+    /// The authority's reference of the person, as `residents` lists it
+    #[arg(long, value_name = "REF")]
+    pub person: String,
+    /// Why: lost-device, evidence-wrong, legal-order, deceased, holder-request, key-compromise,
+    /// terms-broken, cleared or scheduled
+    #[arg(long, value_name = "CODE")]
+    pub reason: String,
+}
+
+#[derive(Debug, Args)]
+pub struct GateArgs {
+    #[command(flatten)]
+    pub part: OptionalPartArgs,
+    #[command(subcommand)]
+    pub command: Option<GateCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum GateCommand {
+    /// Make a sandbox registration and the gate's folder and configuration, in one step
+    Register(RegisterArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct RegisterArgs {
+    #[command(flatten)]
+    pub nation: NationDir,
+    /// A host, with its port where there is one, at which the gate or the service answers; may be
+    /// given several times, the gate's own first
+    #[arg(long = "domain", value_name = "D", required = true)]
+    pub domains: Vec<String>,
+    /// Why people are asked: login, age, real-name, kyc or delivery; may be given several times
+    #[arg(long = "purpose", value_name = "CODE", required = true)]
+    pub purposes: Vec<String>,
+    /// A claim that the service may ask for, such as age_equal_or_over.18; may be given several
+    /// times
+    #[arg(long = "claim", value_name = "PATH")]
+    pub claims: Vec<String>,
+    /// The organisation's name as people see it
+    #[arg(long, default_value = "Sandbox service")]
+    pub name: String,
+    /// The registrar [default: the nation's own]
+    #[arg(long, value_name = "URL", env = "REALDID_REGISTRAR")]
+    pub registrar: Option<String>,
+    /// Where the website receives its users back; may be given several times
+    /// [default: /callback on the last domain]
+    #[arg(long = "redirect-uri", value_name = "URL")]
+    pub redirect_uris: Vec<String>,
+    /// The gate's new folder [default: gates/<service> in the nation's folder]
+    #[arg(long, value_name = "DIR")]
+    pub gate_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct ResolveArgs {
+    /// The DID
+    pub did: String,
+    #[command(flatten)]
+    pub nation: NationDir,
+    /// A node to ask [default: the nation's own]
+    #[arg(long, value_name = "URL", env = "REALDID_NODE")]
+    pub node: Option<String>,
+    /// The inception of a DID that was never anchored (canonical CBOR)
+    #[arg(long, value_name = "FILE")]
+    pub inception: Option<PathBuf>,
+    /// The digest of the network's genesis, in hex; without it the nation's own genesis is
+    /// trusted, or the first one met
+    #[arg(long, value_name = "DIGEST", env = "REALDID_TRUST")]
+    pub trust: Option<String>,
+    /// The oldest checkpoint that is accepted, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    pub max_age: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// apply, resolve_http, pid_issue, pid_verify, login_http [default: all of them]
+    #[arg(value_name = "ID")]
+    pub ids: Vec<String>,
+}

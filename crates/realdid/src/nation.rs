@@ -1,0 +1,329 @@
+//! The folder of a small nation: which parts it has, where they listen, and how it is made.
+//!
+//! Everything is made once and then reused: keys, genesis, registrations, configuration files. A
+//! nation whose making was cut off is finished by the next `realdid up`.
+
+use crate::fail::Fail;
+use realdid_core::did::NetworkName;
+use realdid_core::genesis::{Genesis, NetworkKey, Parameters, PeerKey};
+use realdid_core::state::Governance;
+use realdid_core::suite::{SecretKey, Suite};
+use realdid_demo::DemoConfig;
+use realdid_gate::{ClientSetup, GateSetup};
+use realdid_node::config::{NodeConfig, Peer, ValidatorKeys, example_config};
+use realdid_node::engine::deal;
+use realdid_serve::files;
+use serde::{Deserialize, Serialize};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+const NATION_FILE: &str = "nation.json";
+const AUTHORITY: u16 = 10;
+const REGISTRAR: u16 = 11;
+const P2P: u16 = 20;
+const GATES: u16 = 30;
+const SERVICES: u16 = 40;
+
+/// What was decided when the nation was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Nation {
+    #[serde(skip)]
+    pub dir: PathBuf,
+    pub network: String,
+    pub port_base: u16,
+    pub validators: u8,
+}
+
+/// The two demo services: folder, name, and how each one's configuration is made.
+pub const SERVICE_NAMES: [(&str, &str); 2] =
+    [("harbour-forum", "Harbour Forum"), ("night-market", "Night Market")];
+
+impl Nation {
+    /// Reads the nation in a folder, if there is one.
+    pub fn read(dir: &Path) -> Result<Option<Self>, Fail> {
+        let path = dir.join(NATION_FILE);
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(files::FileError::of(&path, &error).into()),
+        };
+        let nation: Self = serde_json::from_slice(&bytes).map_err(|_| {
+            Fail::user(
+                "nation.malformed",
+                "the folder's nation.json is as `realdid up` wrote it",
+                "give another folder with --dir, or remove this one",
+            )
+        })?;
+        Ok(Some(Self {
+            dir: absolute(dir)?,
+            ..nation
+        }))
+    }
+
+    /// Makes what is missing: keys, genesis and the files of everything that needs no
+    /// registration. Answers whether the nation is new.
+    pub fn make(&self) -> Result<bool, Fail> {
+        files::create_private_dir(&self.dir)?;
+        for folder in ["logs", "run"] {
+            files::create_private_dir(&self.dir.join(folder))?;
+        }
+        let new = !self.genesis_file().exists();
+        if new {
+            self.found()?;
+        }
+        let text = serde_json::to_string_pretty(self).unwrap_or_default();
+        files::write_atomic(&self.dir.join(NATION_FILE), text.as_bytes(), files::PUBLIC)?;
+        Ok(new)
+    }
+
+    /// Deals the committee's keys, admits the authority and the registrar, and writes the genesis
+    /// last: with it the nation exists.
+    fn found(&self) -> Result<(), Fail> {
+        let network: NetworkName = self.network.parse().map_err(|_| {
+            Fail::user(
+                "network.name",
+                "a network's name is 1 to 16 of a-z, 0-9 and inner hyphens, a letter first",
+                "choose such a name with --network",
+            )
+        })?;
+        let mut seed = [0; 32];
+        random(&mut seed)?;
+        let dealt = deal(u32::from(self.validators), &seed).map_err(Fail::of)?;
+        let mut rng = rng();
+        let authority = realdid_authority::init_authority(
+            &self.dir.join("authority"),
+            &self.authority_url(),
+            &mut rng,
+        )
+        .map_err(Fail::of)?;
+        let registrar = realdid_authority::init_registrar(
+            &self.dir.join("registrar"),
+            &self.registrar_url(),
+            &mut rng,
+        )
+        .map_err(Fail::of)?;
+        let genesis = Genesis {
+            version: 1,
+            network,
+            time_ms: now_ms(),
+            parameters: Parameters::development(),
+            network_key: dealt
+                .network_key
+                .as_slice()
+                .try_into()
+                .map(NetworkKey)
+                .map_err(|_| Fail::of("genesis.network_key: the dealt key is 96 bytes; fault: this program; do: report it"))?,
+            validators: dealt.validators.iter().map(|v| PeerKey(v.public_key)).collect(),
+            governance: self.governance()?,
+            issuers: vec![authority, registrar],
+        };
+        for (index, validator) in (0u16..).zip(&dealt.validators) {
+            let dir = self.dir.join(part_name("node", index));
+            files::create_private_dir(&dir)?;
+            ValidatorKeys::dealt(validator, &dealt.polynomial)
+                .write(&dir.join("validator.json"))
+                .map_err(Fail::of)?;
+            let config = self.node_config(index, &genesis);
+            files::write_private(&dir.join("node.toml"), example_config(&config).as_bytes())?;
+        }
+        self.write_issuer_files()?;
+        files::write_atomic(&self.genesis_file(), &genesis.encode(), files::PUBLIC)?;
+        Ok(())
+    }
+
+    fn governance(&self) -> Result<Governance, Fail> {
+        let dir = self.dir.join("governance");
+        files::create_private_dir(&dir)?;
+        let mut seed = [0; 32];
+        random(&mut seed)?;
+        let key = SecretKey::from_seed(Suite::Ed25519, seed).map_err(Fail::of)?;
+        files::write_private(&dir.join("governance.key"), hex::encode(seed).as_bytes())?;
+        Ok(Governance {
+            seq: 0,
+            threshold: 1,
+            keys: vec![key.public()],
+        })
+    }
+
+    fn node_config(&self, index: u16, genesis: &Genesis) -> NodeConfig {
+        let peers = (0u16..)
+            .zip(&genesis.validators)
+            .map(|(index, key)| Peer {
+                public_key: key.to_string(),
+                address: self.at(P2P + index),
+            })
+            .collect();
+        NodeConfig {
+            dir: ".".into(),
+            genesis: "../genesis.cbor".into(),
+            listen: self.at(index),
+            public_url: None,
+            p2p_listen: self.at(P2P + index),
+            peers,
+            supervised: false,
+        }
+    }
+
+    /// The files of authority and registrar. What they leave out has a default, explained by the
+    /// examples in docs/operators.md.
+    fn write_issuer_files(&self) -> Result<(), Fail> {
+        let nodes = self.node_urls();
+        for (name, port, article) in [
+            ("authority", AUTHORITY, "An authority"),
+            ("registrar", REGISTRAR, "A registrar"),
+        ] {
+            let text = format!(
+                "# {article} of a development network. Each key can be overridden by an environment\n\
+                 # variable, as in REALDID_{upper}_LISTEN. Paths are relative to this file.\n\n\
+                 # Keys and store.\n\
+                 dir = \".\"\n\
+                 # Where to listen.\n\
+                 listen = \"{listen}\"\n\
+                 # Its name in what it signs and on the ledger: it cannot change.\n\
+                 public_url = \"{url}\"\n\
+                 # Nodes to ask. None is trusted.\n\
+                 nodes = {nodes:?}\n\
+                 # The network's genesis: everything hangs on it.\n\
+                 genesis = \"../genesis.cbor\"\n",
+                upper = name.to_uppercase(),
+                listen = self.at(port),
+                url = self.url(port),
+            );
+            let path = self.dir.join(name).join(format!("{name}.toml"));
+            files::write_private(&path, text.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// The settings of a demo service's gate, once it is registered.
+    pub fn gate_setup(&self, index: u16, secret_sha256: [u8; 32]) -> GateSetup {
+        GateSetup {
+            listen: self.at(GATES + index),
+            public_url: Some(self.gate_url(index)),
+            supervised: false,
+            dir: ".".into(),
+            nodes: self.node_urls(),
+            genesis: "../../genesis.cbor".into(),
+            registration: "registration.jwt".into(),
+            max_staple_age_s: 300,
+            max_lag_slots: 3,
+            clients: vec![ClientSetup {
+                client_id: SERVICE_NAMES[usize::from(index)].0.to_owned(),
+                client_secret_sha256: secret_sha256,
+                name: SERVICE_NAMES[usize::from(index)].1.to_owned(),
+                redirect_uris: vec![format!("{}/callback", self.service_url(index))],
+                claims: Vec::new(),
+                purpose: None,
+            }],
+        }
+    }
+
+    /// The configuration of a demo service.
+    pub fn demo_config(&self, index: u16, secret: String) -> DemoConfig {
+        let make = match index {
+            0 => DemoConfig::harbour_forum,
+            _ => DemoConfig::night_market,
+        };
+        let client = SERVICE_NAMES[usize::from(index)].0.to_owned();
+        make(self.at(SERVICES + index), self.gate_url(index), client, secret)
+    }
+
+    pub fn genesis_file(&self) -> PathBuf {
+        self.dir.join("genesis.cbor")
+    }
+
+    pub fn node_urls(&self) -> Vec<String> {
+        (0..u16::from(self.validators)).map(|index| self.url(index)).collect()
+    }
+
+    pub fn authority_url(&self) -> String {
+        self.url(AUTHORITY)
+    }
+
+    pub fn registrar_url(&self) -> String {
+        self.url(REGISTRAR)
+    }
+
+    pub fn gate_url(&self, index: u16) -> String {
+        self.url(GATES + index)
+    }
+
+    pub fn service_url(&self, index: u16) -> String {
+        self.url(SERVICES + index)
+    }
+
+    /// A gate's or service's host and port, as a registration names it.
+    pub fn gate_domains(&self, index: u16) -> Vec<String> {
+        vec![
+            self.at(GATES + index).to_string(),
+            self.at(SERVICES + index).to_string(),
+        ]
+    }
+
+    /// Every address that the nation listens on.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        let validators = u16::from(self.validators);
+        let services = SERVICE_NAMES.len() as u16;
+        (0..validators)
+            .chain([AUTHORITY, REGISTRAR])
+            .chain(P2P..P2P + validators)
+            .chain(GATES..GATES + services)
+            .chain(SERVICES..SERVICES + services)
+            .map(|offset| self.at(offset))
+            .collect()
+    }
+
+    fn at(&self, offset: u16) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port_base + offset).into()
+    }
+
+    fn url(&self, offset: u16) -> String {
+        format!("http://{}", self.at(offset))
+    }
+}
+
+/// `node-0`, `node-1`, …
+pub fn part_name(kind: &str, index: u16) -> String {
+    format!("{kind}-{index}")
+}
+
+/// Fills with randomness from the operating system.
+pub fn random(bytes: &mut [u8]) -> Result<(), Fail> {
+    getrandom::fill(bytes).map_err(|_| {
+        Fail::machine(
+            "process.randomness",
+            "the operating system gives randomness",
+            "make /dev/urandom or getrandom(2) available",
+        )
+    })
+}
+
+#[allow(
+    clippy::expect_used,
+    reason = "key making takes an infallible source; without randomness no key may be made, so the process ends"
+)]
+fn rng() -> impl FnMut(&mut [u8]) {
+    |bytes: &mut [u8]| getrandom::fill(bytes).expect("the operating system gives randomness")
+}
+
+pub fn now_ms() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |elapsed| elapsed.as_millis() as u64)
+}
+
+/// The folder's absolute path, for processes that start elsewhere.
+pub fn absolute(dir: &Path) -> Result<PathBuf, Fail> {
+    std::path::absolute(dir).map_err(|error| files::FileError::of(dir, &error).into())
+}
+
+/// The failure of a machine that cannot make HTTP requests.
+pub fn no_http() -> Fail {
+    Fail::machine(
+        "process.http",
+        "this machine can make HTTP requests",
+        "install the system's certificates",
+    )
+}

@@ -1,0 +1,133 @@
+//! Each part alone, and what an authority's operator does.
+
+use crate::cli::{Listen, NationDir, OptionalPartArgs, PartArgs, StandingArgs};
+use crate::fail::Fail;
+use realdid_authority::StandingChange;
+use realdid_authority::config::{AUTHORITY_FILE, AuthorityConfig, RegistrarConfig};
+use realdid_core::state::ReasonCode;
+use realdid_demo::DemoConfig;
+use realdid_gate::GateConfig;
+use realdid_node::config::NodeConfig;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+pub async fn node(args: PartArgs) -> Result<(), Fail> {
+    realdid_serve::init_logging("node", false);
+    let mut config = NodeConfig::load(&args.config).map_err(Fail::of)?;
+    args.at.over(&mut config.listen, &mut config.public_url);
+    realdid_node::run(config).await.map_err(Fail::of)
+}
+
+pub async fn authority(args: OptionalPartArgs) -> Result<(), Fail> {
+    realdid_serve::init_logging("authority", false);
+    let mut config = AuthorityConfig::load(&needed(args.config)?).map_err(Fail::of)?;
+    args.at.over(&mut config.listen, &mut config.public_url);
+    realdid_authority::run(config).await.map_err(Fail::of)
+}
+
+pub async fn registrar(args: PartArgs) -> Result<(), Fail> {
+    realdid_serve::init_logging("registrar", false);
+    let mut config = RegistrarConfig::load(&args.config).map_err(Fail::of)?;
+    args.at.over(&mut config.listen, &mut config.public_url);
+    realdid_authority::registrar::run(config).await.map_err(Fail::of)
+}
+
+pub async fn gate(args: OptionalPartArgs) -> Result<(), Fail> {
+    realdid_serve::init_logging("gate", false);
+    let mut config = GateConfig::load(&needed(args.config)?).map_err(Fail::of)?;
+    args.at.over(&mut config.listen, &mut config.public_url);
+    realdid_gate::run(config).await.map_err(Fail::of)
+}
+
+/// A demo service knows nothing of us, so its file is read here as plain TOML, and its parent is
+/// watched here.
+pub async fn demo(args: PartArgs) -> Result<(), Fail> {
+    realdid_serve::init_logging("demo", false);
+    let mut config: DemoConfig =
+        realdid_serve::config::load(&args.config, "REALDID_DEMO_SERVICE").map_err(Fail::of)?;
+    let mut public_url = None;
+    args.at.over(&mut config.listen, &mut public_url);
+    config.public_url = public_url.unwrap_or(config.public_url);
+    if std::env::var_os("REALDID_DEMO_SUPERVISED").is_some() {
+        realdid_serve::exit_with_parent();
+    }
+    realdid_demo::run(config).await.map_err(Fail::of)
+}
+
+/// The synthetic residents, with their evidence files written.
+pub fn residents(nation: &NationDir) -> Result<Value, Fail> {
+    let found = realdid_authority::residents(&authority_dir(&nation.dir)?).map_err(Fail::of)?;
+    let residents: Vec<Value> = found
+        .into_iter()
+        .map(|resident| json!({"person": resident.person, "evidence": resident.evidence}))
+        .collect();
+    Ok(json!({ "residents": residents }))
+}
+
+pub async fn suspend(args: StandingArgs) -> Result<Value, Fail> {
+    let (dir, reason) = (authority_dir(&args.nation.dir)?, reason(&args.reason)?);
+    let change = realdid_authority::suspend(&dir, &args.person, reason).await;
+    Ok(changed(args, "suspended", change.map_err(Fail::of)?))
+}
+
+pub async fn restore(args: StandingArgs) -> Result<Value, Fail> {
+    let (dir, reason) = (authority_dir(&args.nation.dir)?, reason(&args.reason)?);
+    let change = realdid_authority::restore(&dir, &args.person, reason).await;
+    Ok(changed(args, "active", change.map_err(Fail::of)?))
+}
+
+fn changed(args: StandingArgs, standing: &str, change: StandingChange) -> Value {
+    json!({
+        "person": args.person,
+        "standing": standing,
+        "reason": args.reason,
+        "seq": change.seq,
+        "height": change.height,
+    })
+}
+
+fn reason(name: &str) -> Result<ReasonCode, Fail> {
+    ReasonCode::from_name(name).ok_or_else(|| {
+        let names: Vec<&str> = ReasonCode::ALL.iter().map(|(_, name)| *name).collect();
+        Fail::user(
+            "reason.unknown",
+            "a reason is one of the closed list of spec/state.md",
+            &format!("choose one of {}", names.join(", ")),
+        )
+    })
+}
+
+/// The authority's folder: the one given, or the authority of the nation in it.
+fn authority_dir(dir: &Path) -> Result<PathBuf, Fail> {
+    [dir.to_path_buf(), dir.join("authority")]
+        .into_iter()
+        .find(|dir| dir.join(AUTHORITY_FILE).is_file())
+        .ok_or_else(|| {
+            Fail::user(
+                "authority.none",
+                "the folder is an authority's, or a nation's with one",
+                "start a nation with `realdid up`, or name its folder with --dir",
+            )
+        })
+}
+
+fn needed(config: Option<PathBuf>) -> Result<PathBuf, Fail> {
+    config.ok_or_else(|| {
+        Fail::user(
+            "cli.config",
+            "a part that runs alone has a configuration file",
+            "give it with --config FILE; `realdid up` writes one for each part",
+        )
+    })
+}
+
+impl Listen {
+    fn over(self, listen: &mut std::net::SocketAddr, public_url: &mut Option<String>) {
+        if let Some(address) = self.listen {
+            *listen = address;
+        }
+        if self.public_url.is_some() {
+            *public_url = self.public_url;
+        }
+    }
+}

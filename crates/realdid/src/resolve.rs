@@ -1,0 +1,127 @@
+//! `realdid resolve`: a DID Resolution result whose proof was checked on this machine.
+//!
+//! The node is asked for bytes, never for a verdict. What is trusted is a genesis: the digest
+//! given with `--trust`, the nation's own file, or the first one met, which is then kept.
+
+use crate::cli::ResolveArgs;
+use crate::fail::Fail;
+use crate::nation::{Nation, now_ms};
+use realdid_core::did::{Did, Inception, MAX_INCEPTION_BYTES};
+use realdid_core::genesis::Genesis;
+use realdid_core::hash::Hash32;
+use realdid_core::state::did_key;
+use realdid_light::http::NodeClient;
+use realdid_light::resolve::{self, ResolutionError};
+use realdid_light::{Freshness, LightClient};
+use realdid_serve::files;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long a node may take to have a sealed state.
+const WAIT: Duration = Duration::from_secs(20);
+
+pub async fn run(args: ResolveArgs) -> Result<Value, Fail> {
+    let did = resolve::parse_did(&args.did).map_err(|kind| {
+        let (code, rule) = match kind {
+            ResolutionError::MethodNotSupported => {
+                ("did.method", "only DIDs of the method did:rdid are resolved")
+            }
+            _ => ("did.invalid", "a DID has the form did:rdid:<network>:z<id>"),
+        };
+        Fail::user(code, rule, "check the DID")
+    })?;
+    let inception = args.inception.as_deref().map(read_inception).transpose()?;
+    let nation = Nation::read(&args.nation.dir)?;
+    let nodes = match (&args.node, &nation) {
+        (Some(url), _) => vec![url.clone()],
+        (None, Some(nation)) => nation.node_urls(),
+        (None, None) => vec!["http://127.0.0.1:20400".to_owned()],
+    };
+    let node = NodeClient::new(nodes)?;
+    let genesis = trusted(&args, &did, nation.as_ref(), &node).await?;
+    let mut light = LightClient::new(genesis);
+    light.advance(&node.checkpoint().await?)?;
+    let answer = node.state_at_least(&did_key(&did.id), 0, WAIT).await?;
+    let freshness = Freshness {
+        now_ms: now_ms(),
+        max_age_ms: args.max_age.saturating_mul(1000),
+        max_lag_slots: 1,
+    };
+    let result = resolve::resolve(&light, &did, inception.as_ref(), &answer, &freshness)?;
+    if result.pointer("/didResolutionMetadata/error").is_some() {
+        return Err(Fail::user(
+            "did.unknown",
+            "the DID is on the ledger, or its inception is given; the ledger proves that it is not",
+            "give --inception FILE for a DID that was never anchored",
+        ));
+    }
+    Ok(result)
+}
+
+fn read_inception(path: &Path) -> Result<Inception, Fail> {
+    let bytes = std::fs::read(path).map_err(|error| files::FileError::of(path, &error))?;
+    let bounded = bytes.get(..bytes.len().min(MAX_INCEPTION_BYTES + 1));
+    Inception::decode(bounded.unwrap_or_default()).map_err(|error| {
+        Fail::user("did.inception", &error.to_string(), "give the file that `realdid wallet did new --inception` wrote")
+    })
+}
+
+/// The genesis that everything is checked against.
+async fn trusted(
+    args: &ResolveArgs,
+    did: &Did,
+    nation: Option<&Nation>,
+    node: &NodeClient,
+) -> Result<Genesis, Fail> {
+    if let (None, Some(nation)) = (&args.trust, nation) {
+        let path = nation.genesis_file();
+        let bytes = std::fs::read(&path).map_err(|error| files::FileError::of(&path, &error))?;
+        let genesis = Genesis::decode(&bytes).map_err(|_| {
+            Fail::user("genesis.malformed", "the genesis file is canonical", "restore genesis.cbor")
+        })?;
+        if genesis.network == did.network {
+            return Ok(genesis);
+        }
+    }
+    let claimed = node.genesis().await?;
+    let digest = claimed.digest();
+    let pin = pin_file(did)?;
+    let pinned = match (&args.trust, std::fs::read_to_string(&pin)) {
+        (Some(text), _) => Some(text.parse::<Hash32>()),
+        (None, Ok(text)) => Some(text.trim().parse::<Hash32>()),
+        (None, Err(_)) => None,
+    };
+    match pinned {
+        Some(Ok(trusted)) if trusted == digest => {}
+        Some(_) => {
+            return Err(Fail::part(
+                "genesis.other",
+                "the node's genesis is the one that is trusted for this network",
+                "the node, or the digest given",
+                "ask another node, or compare the digests with a source that you trust",
+            ));
+        }
+        None => {
+            eprintln!(
+                "First use of network {}: its genesis is {digest}. Compare it with a source that \
+                 you trust.",
+                claimed.network
+            );
+            if let Some(folder) = pin.parent() {
+                files::create_private_dir(folder)?;
+            }
+            files::write_atomic(&pin, digest.to_string().as_bytes(), files::PUBLIC)?;
+        }
+    }
+    Ok(claimed)
+}
+
+/// Where the digest of a network's genesis is kept after its first use.
+fn pin_file(did: &Did) -> Result<PathBuf, Fail> {
+    let home = std::env::var_os("HOME").ok_or_else(|| {
+        Fail::user("cli.home", "a genesis that is met first can be kept", "set HOME, or give --trust DIGEST")
+    })?;
+    let folder = PathBuf::from(home).join(".local/share/realdid/trust");
+    Ok(folder.join(did.network.as_str()))
+}

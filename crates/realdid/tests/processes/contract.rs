@@ -1,0 +1,96 @@
+//! The command line is a contract: what docs/cli.md says is what the program does.
+
+use crate::nation::PROGRAM;
+use std::process::Command;
+
+fn document() -> String {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/cli.md");
+    std::fs::read_to_string(path).unwrap()
+}
+
+fn help(words: &[&str]) -> String {
+    let output = Command::new(PROGRAM).args(words).arg("--help").output().unwrap();
+    assert!(output.status.success(), "{words:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Every command with the options that its help names.
+const COMMANDS: [&[&str]; 29] = [
+    &["up"],
+    &["node"],
+    &["authority"],
+    &["authority", "residents"],
+    &["authority", "suspend"],
+    &["authority", "restore"],
+    &["registrar"],
+    &["gate"],
+    &["gate", "register"],
+    &["wallet", "init"],
+    &["wallet", "enrol"],
+    &["wallet", "receive"],
+    &["wallet", "refresh"],
+    &["wallet", "present"],
+    &["wallet", "login"],
+    &["wallet", "show"],
+    &["wallet", "journal"],
+    &["wallet", "did", "list"],
+    &["wallet", "did", "new"],
+    &["wallet", "did", "anchor"],
+    &["wallet", "did", "rotate"],
+    &["wallet", "did", "recover"],
+    &["wallet", "did", "cancel"],
+    &["wallet", "did", "freeze"],
+    &["wallet", "did", "deactivate"],
+    &["wallet", "kit", "top-up"],
+    &["resolve"],
+    &["bench"],
+    &["demo"],
+];
+
+#[test]
+fn docs_cli_names_every_command_and_option_and_no_other() {
+    let document = document();
+    for words in COMMANDS {
+        if words == ["demo"] {
+            continue;
+        }
+        let command = format!("realdid {}", words.join(" "));
+        assert!(document.contains(&command), "docs/cli.md does not name `{command}`");
+        for option in options(&help(words)) {
+            let named = document.contains(&format!("`{option}")) || document.contains(&format!("[{option}")) || document.contains(&format!(" {option}"));
+            assert!(named, "docs/cli.md does not name {option} of `{command}`");
+        }
+    }
+    // and what it names exists
+    let all: String = COMMANDS.iter().map(|words| help(words)).collect();
+    for option in options(&document) {
+        assert!(all.contains(&option), "docs/cli.md names {option}, which no command has");
+    }
+}
+
+/// The `--words` in a text.
+fn options(text: &str) -> Vec<String> {
+    let mut found: Vec<String> = text
+        .match_indices("--")
+        .filter(|(at, _)| !text[..*at].ends_with(['-', '|']) || text[..*at].ends_with('|'))
+        .map(|(at, _)| {
+            let rest = &text[at + 2..];
+            let end = rest.find(|c: char| !c.is_ascii_lowercase() && c != '-').unwrap_or(rest.len());
+            format!("--{}", rest[..end].trim_end_matches('-'))
+        })
+        .filter(|option| option.len() > 3)
+        .collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
+#[test]
+fn an_unknown_word_and_a_missing_file_say_so_on_one_line() {
+    let output = Command::new(PROGRAM).args(["node", "--config", "absent.toml"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let line = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(line.trim_end().lines().count(), 1, "{line}");
+    assert!(line.starts_with("config.unreadable: ") && line.contains("; fault: ") && line.contains("; do: "), "{line}");
+    assert!(!Command::new(PROGRAM).arg("nonsense").output().unwrap().status.success());
+}

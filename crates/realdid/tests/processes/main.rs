@@ -1,0 +1,12 @@
+//! Tests against real processes: a whole nation is started by `realdid up`, driven by the command
+//! line and over HTTP as an outside program would, stopped and killed.
+//!
+//! One binary for all of them. Each test has a nation of its own, in a temporary folder and on
+//! ports of its own, and ends it.
+
+mod contract;
+mod crash;
+mod journey;
+mod nation;
+mod privacy;
+mod refusals;
