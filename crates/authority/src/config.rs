@@ -100,10 +100,10 @@ impl AuthorityConfig {
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let mut config: Self = config::load(path, AUTHORITY_PREFIX)?;
         let folder = path.parent().unwrap_or(Path::new("."));
-        config.dir = folder.join(&config.dir);
-        config.genesis = folder.join(&config.genesis);
+        config.dir = within(folder, &config.dir);
+        config.genesis = within(folder, &config.genesis);
         if let Some(file) = &mut config.register.token_file {
-            *file = folder.join(&*file);
+            *file = within(folder, file);
         }
         Ok(config)
     }
@@ -123,8 +123,8 @@ impl RegistrarConfig {
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let mut config: Self = config::load(path, REGISTRAR_PREFIX)?;
         let folder = path.parent().unwrap_or(Path::new("."));
-        config.dir = folder.join(&config.dir);
-        config.genesis = folder.join(&config.genesis);
+        config.dir = within(folder, &config.dir);
+        config.genesis = within(folder, &config.genesis);
         Ok(config)
     }
 
@@ -161,6 +161,11 @@ impl Default for RegisterConfig {
             residents: residents(),
         }
     }
+}
+
+/// `path` as seen from `folder`, without the dots that would show in every message.
+fn within(folder: &Path, path: &Path) -> PathBuf {
+    folder.join(path).components().collect()
 }
 
 fn options(listen: SocketAddr, public_url: &Option<String>, supervised: bool) -> ServeOptions {
