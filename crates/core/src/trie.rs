@@ -28,6 +28,8 @@ pub type Root = [u8; 32];
 pub type Node = [u8; 32];
 /// SHA-256 of a value.
 pub type ValueHash = [u8; 32];
+/// A key and the hash of its value: all of an entry that the trie needs.
+pub type KeyHash = (Key, ValueHash);
 
 /// T1: the root of a subtree without keys.
 pub const EMPTY: Node = [0; 32];
@@ -289,7 +291,7 @@ impl Bucket {
         Proof { siblings, terminal }
     }
 
-    fn leaves(&self) -> Vec<(Key, ValueHash)> {
+    fn leaves(&self) -> Vec<KeyHash> {
         let leaf = |entry: &Entry| (entry.key, value_hash(&entry.value));
         self.entries.iter().map(leaf).collect()
     }
@@ -366,7 +368,7 @@ impl Prefix {
 /// share their first `depth` bits. With depth 0 it is the root of a whole trie.
 ///
 /// Leaves that break the condition give the root of nothing in particular, in bounded time.
-pub fn subtree_root(leaves: &[(Key, ValueHash)], depth: usize) -> Node {
+pub fn subtree_root(leaves: &[KeyHash], depth: usize) -> Node {
     match leaves {
         [] => EMPTY,
         [(key, value_hash)] => leaf_hash(key, value_hash),
@@ -382,12 +384,7 @@ pub fn subtree_root(leaves: &[(Key, ValueHash)], depth: usize) -> Node {
 }
 
 /// Walks from a subtree's root towards `key`, noting the siblings on the way.
-fn descend(
-    leaves: &[(Key, ValueHash)],
-    depth: usize,
-    key: &Key,
-    siblings: &mut Vec<Node>,
-) -> Terminal {
+fn descend(leaves: &[KeyHash], depth: usize, key: &Key, siblings: &mut Vec<Node>) -> Terminal {
     match leaves {
         [] => Terminal::Empty,
         [(key, value_hash), rest @ ..] if rest.is_empty() || depth >= MAX_BITS => Terminal::Leaf {
@@ -407,7 +404,7 @@ fn descend(
     }
 }
 
-fn split(leaves: &[(Key, ValueHash)], depth: usize) -> (&[(Key, ValueHash)], &[(Key, ValueHash)]) {
+fn split(leaves: &[KeyHash], depth: usize) -> (&[KeyHash], &[KeyHash]) {
     leaves.split_at(leaves.partition_point(|(key, _)| !bit(key, depth)))
 }
 

@@ -131,9 +131,11 @@ impl Chance {
 /// A key of one of three families. Now and then keys differ in their last byte only, so that
 /// paths of all lengths occur.
 fn key(id: u64) -> Key {
-    let mut key = value_hash(&(if id % 11 == 0 { id / 100 } else { id }).to_be_bytes());
+    let close = id.is_multiple_of(11);
+    let seed = if close { id / 100 } else { id };
+    let mut key = value_hash(&seed.to_be_bytes());
     key[0] = (id % 3) as u8;
-    if id % 11 == 0 {
+    if close {
         key[31] = id as u8;
     }
     key
