@@ -136,8 +136,9 @@ impl Operator {
         if !known.await? {
             return Err(StandingError::Unknown);
         }
-        // Whoever has the device must not come back with the restored enrolment.
-        if matches!(reason, ReasonCode::LostDevice | ReasonCode::KeyCompromise) {
+        // A lost device may be found, and then goes on when the person is restored; a new device
+        // ends the old one's tokens when it enrols. Keys in other hands end them now.
+        if reason == ReasonCode::KeyCompromise {
             self.store.revoke(person).await?;
         }
         self.change(person, Standing::Suspended, reason).await

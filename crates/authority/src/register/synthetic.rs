@@ -138,12 +138,13 @@ impl SyntheticRegister {
         all
     }
 
-    /// Writes `DIR/residents/<REF>.json` for every resident, for the owner's eyes only.
+    /// Writes `DIR/residents/<REF>.json` for every living resident, for the owner's eyes only.
     pub fn write_evidence(&self, dir: &Path) -> Result<Vec<EvidenceFile>, FileError> {
         let folder = dir.join("residents");
         files::create_private_dir(&folder)?;
         self.evidence()
             .into_iter()
+            .filter(|evidence| self.person(&evidence.person).is_ok())
             .map(|evidence| {
                 let path = folder.join(format!("{}.json", evidence.person));
                 let text = serde_json::to_string_pretty(&evidence).unwrap_or_default();

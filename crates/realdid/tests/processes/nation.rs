@@ -62,6 +62,7 @@ impl Nation {
         assert!(self.up.is_none());
         std::fs::create_dir_all(&self.dir).unwrap();
         let ready = self.dir.join("ready.json");
+        let _absent_at_first = std::fs::remove_file(&ready);
         let log = std::fs::File::create(self.dir.join("up.log")).unwrap();
         let mut up = Command::new(PROGRAM)
             .arg("up")

@@ -119,7 +119,7 @@ fn a_gate_is_registered_in_one_step_and_serves_only_what_it_registered() {
     assert!(made["height"].as_u64().unwrap() > 0);
     assert!(std::path::Path::new(made["config"].as_str().unwrap()).is_file());
     let refuse = |args: &[&str]| nation.run(args).refused().to_owned();
-    assert_eq!(refuse(&["gate", "register", "--domain", "x y", "--purpose", "login"]), "registration.malformed");
+    assert_eq!(refuse(&["gate", "register", "--domain", "x y", "--purpose", "login"]), "registration.domain");
     assert_eq!(refuse(&["gate", "register", "--domain", &domain, "--purpose", "curiosity"]), "registration.purpose");
     assert_eq!(
         refuse(&["gate", "register", "--domain", &domain, "--purpose", "login", "--claim", "birthdate"]),
