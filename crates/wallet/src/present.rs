@@ -330,8 +330,19 @@ async fn ready_batch(
         // a login (promise P3).
         let barred = BARRED.contains(&error.code.as_str());
         let usable = wallet.content.batches[place].usable(now_s()).is_some();
-        if barred || !usable {
+        if barred {
             return Err(error);
+        }
+        if !usable {
+            return Err(CliError::new(
+                "credential.expired",
+                &format!(
+                    "a copy of the credential is still valid, or its issuer gives new ones ({})",
+                    error.code
+                ),
+                "issuer",
+                "try again when the issuer answers",
+            ));
         }
         eprintln!(
             "No fresh copies ({}); going on with one that is still valid.",

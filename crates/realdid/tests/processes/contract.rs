@@ -1,6 +1,7 @@
 //! The command line is a contract: what docs/cli.md says is what the program does.
 
 use crate::nation::PROGRAM;
+use serde_json::Value;
 use std::process::Command;
 
 fn document() -> String {
@@ -66,6 +67,54 @@ fn docs_cli_names_every_command_and_option_and_no_other() {
     for option in options(&document) {
         assert!(all.contains(&option), "docs/cli.md names {option}, which no command has");
     }
+}
+
+/// Holds the keys of what a command printed against its section of docs/cli.md.
+#[track_caller]
+pub fn keeps_its_keys(args: &[&str], printed: &Value) {
+    let named = |words: &&[&str]| {
+        let mut args = args.iter();
+        words.iter().all(|word| args.any(|arg| arg == word))
+    };
+    let words = COMMANDS.into_iter().filter(named).max_by_key(|words| words.len()).unwrap();
+    let document = document();
+    let heading = format!("### `realdid {}`\n", words.join(" "));
+    let (_, section) = document.split_once(&heading).unwrap_or_else(|| panic!("no section {heading}"));
+    // Commands that print the same share a section under several headings.
+    let start = section.find("`{").unwrap_or_else(|| panic!("no keys in {heading}"));
+    let mut expected = top_level_keys(&section[start + 1..]);
+    let mut found: Vec<String> = printed.as_object().unwrap().keys().cloned().collect();
+    expected.sort();
+    found.sort();
+    assert_eq!(found, expected, "the keys of `realdid {}`", words.join(" "));
+}
+
+/// The keys of the outermost object that a text begins with, written as `{"a", "b": [{"c"}]}`.
+fn top_level_keys(text: &str) -> Vec<String> {
+    let mut depth = 0;
+    let mut keys = Vec::new();
+    let mut quoted = text.split('"');
+    while let (Some(between), Some(word)) = (quoted.next(), quoted.next()) {
+        for c in between.chars() {
+            depth += match c {
+                '{' | '[' => 1,
+                '}' | ']' => -1,
+                _ => 0,
+            };
+            if depth == 0 {
+                return keys;
+            }
+        }
+        if depth == 1 {
+            keys.push(word.to_owned());
+        }
+    }
+    keys
+}
+
+#[test]
+fn keys_are_read_from_the_document() {
+    assert_eq!(top_level_keys("{\"a\", \"b\": [{\"c\"}], \"d\"}`: and \"e\""), ["a", "b", "d"]);
 }
 
 /// The `--words` in a text.

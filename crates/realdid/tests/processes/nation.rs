@@ -134,7 +134,11 @@ impl Nation {
             .stdin(Stdio::null())
             .output()
             .unwrap();
-        answer(output)
+        let answer = answer(output);
+        if answer.ok {
+            crate::contract::keeps_its_keys(args, &answer.json);
+        }
+        answer
     }
 
     /// Runs `realdid --json wallet --dir W …`.
