@@ -187,7 +187,7 @@ def vectors():
     signed = [
         [1, "dev", 1000, [0, [inception]]],
         [[key(1), signature("operation", 1, operation)]],
-        [issuer_id, [key(4), signature("sponsorship", 4, operation)]],
+        [issuer_id, [key(4), signature("sponsorship", 4, issuer_id + operation)]],
     ]
     yield "ledger/anchor.hex", cbor(signed).hex()
     yield "ledger/anchor.id", tagged("operation", operation).hex()

@@ -1,5 +1,5 @@
 //! The genesis of a network: the one thing that everybody must have from somewhere they trust
-//! (spec/headers.md, rules H1 to H3).
+//! (spec/headers.md, rules H1 to H3 and H11 to H15).
 
 use crate::codec::{self, CodecError};
 use crate::did::NetworkName;
@@ -11,6 +11,49 @@ use minicbor::{Decode, Encode};
 
 /// The longest genesis in bytes.
 pub const MAX_GENESIS_BYTES: usize = 64 * 1024;
+
+/// The most validators of a network.
+const MAX_VALIDATORS: usize = 256;
+/// The most governance keys: a decision carries at most as many signatures (rule O4).
+const MAX_GOVERNORS: usize = 32;
+/// The longest of the network's periods in seconds: ten years.
+const MAX_PERIOD_S: u64 = 3660 * 24 * 3600;
+
+/// Why a genesis was refused. Its publisher is at fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum GenesisError {
+    #[error("the genesis cannot be read: {0}")]
+    Codec(#[from] CodecError),
+    /// H11
+    #[error("the genesis is of version {found}, not 1")]
+    Version { found: u8 },
+    /// H12
+    #[error("a parameter of the genesis is zero or beyond its bounds")]
+    Parameters,
+    /// H13
+    #[error("a genesis names 1 to 256 validators, each once")]
+    Validators,
+    /// H14
+    #[error("governance has 1 to 32 distinct keys, a threshold among them, and begins at 0")]
+    Governance,
+    /// H15
+    #[error("an issuer of the genesis is not well formed, not of height 0, or named twice")]
+    Issuers,
+}
+
+impl GenesisError {
+    /// The stable name of the rule, for errors that leave the process.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Codec(error) => error.code(),
+            Self::Version { .. } => "genesis.version",
+            Self::Parameters => "genesis.parameters",
+            Self::Validators => "genesis.validators",
+            Self::Governance => "genesis.governance",
+            Self::Issuers => "genesis.issuers",
+        }
+    }
+}
 
 crate::fixed_bytes!(
     /// The validators' one public key: a compressed BLS12-381 G2 point.
@@ -97,19 +140,72 @@ impl Parameters {
 
     /// The epoch of a time in Unix milliseconds.
     pub fn epoch_at(&self, time_ms: u64) -> u64 {
-        time_ms / (self.epoch_s.max(1) * 1000)
+        time_ms / self.epoch_s.max(1).saturating_mul(1000)
     }
 
     /// Unix seconds at which a login credential that is issued in `epoch` expires: the end of
     /// the epoch plus the refresh lead, the cap of promise P8.
     pub fn credential_expiry_s(&self, epoch: u64) -> u64 {
-        (epoch + 1) * self.epoch_s + self.refresh_lead_s
+        epoch
+            .saturating_add(1)
+            .saturating_mul(self.epoch_s)
+            .saturating_add(self.refresh_lead_s)
+    }
+
+    /// H12: no period is so long that milliseconds overflow, and none that divides is zero.
+    fn are_bounded(&self) -> bool {
+        let divide = [self.slot_s, self.epoch_s, self.status_period_s];
+        let wait = [self.refresh_lead_s, self.recovery_delay_s];
+        divide.iter().all(|s| (1..=MAX_PERIOD_S).contains(s))
+            && wait.iter().all(|s| *s <= MAX_PERIOD_S)
+            && (1..=60_000).contains(&self.block_interval_ms)
+            && (1..=u64::from(u32::MAX)).contains(&self.expiry_window)
+            && (1..=u64::from(u32::MAX)).contains(&self.block_operations)
     }
 }
 
 impl Genesis {
-    pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
-        codec::decode(bytes, MAX_GENESIS_BYTES)
+    /// Reads and checks a genesis from hostile bytes. Whether it is the right network's only its
+    /// [`digest`](Self::digest) can say.
+    pub fn decode(bytes: &[u8]) -> Result<Self, GenesisError> {
+        let genesis: Self = codec::decode(bytes, MAX_GENESIS_BYTES)?;
+        genesis.check()?;
+        Ok(genesis)
+    }
+
+    /// Rules H11 to H15. Whether the network key is a point of its curve is found by the first
+    /// certificate that is verified.
+    pub fn check(&self) -> Result<(), GenesisError> {
+        if self.version != 1 {
+            return Err(GenesisError::Version {
+                found: self.version,
+            });
+        }
+        if !self.parameters.are_bounded() {
+            return Err(GenesisError::Parameters);
+        }
+        let n = self.validators.len();
+        if !(1..=MAX_VALIDATORS).contains(&n) || !distinct(&self.validators) {
+            return Err(GenesisError::Validators);
+        }
+        let Governance {
+            seq,
+            threshold,
+            keys,
+        } = &self.governance;
+        let sound = (1..=MAX_GOVERNORS).contains(&keys.len())
+            && (1..=keys.len() as u64).contains(threshold)
+            && *seq == 0;
+        if !sound || !distinct(keys) {
+            return Err(GenesisError::Governance);
+        }
+        let ids: Vec<Hash32> = self.issuers.iter().map(Issuer::id).collect();
+        let admitted =
+            |issuer: &Issuer| issuer.is_well_formed() && issuer.keys.iter().all(|k| k.since == 0);
+        if !self.issuers.iter().all(admitted) || !distinct(&ids) {
+            return Err(GenesisError::Issuers);
+        }
+        Ok(())
     }
 
     pub fn encode(&self) -> Vec<u8> {
@@ -159,5 +255,70 @@ impl Genesis {
                 receipts_root: receipts_root(&self.digest(), &[]),
             },
         }
+    }
+}
+
+fn distinct<T: Ord>(items: &[T]) -> bool {
+    let mut sorted: Vec<&T> = items.iter().collect();
+    sorted.sort_unstable();
+    sorted.windows(2).all(|pair| pair[0] != pair[1])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::KeyStatus;
+
+    #[test]
+    fn a_genesis_that_cannot_work_is_refused_by_name() {
+        let text = include_str!("../../../spec/vectors/ledger/genesis.hex");
+        let good = Genesis::decode(&hex::decode(text.trim_end()).unwrap()).unwrap();
+        let refused = |code: &str, change: &dyn Fn(&mut Genesis)| {
+            let mut genesis = good.clone();
+            change(&mut genesis);
+            let error = Genesis::decode(&genesis.encode()).unwrap_err();
+            assert_eq!(error.code(), code);
+        };
+        refused("genesis.version", &|g| g.version = 2);
+        refused("codec.too_long", &|g| {
+            g.validators = vec![PeerKey([1; 32]); MAX_GENESIS_BYTES / 32];
+        });
+        let parameters = "genesis.parameters";
+        for extreme in [0, u64::MAX] {
+            refused(parameters, &|g| g.parameters.slot_s = extreme);
+            refused(parameters, &|g| g.parameters.epoch_s = extreme);
+            refused(parameters, &|g| g.parameters.status_period_s = extreme);
+            refused(parameters, &|g| g.parameters.block_interval_ms = extreme);
+            refused(parameters, &|g| g.parameters.expiry_window = extreme);
+            refused(parameters, &|g| g.parameters.block_operations = extreme);
+        }
+        refused(parameters, &|g| g.parameters.refresh_lead_s = u64::MAX);
+        refused(parameters, &|g| g.parameters.recovery_delay_s = u64::MAX);
+        refused("genesis.validators", &|g| g.validators.clear());
+        refused("genesis.validators", &|g| g.validators.push(g.validators[0]));
+        let governance = "genesis.governance";
+        refused(governance, &|g| g.governance.threshold = 0);
+        refused(governance, &|g| g.governance.threshold = 2);
+        refused(governance, &|g| g.governance.keys.clear());
+        refused(governance, &|g| {
+            let again = g.governance.keys[0].clone();
+            g.governance.keys.push(again);
+        });
+        refused(governance, &|g| g.governance.seq = u64::MAX);
+        let issuers = "genesis.issuers";
+        refused(issuers, &|g| g.issuers[0].url = "https://a.example?b".into());
+        refused(issuers, &|g| g.issuers[0].keys.clear());
+        refused(issuers, &|g| g.issuers[0].keys[0].since = 7);
+        refused(issuers, &|g| g.issuers[0].keys[0].status = KeyStatus::Retired(0));
+        refused(issuers, &|g| g.issuers.push(g.issuers[0].clone()));
+    }
+
+    #[test]
+    fn times_do_not_overflow_whatever_the_parameters_say() {
+        let mut parameters = Parameters::development();
+        parameters.epoch_s = u64::MAX;
+        assert_eq!(parameters.epoch_at(u64::MAX), 1);
+        assert_eq!(parameters.credential_expiry_s(u64::MAX), u64::MAX);
+        assert_eq!(slot_at(u64::MAX, u64::MAX), 1);
     }
 }

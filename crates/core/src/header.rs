@@ -78,7 +78,7 @@ impl Header {
 
 /// The slot of a time.
 pub fn slot_at(time_ms: u64, slot_s: u64) -> u64 {
-    time_ms / (slot_s.max(1) * 1000)
+    time_ms / slot_s.max(1).saturating_mul(1000)
 }
 
 /// A header with its operations.

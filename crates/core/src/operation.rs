@@ -200,7 +200,7 @@ impl SignedOperation {
 
     /// Adds the sponsorship of `issuer`.
     pub fn sponsored(mut self, issuer: Hash32, key: &SecretKey) -> Self {
-        let message = codec::encode(&self.operation);
+        let message = sponsored_bytes(&issuer, &codec::encode(&self.operation));
         let network = &self.operation.network;
         self.sponsor = Some(Sponsorship {
             issuer,
@@ -221,10 +221,17 @@ impl SignedOperation {
             by.key
                 .verify(Context::Operation, network, &message, &by.signature)?;
         }
-        if let Some(Sponsorship { by, .. }) = &self.sponsor {
+        if let Some(Sponsorship { issuer, by }) = &self.sponsor {
+            let message = sponsored_bytes(issuer, &message);
             by.key
                 .verify(Context::Sponsorship, network, &message, &by.signature)?;
         }
         Ok(())
     }
+}
+
+/// What a sponsor signs: its own id, then the operation. Without the id, somebody could charge a
+/// sponsorship to another issuer that has the same key.
+fn sponsored_bytes(issuer: &Hash32, operation: &[u8]) -> Vec<u8> {
+    [&issuer.0, operation].concat()
 }

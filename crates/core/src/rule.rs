@@ -56,6 +56,7 @@ rules! {
     41 IssuerSuspended "issuer.suspended" "the issuer is active",
     42 IssuerExists "issuer.exists" "the issuer is not admitted yet",
     43 IssuerKey "issuer.key" "the issuer's key exists, or does not yet, as the decision needs",
+    44 IssuerStanding "issuer.standing" "the issuer is in a standing that allows this change",
     50 EnrolmentUnknown "enrolment.unknown" "the person tag has an enrolment",
     51 EnrolmentStanding "enrolment.standing" "the enrolment is in a standing that allows this change",
     52 EnrolmentEpoch "enrolment.epoch" "an enrolment is made in the current epoch or the one before",

@@ -10,6 +10,10 @@ use crate::suite::PublicKey;
 use crate::trie;
 use minicbor::{Decode, Encode};
 
+/// The most keys an issuer may have, its history included.
+pub const MAX_ISSUER_KEYS: usize = 64;
+/// The longest issuer URL in bytes.
+pub const MAX_URL_BYTES: usize = 200;
 /// The longest record in bytes.
 pub const MAX_RECORD_BYTES: usize = 16 * 1024;
 
@@ -338,6 +342,19 @@ impl Issuer {
         issuer_id(&self.url)
     }
 
+    /// R9: whether the record may be admitted: a plain URL, 1 to [`MAX_ISSUER_KEYS`] distinct
+    /// keys, and everything active.
+    pub fn is_well_formed(&self) -> bool {
+        let n = self.keys.len();
+        let distinct = (1..n).all(|i| self.keys[..i].iter().all(|k| k.key != self.keys[i].key));
+        let active = self.keys.iter().all(|key| key.status == KeyStatus::Active);
+        is_issuer_url(&self.url)
+            && (1..=MAX_ISSUER_KEYS).contains(&n)
+            && distinct
+            && active
+            && self.standing == Standing::Active
+    }
+
     /// The key with this id and use, whatever its status.
     pub fn key(&self, usage: KeyUse, id: &Hash32) -> Option<&IssuerKey> {
         self.keys
@@ -351,6 +368,38 @@ impl Issuer {
             known.usage == usage && known.status == KeyStatus::Active && known.key == *key
         })
     }
+}
+
+/// Whether `url` is `https://host[:port][/path]`, or `http` with exactly `127.0.0.1` or
+/// `localhost` as its host. There is no user, query or fragment: whoever reads the URL must see
+/// whose it is, and it stands on a public ledger (promise P1).
+fn is_issuer_url(url: &str) -> bool {
+    let (secure, rest) = match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
+        (Some(rest), _) => (true, rest),
+        (None, Some(rest)) => (false, rest),
+        (None, None) => return false,
+    };
+    let authority = rest.split('/').next().unwrap_or_default();
+    let (host, port) = match authority.split_once(':') {
+        Some((host, port)) => (host, Some(port)),
+        None => (authority, None),
+    };
+    let named = host
+        .split('.')
+        .all(|label| !label.is_empty() && !label.starts_with('-') && !label.ends_with('-'))
+        && host
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-'));
+    let numbered = port.is_none_or(|port| {
+        port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0)
+    });
+    let plain = |b: u8| b.is_ascii_graphic() && !matches!(b, b'@' | b'?' | b'#' | b'\\');
+    named
+        && numbered
+        && (secure || matches!(host, "127.0.0.1" | "localhost"))
+        && url.len() <= MAX_URL_BYTES
+        && url.bytes().all(plain)
+        && !url.ends_with('/')
 }
 
 /// What an issuer has done in one epoch, for anyone to compare (promise P6).
@@ -412,6 +461,47 @@ mod tests {
             assert_eq!(Family::from_byte(key[0]), Some(*family));
         }
         assert!(keys.windows(2).all(|pair| pair[0][1..] != pair[1][1..]));
+    }
+
+    #[test]
+    fn p1_an_issuers_url_is_plain_and_plain_http_is_for_this_machine() {
+        let long = format!("https://{}.example", "a".repeat(MAX_URL_BYTES));
+        for good in [
+            "https://authority.example",
+            "https://a-b.example:8443/pid/v1",
+            "http://127.0.0.1:20500",
+            "http://localhost:1/x",
+        ] {
+            assert!(is_issuer_url(good), "{good}");
+        }
+        for bad in [
+            "https://",
+            "https://:443",
+            "https://authority.example/",
+            "https://authority.example:",
+            "https://authority.example:0",
+            "https://authority.example:99999",
+            "https://authority.example:+1",
+            "https://Authority.example",
+            "https://authority..example",
+            "https://-a.example",
+            "https://authority.example@evil.example",
+            "https://evil.example/@authority.example",
+            "https://authority.example?name=x",
+            "https://authority.example/x#name",
+            "https://authority.example\\@evil.example",
+            "https://authority.example/a b",
+            "http://authority.example",
+            "http://127.0.0.1:80@evil.example",
+            "http://127.0.0.1.evil.example:80",
+            "http://localhost.evil.example",
+            "http://127.0.0.2:80",
+            "ftp://127.0.0.1:80",
+            "authority.example",
+            long.as_str(),
+        ] {
+            assert!(!is_issuer_url(bad), "{bad}");
+        }
     }
 
     #[test]

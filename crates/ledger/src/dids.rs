@@ -55,7 +55,7 @@ pub(crate) fn change<R: Read>(
     if seq != record.seq + 1 {
         return Ok(Err(Rule::Sequence));
     }
-    let delay_ms = network.parameters.recovery_delay_s * 1000;
+    let delay_ms = network.parameters.recovery_delay_s.saturating_mul(1000);
     match decide(&record, &signed.operation.body, by, now.time_ms, delay_ms) {
         Ok(changed) => {
             let changed = DidRecord {

@@ -10,15 +10,10 @@ use realdid_core::hash::Hash32;
 use realdid_core::operation::{Body, Decision, Enrol, SignedOperation, Sponsorship};
 use realdid_core::rule::Rule;
 use realdid_core::state::{
-    Enrolment, Governance, Issuer, IssuerKey, KeyStatus, KeyUse, PersonTag, ReasonCode, Service,
-    Standing, Totals, enrolment_key, governance_key, issuer_key, service_key, totals_key,
+    Enrolment, Governance, Issuer, IssuerKey, KeyStatus, KeyUse, MAX_ISSUER_KEYS, PersonTag,
+    ReasonCode, Service, Standing, Totals, enrolment_key, governance_key, issuer_key, service_key, totals_key,
 };
 use realdid_core::suite::PublicKey;
-
-/// The most keys an issuer may have, its history included.
-const MAX_ISSUER_KEYS: usize = 64;
-/// The longest issuer URL in bytes.
-const MAX_URL_BYTES: usize = 200;
 
 type Outcome<T, E> = Result<Result<T, Rule>, E>;
 
@@ -257,7 +252,9 @@ fn decide<R: Read>(
             if records.bytes(&issuer_key(&issuer.id()))?.is_some() {
                 return Ok(Err(Rule::IssuerExists));
             }
-            rule!(well_formed(issuer));
+            if !issuer.is_well_formed() {
+                return Ok(Err(Rule::Shape));
+            }
             let mut issuer = issuer.clone();
             // P7: the ledger says since when it knows a key, not the one who proposes it.
             for key in &mut issuer.keys {
@@ -276,7 +273,7 @@ fn decide<R: Read>(
         Decision::AdmitIssuer(_) => {}
         Decision::IssuerStanding(_, standing) => {
             if !may_move(issuer.standing, *standing) {
-                return Ok(Err(Rule::IssuerSuspended));
+                return Ok(Err(Rule::IssuerStanding));
             }
             issuer.standing = *standing;
             issuer.reason = reason;
@@ -373,27 +370,5 @@ fn may_become(from: KeyStatus, to: KeyStatus, height: u64) -> Result<(), Rule> {
             Ok(())
         }
         _ => Err(Rule::IssuerKey),
-    }
-}
-
-/// R9: the bounds of an issuer's record.
-pub fn well_formed(issuer: &Issuer) -> Result<(), Rule> {
-    let url = &issuer.url;
-    let loopback = ["http://127.0.0.1:", "http://localhost:"];
-    let scheme = url.starts_with("https://") || loopback.iter().any(|start| url.starts_with(start));
-    let plain = url.len() <= MAX_URL_BYTES
-        && url.bytes().all(|b| b.is_ascii_graphic())
-        && !url.ends_with('/');
-    let n = issuer.keys.len();
-    let distinct = (1..n).all(|i| issuer.keys[..i].iter().all(|k| k.key != issuer.keys[i].key));
-    let active = issuer
-        .keys
-        .iter()
-        .all(|key| key.status == KeyStatus::Active);
-    let keys = (1..=MAX_ISSUER_KEYS).contains(&n) && distinct && active;
-    if scheme && plain && keys && issuer.standing == Standing::Active {
-        Ok(())
-    } else {
-        Err(Rule::Shape)
     }
 }

@@ -6,7 +6,7 @@
 
 use realdid_core::answer::{BucketAnswer, MAX_BUCKET_BYTES, StateAnswer};
 use realdid_core::codec::{self, CodecError};
-use realdid_core::genesis::Genesis;
+use realdid_core::genesis::{Genesis, GenesisError};
 use realdid_core::hash::Hash32;
 use realdid_core::header::{Checkpoint, Header};
 use realdid_core::operation::SignedOperation;
@@ -37,6 +37,8 @@ pub enum NodeError {
     Answer { status: u16, code: String },
     #[error("the node's answer is not readable: {0}")]
     Codec(#[from] CodecError),
+    #[error("the node's genesis is none: {0}")]
+    Genesis(#[from] GenesisError),
     #[error("the node refused the operation: {rule}")]
     Refused { rule: String },
     #[error("the network did not finish within {seconds} s")]
@@ -51,6 +53,7 @@ impl NodeError {
             Self::Unreachable { .. } => "node.unreachable",
             Self::Answer { code, .. } => code,
             Self::Codec(error) => error.code(),
+            Self::Genesis(error) => error.code(),
             Self::Refused { rule } => rule,
             Self::Timeout { .. } => "node.timeout",
         }

@@ -3,7 +3,7 @@
 use crate::engine::{DealError, DealtValidator, EngineError};
 use crate::machine::MachineError;
 use crate::store::{BlockLogError, StoreError};
-use realdid_core::codec::CodecError;
+use realdid_core::genesis::GenesisError;
 use realdid_serve::files::{self, FileError};
 use realdid_serve::{ConfigError, ServeError};
 use serde::{Deserialize, Serialize};
@@ -162,7 +162,7 @@ pub enum NodeError {
         "node.genesis: the genesis file must hold a canonical genesis ({0}); fault: operator; \
          do: copy the network's genesis.cbor again"
     )]
-    Genesis(#[from] CodecError),
+    Genesis(#[from] GenesisError),
     #[error(
         "node.keys: validator.json must hold a validator's keys; fault: operator; \
          do: restore the file, or make the validator anew"

@@ -494,24 +494,33 @@ fn ways(rule: Rule) -> Vec<Way> {
             };
             let authority = |s: &Scene| s.net.authority.id;
             let registrar = |s: &Scene| s.net.registrar.id;
-            let (a, b, c, d, e) = (
+            let (a, b, c, d) = (
                 suspended(authority),
                 suspended(authority),
                 suspended(registrar),
                 suspended(registrar),
-                suspended(authority),
             );
             let v = a.net.enrol(NOBODY, 0);
             let w = b.net.anchor(&other(&b.net, 3));
             let x = c.net.register(NOBODY, DIGEST);
             let y = d.service_standing(1, Standing::Suspended);
-            let z = e.suspend_issuer(2, e.net.authority.id);
             vec![
                 a.breaks("it enrols", v),
                 b.breaks("it sponsors", w),
                 c.breaks("it registers", x),
                 d.breaks("it suspends", y),
-                e.breaks("it is suspended again", z),
+            ]
+        }
+        Rule::IssuerStanding => {
+            let scene = s();
+            let id = scene.net.authority.id;
+            let restored = scene.govern(1, Decision::IssuerStanding(id, Standing::Active));
+            let suspension = scene.suspend_issuer(1, id);
+            let suspended = scene.after(&[suspension]);
+            let again = suspended.suspend_issuer(2, id);
+            vec![
+                s().breaks("an active issuer is restored", restored),
+                suspended.breaks("it is suspended again", again),
             ]
         }
         Rule::IssuerExists => {
