@@ -1,4 +1,4 @@
-//! A DID's own signature in a login, with its stapled state (spec/login.md, rules S1 to S9).
+//! A DID's own signature in a login, with its stapled state (spec/login.md, rules K1 to K9).
 //!
 //! The `did` entry of a `vp_token`: a compact JWS of type `rdid-proof+jwt` by one of the DID's
 //! current keys, over the gate's nonce and name and over the hash of the PID that is shown beside

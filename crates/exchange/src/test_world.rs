@@ -6,136 +6,23 @@
     reason = "each of the crates that share this file uses a part of it"
 )]
 
-use blst::min_sig;
-use realdid_core::answer::StateAnswer;
-use realdid_core::codec::{self, Bytes};
+use realdid_core::codec;
 use realdid_core::did::{Inception, Keys, commitment};
-use realdid_core::genesis::{Genesis, NetworkKey, Parameters, PeerKey};
-use realdid_core::hash::{Domain, Hash32, hash, list_root};
-use realdid_core::header::{Checkpoint, Header, Sealed, slot_at};
+use realdid_core::hash::{Domain, Hash32, hash};
 use realdid_core::state::{
-    Governance, Issuer, IssuerKey, KeyStatus, KeyUse, ReasonCode, Service, Standing, did_key,
-    issuer_key, service_key,
+    Issuer, IssuerKey, KeyStatus, KeyUse, ReasonCode, Service, Standing, did_key, issuer_key,
+    service_key,
 };
 use realdid_core::suite::{SecretKey, Suite};
 use realdid_core::trie::Key;
 use realdid_credential::jose::{self, Jwk, SigningKey};
 use realdid_credential::{pid, sd_jwt};
-use realdid_testkit::trie::MemoryTrie;
+use realdid_testkit::chain::TestLedger;
 use serde_json::{Map, Value, json};
 
 pub const AUTHORITY: &str = "https://authority.example";
 pub const REGISTRAR: &str = "https://registrar.example";
 pub const SERVICE_ID: Hash32 = Hash32([0x51; 32]);
-
-/// A network: its state, and the key that finalises its headers.
-pub struct TestLedger {
-    pub genesis: Genesis,
-    validators: min_sig::SecretKey,
-    trie: MemoryTrie,
-    newest: Header,
-    checkpoint: Checkpoint,
-}
-
-impl TestLedger {
-    pub fn new(time_ms: u64, issuers: Vec<Issuer>) -> Self {
-        let validators = min_sig::SecretKey::key_gen(&[7; 32], &[]).unwrap();
-        let mut parameters = Parameters::development();
-        parameters.slot_s = 2;
-        let genesis = Genesis {
-            version: 1,
-            network: "dev".parse().unwrap(),
-            time_ms,
-            parameters,
-            network_key: NetworkKey(validators.sk_to_pk().compress()),
-            validators: vec![PeerKey([1; 32])],
-            governance: Governance {
-                seq: 0,
-                threshold: 1,
-                keys: vec![key(900).public()],
-            },
-            issuers,
-        };
-        let mut trie = MemoryTrie::new();
-        let records = genesis.records();
-        trie.commit(
-            &records
-                .into_iter()
-                .map(|(key, value)| (key, Some(value)))
-                .collect::<Vec<_>>(),
-        );
-        let newest = genesis.header();
-        let checkpoint = certify(&genesis, &validators, &newest);
-        Self {
-            genesis,
-            validators,
-            trie,
-            newest,
-            checkpoint,
-        }
-    }
-
-    /// Sets a record and finalises a slot that seals it.
-    pub fn set(&mut self, key: Key, value: Option<Vec<u8>>, time_ms: u64) {
-        self.trie.commit(&[(key, value)]);
-        self.seal(time_ms);
-    }
-
-    /// Finalises a header that seals the state as it is.
-    pub fn seal(&mut self, time_ms: u64) -> Checkpoint {
-        let slot_s = self.genesis.parameters.slot_s;
-        self.newest = Header {
-            version: 1,
-            network: self.genesis.network.clone(),
-            parent: self.newest.digest(),
-            height: self.newest.height + 1,
-            time_ms,
-            operations_root: list_root(&[]),
-            sealed: Sealed {
-                slot: slot_at(time_ms, slot_s).saturating_sub(1),
-                height: self.newest.height,
-                state_root: Hash32(self.trie.root()),
-                receipts_root: Hash32([0; 32]),
-            },
-        };
-        self.checkpoint = certify(&self.genesis, &self.validators, &self.newest);
-        self.checkpoint.clone()
-    }
-
-    pub fn checkpoint(&self) -> Checkpoint {
-        self.checkpoint.clone()
-    }
-
-    pub fn answer(&self, key: &Key) -> StateAnswer {
-        let (value, proof) = self.trie.prove(key);
-        StateAnswer {
-            checkpoint: self.checkpoint.clone(),
-            value: value.map(Bytes),
-            proof,
-        }
-    }
-}
-
-/// The certificate of a committee of one, as `realdid_light::certificate` reads it.
-fn certify(genesis: &Genesis, validators: &min_sig::SecretKey, header: &Header) -> Checkpoint {
-    let mut proposal = vec![0, 1, 0];
-    proposal.extend_from_slice(&header.digest().0);
-    let domain = [genesis.namespace(), b"_FINALIZE".to_vec()].concat();
-    let mut message = vec![u8::try_from(domain.len()).unwrap()];
-    assert!(domain.len() < 128);
-    message.extend_from_slice(&domain);
-    message.extend_from_slice(&proposal);
-    let signature = validators.sign(
-        &message,
-        b"BLS_SIG_BLS12381G1_XMD:SHA-256_SSWU_RO_POP_",
-        &[],
-    );
-    proposal.extend_from_slice(&signature.compress());
-    Checkpoint {
-        header: Bytes(codec::encode(header)),
-        certificate: Bytes(proposal),
-    }
-}
 
 pub fn seed(n: u64) -> [u8; 32] {
     hash(Domain::Wallet, &[b"test", &n.to_be_bytes()]).0

@@ -12,6 +12,8 @@ pub mod certificate;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod resolve;
+#[cfg(test)]
+mod tests;
 
 use certificate::CertificateError;
 use realdid_core::answer::{BucketAnswer, StateAnswer};

@@ -1,4 +1,5 @@
 //! Fixtures for tests of every crate: never a normal dependency.
 
+pub mod chain;
 pub mod ledger;
 pub mod trie;

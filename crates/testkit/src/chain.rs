@@ -1,0 +1,141 @@
+//! A finalised ledger in memory: a committee of one whose certificates and proofs are real, and
+//! whose state is whatever a test says. No consensus and no rules, so that a test can also make
+//! a node that lies.
+#![allow(
+    clippy::expect_used,
+    reason = "a fixture: fixed seeds and bounded lengths, none of which can fail"
+)]
+
+use crate::ledger::key;
+use crate::trie::MemoryTrie;
+use blst::min_sig;
+use realdid_core::answer::StateAnswer;
+use realdid_core::codec::{self, Bytes};
+use realdid_core::genesis::{Genesis, NetworkKey, Parameters, PeerKey};
+use realdid_core::hash::{Hash32, list_root};
+use realdid_core::header::{Checkpoint, Header, Sealed, slot_at};
+use realdid_core::state::{Governance, Issuer};
+use realdid_core::trie::Key;
+
+/// The BLS signature suite of the engine's votes.
+const DST: &[u8] = b"BLS_SIG_BLS12381G1_XMD:SHA-256_SSWU_RO_POP_";
+
+/// A network: its state, and the key that finalises its headers.
+#[derive(Clone)]
+pub struct TestLedger {
+    pub genesis: Genesis,
+    validators: min_sig::SecretKey,
+    trie: MemoryTrie,
+    newest: Header,
+    checkpoint: Checkpoint,
+}
+
+impl TestLedger {
+    /// The network `dev` since `time_ms`.
+    pub fn new(time_ms: u64, issuers: Vec<Issuer>) -> Self {
+        Self::with_validators(7, time_ms, issuers)
+    }
+
+    /// The same network under another committee.
+    pub fn with_validators(seed: u8, time_ms: u64, issuers: Vec<Issuer>) -> Self {
+        let validators = min_sig::SecretKey::key_gen(&[seed; 32], &[]).expect("a seed of 32 bytes");
+        let genesis = Genesis {
+            version: 1,
+            network: "dev".parse().expect("a network's name"),
+            time_ms,
+            parameters: Parameters::development(),
+            network_key: NetworkKey(validators.sk_to_pk().compress()),
+            validators: vec![PeerKey([1; 32])],
+            governance: Governance {
+                seq: 0,
+                threshold: 1,
+                keys: vec![key(900).public()],
+            },
+            issuers,
+        };
+        let mut trie = MemoryTrie::new();
+        let records = genesis.records().into_iter();
+        trie.commit(
+            &records
+                .map(|(key, value)| (key, Some(value)))
+                .collect::<Vec<_>>(),
+        );
+        let newest = genesis.header();
+        let checkpoint = certify(&genesis, &validators, &newest);
+        Self {
+            genesis,
+            validators,
+            trie,
+            newest,
+            checkpoint,
+        }
+    }
+
+    /// Sets a record and finalises a slot that seals it.
+    pub fn set(&mut self, key: Key, value: Option<Vec<u8>>, time_ms: u64) {
+        self.trie.commit(&[(key, value)]);
+        self.seal(time_ms);
+    }
+
+    /// Finalises a header that seals the state as it is.
+    pub fn seal(&mut self, time_ms: u64) -> Checkpoint {
+        let slot_s = self.genesis.parameters.slot_s;
+        self.newest = Header {
+            version: 1,
+            network: self.genesis.network.clone(),
+            parent: self.newest.digest(),
+            height: self.newest.height + 1,
+            time_ms,
+            operations_root: list_root(&[]),
+            sealed: Sealed {
+                slot: slot_at(time_ms, slot_s).saturating_sub(1),
+                height: self.newest.height,
+                state_root: Hash32(self.trie.root()),
+                receipts_root: Hash32([0; 32]),
+            },
+        };
+        self.checkpoint = self.certify(&self.newest);
+        self.checkpoint.clone()
+    }
+
+    /// The newest final header.
+    pub fn newest(&self) -> &Header {
+        &self.newest
+    }
+
+    pub fn checkpoint(&self) -> Checkpoint {
+        self.checkpoint.clone()
+    }
+
+    /// The true answer about a key.
+    pub fn answer(&self, key: &Key) -> StateAnswer {
+        let (value, proof) = self.trie.prove(key);
+        StateAnswer {
+            checkpoint: self.checkpoint.clone(),
+            value: value.map(Bytes),
+            proof,
+        }
+    }
+
+    /// Finalises any header, whatever it says.
+    pub fn certify(&self, header: &Header) -> Checkpoint {
+        certify(&self.genesis, &self.validators, header)
+    }
+}
+
+/// The certificate of a committee of one, as `realdid_light::certificate` reads it.
+fn certify(genesis: &Genesis, validators: &min_sig::SecretKey, header: &Header) -> Checkpoint {
+    let mut proposal = vec![0, 1, 0];
+    proposal.extend_from_slice(&header.digest().0);
+    let domain = [genesis.namespace(), b"_FINALIZE".to_vec()].concat();
+    let short = u8::try_from(domain.len()).ok().filter(|n| *n < 128);
+    let mut message = vec![short.expect("a varint of one byte")];
+    message.extend_from_slice(&domain);
+    message.extend_from_slice(&proposal);
+    let signature = validators.sign(&message, DST, &[]);
+    proposal.extend_from_slice(&signature.compress());
+    Checkpoint {
+        header: Bytes(codec::encode(header)),
+        certificate: Bytes(proposal),
+    }
+}
