@@ -8,7 +8,7 @@ use fast_qr::{ECL, QRBuilder};
 
 use crate::refusal::Refusal;
 
-/// The style of both pages.
+/// The style of all pages.
 pub(crate) const STYLE: &str = include_str!("../assets/gate.css");
 
 #[derive(Template)]
@@ -38,6 +38,14 @@ pub(crate) struct RefusedPage<'a> {
     pub refusal: Refusal,
     /// Where to go back to, if that is known to be safe.
     pub back_uri: Option<&'a str>,
+}
+
+/// For somebody who opens the gate's own address.
+#[derive(Template)]
+#[template(path = "front.html")]
+pub(crate) struct FrontPage<'a> {
+    /// The websites that people sign in at through this gate.
+    pub clients: Vec<&'a str>,
 }
 
 /// The QR code of a wallet link, as an SVG without style or script.

@@ -26,7 +26,7 @@ use url::form_urlencoded;
 
 use crate::keys::{GateKeys, random};
 use crate::logins::{Answered, Finished, Logins, Outcome, Progress, Start, Started};
-use crate::page::{self, LoginPage, RefusedPage};
+use crate::page::{self, FrontPage, LoginPage, RefusedPage};
 use crate::refusal::{Refusal, oauth};
 use crate::trust::{Follower, Trust};
 use crate::{GateError, now_ms};
@@ -94,6 +94,7 @@ pub(crate) fn router(inner: Arc<Inner>) -> Router {
         )
         .route("/vp/response/{id}", post(respond))
         .route("/continue", get(proceed))
+        .route("/", get(front))
         .route("/assets/gate.css", get(style))
         .with_state(inner)
 }
@@ -296,6 +297,15 @@ async fn proceed(State(gate): Gate, RawQuery(query): RawQuery, headers: HeaderMa
         Err(refusal) if as_json => refusal.problem().into_response(),
         Err(refusal) => refused_page(refusal, None),
     }
+}
+
+/// The gate's own address, for whoever opens it without a login.
+async fn front(State(gate): Gate) -> Response {
+    let clients = gate.clients.iter().map(|client| client.name.as_str());
+    let page = FrontPage {
+        clients: clients.collect(),
+    };
+    page::html(&page, StatusCode::OK, None)
 }
 
 async fn style() -> Response {
