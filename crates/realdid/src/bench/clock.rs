@@ -1,0 +1,89 @@
+//! Processor time, from the kernel's own account of a process.
+//!
+//! Work per second of processor time does not depend on how many cores happen to be free, and
+//! whoever makes the load does not count. The account covers user and system time of all threads,
+//! those that have ended included, in steps of 10 ms.
+
+use super::broken;
+use crate::fail::Fail;
+use std::time::{Duration, Instant};
+
+/// Ticks a second in /proc: USER_HZ, the same on every Linux that we run on.
+const TICKS: f64 = 100.0;
+
+/// How long a measurement runs; `BENCH_SECONDS` sets it, for the peers too.
+pub fn length() -> Duration {
+    let set = std::env::var("BENCH_SECONDS")
+        .ok()
+        .and_then(|text| text.parse().ok());
+    Duration::try_from_secs_f64(set.unwrap_or(5.0)).unwrap_or(Duration::from_secs(5))
+}
+
+/// The processor time of this process so far, in seconds.
+pub fn own() -> Result<f64, Fail> {
+    of("self")
+}
+
+/// The processor time of a process so far, in seconds.
+pub fn of(process: &str) -> Result<f64, Fail> {
+    std::fs::read_to_string(format!("/proc/{process}/stat"))
+        .ok()
+        .and_then(|stat| seconds(&stat))
+        .ok_or_else(|| broken("/proc tells the processor time of a process that runs"))
+}
+
+/// Fields 14 and 15 of proc_pid_stat(5): utime and stime. Field 2, the program's name, may hold
+/// anything, so counting begins behind its parenthesis.
+fn seconds(stat: &str) -> Option<f64> {
+    let mut fields = stat.rsplit_once(") ")?.1.split(' ').skip(11);
+    let mut ticks = || fields.next()?.parse::<u64>().ok();
+    Some((ticks()? + ticks()?) as f64 / TICKS)
+}
+
+/// The processor time that `work` takes in this process, in seconds.
+pub fn cost<T>(work: impl FnOnce() -> Result<T, Fail>) -> Result<(T, f64), Fail> {
+    let before = own()?;
+    let done = work()?;
+    Ok((done, own()? - before))
+}
+
+/// Repeats `work`, which does `units` units each time, for a while to warm up and then for
+/// `length`; answers units per second of this process's processor time.
+pub fn rate(
+    length: Duration,
+    units: usize,
+    mut work: impl FnMut(usize) -> Result<(), Fail>,
+) -> Result<f64, Fail> {
+    repeat(length / 4, &mut work)?;
+    let (rounds, seconds) = cost(|| repeat(length, &mut work))?;
+    Ok((rounds * units) as f64 / seconds.max(1.0 / TICKS))
+}
+
+fn repeat(
+    length: Duration,
+    work: &mut impl FnMut(usize) -> Result<(), Fail>,
+) -> Result<usize, Fail> {
+    let until = Instant::now() + length;
+    let mut rounds = 0;
+    loop {
+        work(rounds)?;
+        rounds += 1;
+        if Instant::now() >= until {
+            return Ok(rounds);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_programs_name_does_not_move_the_fields() {
+        let rest = "S 1 2 3 4 5 6 7 8 9 10 150 50 0 0 20";
+        assert_eq!(seconds(&format!("42 (realdid) {rest}")), Some(2.0));
+        assert_eq!(seconds(&format!("42 (a) b) c) {rest}")), Some(2.0));
+        assert_eq!(seconds("42 (realdid) S 1"), None);
+        assert!(own().unwrap() >= 0.0);
+    }
+}

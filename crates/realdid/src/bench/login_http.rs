@@ -1,0 +1,403 @@
+//! `login_http`: whole logins at a real gate of a real nation, over HTTP on loopback.
+//!
+//! This process plays website, browser and wallet; none of that counts, only the gate's process
+//! does. The person is enrolled once, with one batch of PID copies. Each login signs anew over
+//! the gate's nonce and fetches a fresh staple from the node. Copies and DIDs are used again and
+//! again, which a wallet does not do and a gate cannot tell the cost of.
+
+use super::network::{RunningNation, http};
+use super::resolve_http::all;
+use super::{Measured, broken, clock, pid_issue, pid_verify, traffic};
+use crate::cli::NationDir;
+use crate::fail::Fail;
+use crate::nation::{SERVICE_NAMES, random};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use realdid_core::did::{Did, Inception, Keys};
+use realdid_core::state::{Issuer, Service, did_key};
+use realdid_core::suite::{Context, SecretKey, Suite};
+use realdid_credential::jose::SigningKey;
+use realdid_credential::pid::VCT;
+use realdid_credential::sd_jwt::{Binding, ParsedSdJwt, present};
+use realdid_demo::DemoConfig;
+use realdid_exchange::did_proof::{self, ProofContent};
+use realdid_exchange::oidc::secret_hash;
+use realdid_exchange::vp::{self, ClaimedRequest, RequestEvidence, WalletLink};
+use realdid_wallet::http::Http;
+use realdid_wallet::ledger::{Ledger, now_s};
+use realdid_wallet::wallet::Wallet;
+use serde::Deserialize;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Logins under way at a time: as many as there are copies in a batch, less two.
+const PARALLEL: usize = 8;
+/// A gate remembers 10,000 access tokens for five minutes; more logins than this are not made.
+const MOST_LOGINS: usize = 9_000;
+
+pub async fn measure() -> Result<Measured, Fail> {
+    let running = RunningNation::start().await?;
+    let scene = Scene::new(&running).await?;
+    let length = clock::length();
+    let warm_up = scene.load(length / 4, MOST_LOGINS / 4).await?;
+    let before_s = running.gate_cpu_s()?;
+    let logins = scene.load(length, MOST_LOGINS - warm_up).await?;
+    let ours = logins as f64 / (running.gate_cpu_s()? - before_s);
+    drop((scene, running));
+    Ok(Measured {
+        id: "login_http",
+        workload: "a whole login by the code flow with PKCE over HTTP on loopback, 8 at a time: authorize, signed request, \
+                   presentation of a PID and of a DID with its staple, code, ID token, userinfo; PID copies and DIDs \
+                   are used again; the gate's process",
+        unit: "logins/cpu-s",
+        ours,
+        limit: Some(
+            "its signatures alone: 2 P-256 and 1 Ed25519 verification, 2 P-256 signatures (request, ID token)",
+        ),
+        limit_value: Some(tokio::task::block_in_place(signatures)?),
+        goal: None,
+    })
+}
+
+/// Logins a second of processor time if a gate did nothing but their signatures.
+fn signatures() -> Result<f64, Fail> {
+    let key = traffic::key("did", 0, Suite::Ed25519)?;
+    let (public, network) = (key.public(), traffic::Traffic::new()?.network);
+    let message = [7; 1500];
+    let signature = key.sign(Context::Operation, &network, &message);
+    let ed25519 = clock::rate(clock::length() / 2, 50, |_| {
+        let valid = (0..50).all(|_| {
+            public
+                .verify(
+                    Context::Operation,
+                    &network,
+                    std::hint::black_box(&message),
+                    &signature,
+                )
+                .is_ok()
+        });
+        valid
+            .then_some(())
+            .ok_or_else(|| broken("every signature verifies"))
+    })?;
+    Ok(1.0 / (2.0 / pid_verify::verifying()? + 1.0 / ed25519 + 2.0 / pid_issue::signing()?))
+}
+
+/// The website, the network's records, and the people who log in.
+struct Scene {
+    gate: String,
+    client: DemoConfig,
+    redirect_uri: String,
+    registrar: Issuer,
+    service: Service,
+    ledger: Ledger,
+    people: Vec<Person>,
+}
+
+/// One of those who log in: a copy of the PID and a DID for this service.
+struct Person {
+    copy: ParsedSdJwt,
+    holder: SigningKey,
+    inception: Inception,
+    did: Did,
+    key: SecretKey,
+}
+
+/// What the gate answers at the authorisation endpoint.
+#[derive(Deserialize)]
+struct Start {
+    wallet_link: String,
+    request_uri: String,
+}
+
+#[derive(Deserialize)]
+struct Answered {
+    redirect_uri: String,
+}
+
+#[derive(Deserialize)]
+struct Tokens {
+    access_token: String,
+    id_token: String,
+}
+
+#[derive(Deserialize)]
+struct UserInfo {
+    sub: String,
+}
+
+impl Scene {
+    async fn new(running: &RunningNation) -> Result<Self, Fail> {
+        let nation = &running.nation;
+        let file = nation
+            .dir
+            .join("services")
+            .join(SERVICE_NAMES[0].0)
+            .join("service.toml");
+        let client: DemoConfig =
+            realdid_serve::config::load(&file, "REALDID_BENCH_SERVICE").map_err(Fail::of)?;
+        let residents = crate::part::residents(&NationDir {
+            dir: nation.dir.clone(),
+        })?;
+        let evidence = residents["residents"][0]["evidence"]
+            .as_str()
+            .ok_or_else(|| broken("there is a resident to enrol"))?;
+        let (mut wallet, _) = Wallet::create(&running.folder.path().join("wallet"), None)?;
+        let http = Http::new()?;
+        let authority = nation.authority_url();
+        realdid_wallet::enrol::enrol(&mut wallet, &http, &authority, Path::new(evidence), None)
+            .await?;
+        let mut ledger = Ledger::of(&wallet.content)?;
+
+        let mut scene = Self {
+            gate: nation.gate_url(0),
+            redirect_uri: format!("{}/callback", nation.service_url(0)),
+            client,
+            // Stand-ins until the first request has named the real ones.
+            registrar: ledger.light.genesis().issuers[0].clone(),
+            service: no_service(),
+            people: people(&wallet, &ledger)?,
+            ledger: ledger.clone(),
+        };
+        let (_, start) = scene
+            .authorize(&super::network::http()?, "", "", "")
+            .await?;
+        let request = super::network::http()?.get(&start.request_uri);
+        let claimed = ClaimedRequest::parse(&text(request).await?).map_err(Fail::of)?;
+        let content = &mut wallet.content;
+        let service = ledger.service(content, &claimed.service_id()).await?.value;
+        let registrar = ledger.issuer(content, &claimed.registrar_id()).await?.value;
+        let known = || broken("the gate's service and registrar are on the ledger");
+        scene.service = service.ok_or_else(known)?;
+        scene.registrar = registrar.ok_or_else(known)?;
+        Ok(scene)
+    }
+
+    /// Logs in for `length`, `most` times at most; answers how often.
+    async fn load(&self, length: Duration, most: usize) -> Result<usize, Fail> {
+        let until = Instant::now() + length;
+        let worker = async |person: &Person| -> Result<usize, Fail> {
+            let client = http()?;
+            let mut done = 0;
+            while Instant::now() < until && done < most / PARALLEL {
+                self.login(person, &client).await?;
+                done += 1;
+            }
+            Ok(done)
+        };
+        Ok(all(self.people.iter().map(worker).collect())
+            .await?
+            .iter()
+            .sum())
+    }
+
+    /// One login, from the website's redirect to the claims in its hands.
+    async fn login(&self, person: &Person, http: &reqwest::Client) -> Result<(), Fail> {
+        let [state, nonce, verifier] = [secret()?, secret()?, secret()?];
+        let (cookie, start) = self.authorize(http, &state, &nonce, &verifier).await?;
+        let compact = text(http.get(&start.request_uri)).await?;
+        let (form, response_uri) = self.answer(person, &compact, &start.wallet_link).await?;
+        let post = http
+            .post(response_uri)
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(form);
+        let answered: Answered = json(post).await?;
+        let back = http
+            .get(answered.redirect_uri)
+            .header("cookie", cookie)
+            .send()
+            .await;
+        let back = back.map_err(|_| no_answer())?;
+        let location = back
+            .headers()
+            .get("location")
+            .and_then(|value| value.to_str().ok());
+        let location = location
+            .and_then(|text| url::Url::parse(text).ok())
+            .ok_or_else(no_answer)?;
+        let query: Vec<_> = location.query_pairs().collect();
+        let value = |wanted: &str| {
+            query
+                .iter()
+                .find(|(name, _)| name == wanted)
+                .map(|(_, value)| value)
+        };
+        if value("state").map(AsRef::as_ref) != Some(state.as_str()) {
+            return Err(broken("the gate repeats the website's state"));
+        }
+        let code = value("code").ok_or_else(|| broken("the gate gives a code"))?;
+        let token = form_of(&[
+            ("grant_type", "authorization_code"),
+            ("code", code),
+            ("redirect_uri", &self.redirect_uri),
+            ("code_verifier", &verifier),
+        ]);
+        let post = http
+            .post(format!("{}/token", self.gate))
+            .basic_auth(&self.client.client_id, Some(&self.client.client_secret))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(token);
+        let tokens: Tokens = json(post).await?;
+        let userinfo = http
+            .get(format!("{}/userinfo", self.gate))
+            .bearer_auth(&tokens.access_token);
+        let person: UserInfo = json(userinfo).await?;
+        if person.sub.is_empty() || tokens.id_token.is_empty() {
+            return Err(broken("a login ends with an ID token and a subject"));
+        }
+        Ok(())
+    }
+
+    /// The website sends the browser to the gate; answers the login's cookie.
+    async fn authorize(
+        &self,
+        http: &reqwest::Client,
+        state: &str,
+        nonce: &str,
+        verifier: &str,
+    ) -> Result<(String, Start), Fail> {
+        let query = form_of(&[
+            ("client_id", &self.client.client_id),
+            ("redirect_uri", &self.redirect_uri),
+            ("response_type", "code"),
+            ("scope", "openid"),
+            ("state", state),
+            ("nonce", nonce),
+            (
+                "code_challenge",
+                &URL_SAFE_NO_PAD.encode(secret_hash(verifier)),
+            ),
+            ("code_challenge_method", "S256"),
+        ]);
+        let url = format!("{}/authorize?{query}", self.gate);
+        let answer = http
+            .get(url)
+            .header("accept", "application/json")
+            .send()
+            .await;
+        let answer = answer.map_err(|_| no_answer())?;
+        let cookie = answer
+            .headers()
+            .get("set-cookie")
+            .and_then(|value| value.to_str().ok());
+        let cookie = cookie
+            .and_then(|line| line.split(';').next())
+            .map(str::to_owned);
+        let start = answer.json().await.map_err(|_| no_answer())?;
+        Ok((cookie.ok_or_else(no_answer)?, start))
+    }
+
+    /// The wallet's part: checks the request, signs for it; answers form and address.
+    async fn answer(
+        &self,
+        person: &Person,
+        compact: &str,
+        link: &str,
+    ) -> Result<(String, String), Fail> {
+        let evidence = RequestEvidence {
+            registrar: Some(&self.registrar),
+            service: Some(&self.service),
+            now_s: now_s(),
+            wallet_nonce: None,
+        };
+        let link = WalletLink::parse(link).map_err(Fail::of)?;
+        let request = ClaimedRequest::parse(compact).map_err(Fail::of)?;
+        let request = request.check(&link, &evidence).map_err(Fail::of)?;
+        let staple = self.ledger.nodes.state(&did_key(&person.did.id)).await?;
+        let binding = Binding {
+            nonce: &request.nonce,
+            aud: &request.client_id,
+            iat_s: now_s(),
+        };
+        let pid = present(&person.copy, &request.claims, &binding, &person.holder);
+        let pid = pid.map_err(Fail::of)?;
+        let proof = ProofContent {
+            did: &person.did,
+            inception: Some(&person.inception),
+            staple: &staple,
+            key_index: 0,
+            audience: &request.client_id,
+            nonce: &request.nonce,
+            now_s: now_s(),
+            pid_hash: did_proof::pid_hash(&pid),
+        };
+        let proof = did_proof::build(&proof, &person.key).map_err(Fail::of)?;
+        let form = vp::response_form(&request, &pid, Some(&proof));
+        Ok((form, request.response_uri))
+    }
+}
+
+/// A copy of the enrolled person's PID and a fresh DID for each that logs in at a time.
+fn people(wallet: &Wallet, ledger: &Ledger) -> Result<Vec<Person>, Fail> {
+    let batch = wallet.content.batches.iter().find(|batch| batch.vct == VCT);
+    let batch = batch.ok_or_else(|| broken("an enrolled wallet holds a PID"))?;
+    let network = &ledger.light.genesis().network;
+    let person = |(n, copy): (u64, &realdid_wallet::content::CredentialCopy)| {
+        let key = traffic::key("did", n, Suite::Ed25519)?;
+        let inception = Inception {
+            version: 1,
+            network: network.clone(),
+            keys: Keys {
+                current: vec![key.public()],
+                next: traffic::bytes("next", n),
+                recovery: traffic::bytes("recovery", n),
+            },
+            endpoints: Vec::new(),
+        };
+        Ok(Person {
+            copy: ParsedSdJwt::parse(copy.sd_jwt.as_str()).map_err(Fail::of)?,
+            holder: SigningKey::p256(copy.holder_key.bytes()).map_err(Fail::of)?,
+            did: inception.did(),
+            inception,
+            key,
+        })
+    };
+    (0..)
+        .zip(&batch.copies)
+        .take(PARALLEL)
+        .map(person)
+        .collect()
+}
+
+fn no_service() -> Service {
+    Service {
+        seq: 0,
+        digest: traffic::bytes("none", 0),
+        issuer: traffic::bytes("none", 0),
+        standing: realdid_core::state::Standing::Ended,
+        reason: realdid_core::state::ReasonCode::None,
+    }
+}
+
+async fn text(request: reqwest::RequestBuilder) -> Result<String, Fail> {
+    let answer = request
+        .send()
+        .await
+        .and_then(reqwest::Response::error_for_status);
+    answer
+        .map_err(|_| no_answer())?
+        .text()
+        .await
+        .map_err(|_| no_answer())
+}
+
+async fn json<T: serde::de::DeserializeOwned>(request: reqwest::RequestBuilder) -> Result<T, Fail> {
+    serde_json::from_str(&text(request).await?).map_err(|_| no_answer())
+}
+
+fn form_of(pairs: &[(&str, &str)]) -> String {
+    url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(pairs)
+        .finish()
+}
+
+/// 43 characters that nobody can guess.
+fn secret() -> Result<String, Fail> {
+    let mut bytes = [0; 32];
+    random(&mut bytes)?;
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
+}
+
+fn no_answer() -> Fail {
+    broken("the gate answers each step of a login")
+}

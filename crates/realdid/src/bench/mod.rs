@@ -1,0 +1,105 @@
+//! `realdid bench`: what this build does, in work per second of processor time.
+//!
+//! Each bench measures ours and, in the same run on the same machine, the limit that the parts
+//! nobody can do without would set: signatures, proofs, raw storage. `cargo xtask bench` puts a
+//! peer beside it (bench/README.md).
+//!
+//! - [`clock`]: processor time, and loops that are timed by it
+//! - [`network`]: real processes to measure: a node alone, or a whole nation
+//! - [`traffic`]: an issuer and signed operations of all kinds
+//! - one file for each bench
+
+mod apply;
+mod clock;
+mod login_http;
+mod network;
+mod pid_issue;
+mod pid_verify;
+mod resolve_http;
+mod traffic;
+
+use crate::{cli::BenchArgs, fail::Fail};
+use serde::Serialize;
+use serde_json::Value;
+use std::io::Write as _;
+
+/// The benches in the order in which they run.
+const IDS: [&str; 5] = [
+    "apply",
+    "resolve_http",
+    "pid_issue",
+    "pid_verify",
+    "login_http",
+];
+
+/// One result; the keys are a contract with `cargo xtask bench`.
+#[derive(Debug, Serialize)]
+struct Measured {
+    id: &'static str,
+    workload: &'static str,
+    unit: &'static str,
+    /// Work per second of processor time.
+    ours: f64,
+    /// What sets the limit, and its value in the same unit.
+    limit: Option<&'static str>,
+    limit_value: Option<f64>,
+    /// What is aimed at, where an aim was set: `ratio >= 2`, `limit_ratio >= 0.5`, `ours >= 1000`.
+    goal: Option<&'static str>,
+}
+
+/// Runs the benches that are named, or all, and prints one JSON object a line as each is done.
+pub async fn run(args: BenchArgs) -> Result<Option<Value>, Fail> {
+    if let Some(unknown) = args.ids.iter().find(|id| !IDS.contains(&id.as_str())) {
+        return Err(Fail::user(
+            "bench.unknown",
+            &format!("there is a bench {unknown:?}"),
+            &format!("choose among {}", IDS.join(", ")),
+        ));
+    }
+    let named = |id: &&str| args.ids.is_empty() || args.ids.iter().any(|named| named == id);
+    for id in IDS.into_iter().filter(named) {
+        // What is dropped here ends its processes and removes its folders.
+        let measured = tokio::select! {
+            measured = measure(id) => measured?,
+            () = realdid_serve::shutdown_signal() => return Err(stopped()),
+        };
+        let line = serde_json::to_string(&measured).map_err(Fail::of)?;
+        let _reader_gone = writeln!(std::io::stdout(), "{line}");
+    }
+    Ok(None)
+}
+
+async fn measure(id: &str) -> Result<Measured, Fail> {
+    match id {
+        "apply" => alone(apply::measure).await,
+        "resolve_http" => resolve_http::measure().await,
+        "pid_issue" => alone(pid_issue::measure).await,
+        "pid_verify" => alone(pid_verify::measure).await,
+        _ => login_http::measure().await,
+    }
+}
+
+/// Runs a bench that waits for nothing on a thread of its own.
+async fn alone(bench: fn() -> Result<Measured, Fail>) -> Result<Measured, Fail> {
+    tokio::task::spawn_blocking(bench)
+        .await
+        .map_err(|_| broken("a bench runs to its end"))?
+}
+
+/// A step of a bench that cannot fail unless something else is broken.
+fn broken(rule: &str) -> Fail {
+    Fail::part(
+        "bench.broken",
+        rule,
+        "this program",
+        "run the tests; the bench only does what they do",
+    )
+}
+
+fn stopped() -> Fail {
+    Fail::user(
+        "bench.stopped",
+        "a bench is left to run to its end",
+        "run it again",
+    )
+}

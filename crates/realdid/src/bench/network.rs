@@ -1,0 +1,246 @@
+//! Real processes to measure: a validator alone, or a whole nation, in a temporary folder.
+//!
+//! Both are started from this very program and end with their value: asked to stop first, killed
+//! if they do not, and then their folder is removed. If this process is itself killed, the parts
+//! read the end of their standard input and stop too.
+
+use super::apply::folder;
+use super::traffic::Traffic;
+use super::{broken, clock};
+use crate::fail::Fail;
+use crate::nation::{Nation, SERVICE_NAMES, no_http, now_ms, random};
+use realdid_core::genesis::{Genesis, NetworkKey, Parameters, PeerKey};
+use realdid_node::config::{NodeConfig, Peer, ValidatorKeys, example_config};
+use realdid_node::engine::deal;
+use realdid_serve::files;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+const READY_WAIT: Duration = Duration::from_secs(90);
+const STOP_WAIT: Duration = Duration::from_secs(20);
+
+/// A process of this program.
+struct Process(Child);
+
+impl Process {
+    fn start(args: &[&str], environment: &[(&str, &str)], log: &Path) -> Result<Self, Fail> {
+        let cannot = |_| broken("this program can start itself again");
+        let log = std::fs::File::create(log).map_err(|error| files::FileError::of(log, &error))?;
+        let program = std::env::current_exe().map_err(cannot)?;
+        let mut command = Command::new(program);
+        command
+            .args(args)
+            .envs(environment.iter().copied())
+            // A terminal's Ctrl-C is for this process, which then ends the others in order.
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(log);
+        command.spawn().map(Self).map_err(cannot)
+    }
+
+    fn ended(&mut self) -> bool {
+        !matches!(self.0.try_wait(), Ok(None))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let pid = self.0.id().to_string();
+        if !self.ended() {
+            let _asked = Command::new("kill").args(["-TERM", &pid]).status();
+        }
+        let until = Instant::now() + STOP_WAIT;
+        while !self.ended() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let (_killed, _reaped) = (self.0.kill(), self.0.wait());
+    }
+}
+
+/// A validator alone, whose network has one issuer: ours.
+pub struct Node {
+    process: Process,
+    pub url: String,
+    pub genesis: Genesis,
+    /// Last, so that it goes after the process.
+    _folder: TempDir,
+}
+
+impl Node {
+    pub async fn start(traffic: &Traffic) -> Result<Self, Fail> {
+        let folder = folder()?;
+        let dir = folder.path();
+        let mut seed = [0; 32];
+        random(&mut seed)?;
+        let dealt = deal(1, &seed).map_err(Fail::of)?;
+        let validator = dealt
+            .validators
+            .first()
+            .ok_or_else(|| broken("one validator is dealt"))?;
+        let genesis = Genesis {
+            version: 1,
+            network: traffic.network.clone(),
+            time_ms: now_ms(),
+            parameters: Parameters::development(),
+            network_key: dealt
+                .network_key
+                .as_slice()
+                .try_into()
+                .map(NetworkKey)
+                .map_err(|_| broken("the dealt network key is 96 bytes"))?,
+            validators: vec![PeerKey(validator.public_key)],
+            governance: traffic.governance(),
+            issuers: vec![traffic.issuer.clone()],
+        };
+        let [listen, p2p] = free_addresses()?;
+        let config = NodeConfig {
+            dir: ".".into(),
+            genesis: "genesis.cbor".into(),
+            listen,
+            public_url: None,
+            p2p_listen: p2p,
+            peers: vec![Peer {
+                public_key: genesis.validators[0].to_string(),
+                address: p2p,
+            }],
+            supervised: false,
+        };
+        let keys = ValidatorKeys::dealt(validator, &dealt.polynomial);
+        keys.write(&dir.join("validator.json")).map_err(Fail::of)?;
+        files::write_atomic(&dir.join("genesis.cbor"), &genesis.encode(), files::PUBLIC)?;
+        let file = dir.join("node.toml");
+        files::write_private(&file, example_config(&config).as_bytes())?;
+        let mut process = Process::start(
+            &["node", "--config", &file.to_string_lossy()],
+            &[("REALDID_NODE_SUPERVISED", "true")],
+            &dir.join("node.log"),
+        )?;
+        let url = format!("http://{listen}");
+        let http = http()?;
+        let probe = format!("{url}/readyz");
+        wait(&mut process, async || {
+            http.get(&probe)
+                .send()
+                .await
+                .is_ok_and(|answer| answer.status().is_success())
+        })
+        .await?;
+        Ok(Self {
+            process,
+            url,
+            genesis,
+            _folder: folder,
+        })
+    }
+
+    /// The processor time of the node so far, in seconds.
+    pub fn cpu_s(&self) -> Result<f64, Fail> {
+        clock::of(&self.process.0.id().to_string())
+    }
+}
+
+/// All parts of a small nation, by `realdid up`.
+pub struct RunningNation {
+    _up: Process,
+    pub nation: Nation,
+    /// For a wallet; last, so that it goes after the processes.
+    pub folder: TempDir,
+}
+
+impl RunningNation {
+    pub async fn start() -> Result<Self, Fail> {
+        let folder = folder()?;
+        let dir = folder.path().join("nation");
+        let ready = folder.path().join("ready.json");
+        let port_base = free_port_base()?.to_string();
+        let mut up = Process::start(
+            &[
+                "up",
+                "--dir",
+                &dir.to_string_lossy(),
+                "--port-base",
+                &port_base,
+                "--ready-file",
+                &ready.to_string_lossy(),
+            ],
+            &[],
+            &folder.path().join("up.log"),
+        )?;
+        wait(&mut up, async || ready.exists()).await?;
+        let nation = Nation::read(&dir)?.ok_or_else(|| broken("realdid up makes a nation"))?;
+        Ok(Self {
+            _up: up,
+            nation,
+            folder,
+        })
+    }
+
+    /// The processor time of the first gate so far, in seconds.
+    pub fn gate_cpu_s(&self) -> Result<f64, Fail> {
+        let file = format!("run/gate-{}.pid", SERVICE_NAMES[0].0);
+        let pid = std::fs::read_to_string(self.nation.dir.join(file))
+            .map_err(|_| broken("realdid up writes the gate's process id"))?;
+        clock::of(pid.trim())
+    }
+}
+
+/// A client that follows no redirects and keeps its connections.
+pub fn http() -> Result<reqwest::Client, Fail> {
+    reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .timeout(Duration::from_secs(20))
+        .build()
+        .map_err(|_| no_http())
+}
+
+async fn wait(process: &mut Process, ready: impl AsyncFn() -> bool) -> Result<(), Fail> {
+    let until = Instant::now() + READY_WAIT;
+    while !ready().await {
+        if process.ended() || Instant::now() > until {
+            return Err(broken("a network of one machine starts"));
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
+}
+
+/// Two addresses on loopback that nobody listens on now.
+fn free_addresses() -> Result<[SocketAddr; 2], Fail> {
+    let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    let found = || Some([listen().ok()?, listen().ok()?]);
+    let [one, two] = found().ok_or_else(no_ports)?;
+    match (one.local_addr(), two.local_addr()) {
+        (Ok(one), Ok(two)) => Ok([one, two]),
+        _ => Err(no_ports()),
+    }
+}
+
+/// The first of fifty ports of which those that a nation uses are free now.
+fn free_port_base() -> Result<u16, Fail> {
+    let nation = |port_base| Nation {
+        dir: "".into(),
+        network: "dev".to_owned(),
+        port_base,
+        validators: 1,
+    };
+    let free = |base: &u16| {
+        let addresses = nation(*base).addresses();
+        addresses
+            .into_iter()
+            .all(|address| TcpListener::bind(address).is_ok())
+    };
+    (21_000..29_900).step_by(50).find(free).ok_or_else(no_ports)
+}
+
+fn no_ports() -> Fail {
+    Fail::machine(
+        "bench.ports",
+        "some ports on loopback are free",
+        "stop what listens there",
+    )
+}
