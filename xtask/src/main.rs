@@ -20,7 +20,7 @@ cargo xtask test               Set up what tests need, run all of them, print th
                                and end with `N passed, N failed`.
 cargo xtask tidy               Check what a compiler cannot: allowed edges between crates, a test for
                                each promise, banned words, dead files, formatting, links.
-cargo xtask bench [--only ID]  Measure ours and its peer in one run (release build), print one table,
+cargo xtask bench [--only ID]  Measure ours and its peer in one run, print one table,
                                write bench/results/ID.json. IDs: apply, resolve_http, pid_issue,
                                pid_verify, login_http.
 cargo xtask bench --peers      Only the peers; writes nothing.

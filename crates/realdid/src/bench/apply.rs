@@ -1,8 +1,8 @@
 //! `apply`: how many operations one validator's rules and state take, without consensus.
 //!
 //! Ours is all of it: decoding, signatures, rules, reads from the store, and one durable commit
-//! for each block. The limit is what no validator can do without: the same signatures verified
-//! from ready bytes, and the same changes written to a bare `nomt` with the same options.
+//! for each block. The limit is what no validator can do without: the signatures of the same
+//! operations, decoded beforehand, and the same changes written to a bare `nomt` with the same options.
 
 use super::traffic::Traffic;
 use super::{Measured, broken, clock};
@@ -13,7 +13,6 @@ use realdid_core::codec::{self, Bytes};
 use realdid_core::genesis::Parameters;
 use realdid_core::operation::SignedOperation;
 use realdid_core::state::{did_key, governance_key, issuer_key};
-use realdid_core::suite::{Context, PublicKey, Signature};
 use realdid_core::trie::Key;
 use realdid_ledger::state::{Change, Read, Records};
 use realdid_ledger::{Moment, Network, apply_block};
@@ -42,8 +41,8 @@ pub fn measure() -> Result<Measured, Fail> {
     changes.extend(measured);
     drop((store, folder));
 
-    let signatures = work.signatures(warm_up)?;
-    let ((), verify_s) = clock::cost(|| verify(&signatures, &work.traffic))?;
+    let signed = work.signed(warm_up)?;
+    let ((), verify_s) = clock::cost(|| verify(&signed))?;
     let update_s = raw_updates(&work.before, changes, warm_up)?;
     Ok(Measured {
         id: "apply",
@@ -64,14 +63,6 @@ struct Work {
     parameters: Parameters,
     before: Vec<Change>,
     blocks: Vec<Vec<Bytes>>,
-}
-
-/// A signature with what it is verified against.
-struct Signed {
-    key: PublicKey,
-    context: Context,
-    message: Vec<u8>,
-    signature: Signature,
 }
 
 impl Work {
@@ -154,37 +145,18 @@ impl Work {
         Ok(accepted.then(|| records.into_changes().into_iter().collect()))
     }
 
-    /// All signatures of the blocks from `first`.
-    fn signatures(&self, first: usize) -> Result<Vec<Signed>, Fail> {
-        let mut signatures = Vec::new();
-        for bytes in self.blocks[first..].iter().flatten() {
-            let signed = SignedOperation::decode(&bytes.0).map_err(Fail::of)?;
-            let message = codec::encode(&signed.operation);
-            let sponsor = signed
-                .sponsor
-                .map(|sponsor| (sponsor.by, Context::Sponsorship));
-            let signers = signed
-                .signatures
-                .into_iter()
-                .map(|by| (by, Context::Operation));
-            signatures.extend(signers.chain(sponsor).map(|(by, context)| Signed {
-                key: by.key,
-                context,
-                message: message.clone(),
-                signature: by.signature,
-            }));
-        }
-        Ok(signatures)
+    /// The operations of the blocks from `first`, ready to be verified.
+    fn signed(&self, first: usize) -> Result<Vec<SignedOperation>, Fail> {
+        let all = self.blocks[first..].iter().flatten();
+        all.map(|bytes| SignedOperation::decode(&bytes.0).map_err(Fail::of))
+            .collect()
     }
 }
 
-fn verify(signatures: &[Signed], traffic: &Traffic) -> Result<(), Fail> {
-    let valid = |one: &Signed| {
-        one.key
-            .verify(one.context, &traffic.network, &one.message, &one.signature)
-            .is_ok()
-    };
-    let all = signatures.iter().all(valid);
+fn verify(operations: &[SignedOperation]) -> Result<(), Fail> {
+    let all = operations
+        .iter()
+        .all(|operation| operation.verify_signatures().is_ok());
     all.then_some(())
         .ok_or_else(|| broken("every signature verifies"))
 }
@@ -276,8 +248,6 @@ mod tests {
             assert_eq!(changes.len(), 41);
             state.0.extend(changes);
         }
-        let signatures = work.signatures(0).unwrap();
-        assert_eq!(signatures.len(), 2 * (40 + 16));
-        verify(&signatures, &work.traffic).unwrap();
+        verify(&work.signed(0).unwrap()).unwrap();
     }
 }
