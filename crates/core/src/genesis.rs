@@ -295,7 +295,9 @@ mod tests {
         refused(parameters, &|g| g.parameters.refresh_lead_s = u64::MAX);
         refused(parameters, &|g| g.parameters.recovery_delay_s = u64::MAX);
         refused("genesis.validators", &|g| g.validators.clear());
-        refused("genesis.validators", &|g| g.validators.push(g.validators[0]));
+        refused("genesis.validators", &|g| {
+            g.validators.push(g.validators[0])
+        });
         let governance = "genesis.governance";
         refused(governance, &|g| g.governance.threshold = 0);
         refused(governance, &|g| g.governance.threshold = 2);
@@ -306,10 +308,14 @@ mod tests {
         });
         refused(governance, &|g| g.governance.seq = u64::MAX);
         let issuers = "genesis.issuers";
-        refused(issuers, &|g| g.issuers[0].url = "https://a.example?b".into());
+        refused(issuers, &|g| {
+            g.issuers[0].url = "https://a.example?b".into()
+        });
         refused(issuers, &|g| g.issuers[0].keys.clear());
         refused(issuers, &|g| g.issuers[0].keys[0].since = 7);
-        refused(issuers, &|g| g.issuers[0].keys[0].status = KeyStatus::Retired(0));
+        refused(issuers, &|g| {
+            g.issuers[0].keys[0].status = KeyStatus::Retired(0)
+        });
         refused(issuers, &|g| g.issuers.push(g.issuers[0].clone()));
     }
 

@@ -11,7 +11,8 @@ use realdid_core::operation::{Body, Decision, Enrol, SignedOperation, Sponsorshi
 use realdid_core::rule::Rule;
 use realdid_core::state::{
     Enrolment, Governance, Issuer, IssuerKey, KeyStatus, KeyUse, MAX_ISSUER_KEYS, PersonTag,
-    ReasonCode, Service, Standing, Totals, enrolment_key, governance_key, issuer_key, service_key, totals_key,
+    ReasonCode, Service, Standing, Totals, enrolment_key, governance_key, issuer_key, service_key,
+    totals_key,
 };
 use realdid_core::suite::PublicKey;
 

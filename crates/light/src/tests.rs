@@ -52,7 +52,9 @@ fn ask(client: &LightClient, n: u64, answer: &StateAnswer) -> Result<DidStanding
         max_age_ms: 30_000,
         max_lag_slots: 3,
     };
-    Ok(client.did(&did(n).did(), None, answer, &freshness)?.standing)
+    Ok(client
+        .did(&did(n).did(), None, answer, &freshness)?
+        .standing)
 }
 
 fn refused(n: u64, answer: &StateAnswer) -> &'static str {
@@ -85,24 +87,60 @@ fn p9_a_node_that_lies_about_a_did_is_refused() {
     };
     let lies = [
         ("a DID is hidden", 1, lie(&known, &|a| a.value = None)),
-        ("its record is another's", 1, lie(&known, &|a| a.value = Some(Bytes(record(2))))),
-        ("its record is changed", 1, lie(&known, &|a| {
-            a.value.as_mut().unwrap().0[1] ^= 1;
-        })),
-        ("its record is empty", 1, lie(&known, &|a| a.value = Some(Bytes(Vec::new())))),
+        (
+            "its record is another's",
+            1,
+            lie(&known, &|a| a.value = Some(Bytes(record(2)))),
+        ),
+        (
+            "its record is changed",
+            1,
+            lie(&known, &|a| {
+                a.value.as_mut().unwrap().0[1] ^= 1;
+            }),
+        ),
+        (
+            "its record is empty",
+            1,
+            lie(&known, &|a| a.value = Some(Bytes(Vec::new()))),
+        ),
         ("the answer is about another DID", 1, ledger.answer(&key(2))),
         ("absence is that of another DID", 1, unknown.clone()),
-        ("absence by an empty tree", 1, lie(&unknown, &|a| a.proof = empty.clone())),
-        ("a DID is invented", 21, lie(&unknown, &|a| a.value = Some(Bytes(record(21))))),
+        (
+            "absence by an empty tree",
+            1,
+            lie(&unknown, &|a| a.proof = empty.clone()),
+        ),
+        (
+            "a DID is invented",
+            21,
+            lie(&unknown, &|a| a.value = Some(Bytes(record(21)))),
+        ),
         ("a DID is invented by another's proof", 21, known.clone()),
-        ("the path is cut", 1, lie(&known, &|a| _ = a.proof.siblings.pop())),
-        ("the path is longer", 1, lie(&known, &|a| a.proof.siblings.push([0; 32]))),
-        ("the path is changed", 1, lie(&known, &|a| a.proof.siblings[0][5] ^= 1)),
+        (
+            "the path is cut",
+            1,
+            lie(&known, &|a| _ = a.proof.siblings.pop()),
+        ),
+        (
+            "the path is longer",
+            1,
+            lie(&known, &|a| a.proof.siblings.push([0; 32])),
+        ),
+        (
+            "the path is changed",
+            1,
+            lie(&known, &|a| a.proof.siblings[0][5] ^= 1),
+        ),
     ];
     for (what, n, answer) in lies {
         assert_eq!(refused(n, &answer), "light.proof", "{what}");
         let bytes = answer.encode();
-        assert_eq!(StateAnswer::decode(&bytes), Ok(answer), "{what}: it travels");
+        assert_eq!(
+            StateAnswer::decode(&bytes),
+            Ok(answer),
+            "{what}: it travels"
+        );
         for length in 0..bytes.len() {
             assert!(StateAnswer::decode(&bytes[..length]).is_err());
         }
@@ -133,7 +171,9 @@ fn p9_an_old_state_is_not_the_present_one() {
     // by the clock alone
     ledger.seal(NOW_MS - 30_001);
     assert_eq!(
-        ask(&self::client(), 21, &ledger.answer(&key(21))).unwrap_err().code(),
+        ask(&self::client(), 21, &ledger.answer(&key(21)))
+            .unwrap_err()
+            .code(),
         "light.stale"
     );
     ledger.seal(NOW_MS + crate::MAX_AHEAD_MS + 1);
@@ -161,18 +201,54 @@ fn a_forged_checkpoint_is_refused() {
     let (certificate, malformed) = ("light.certificate", "codec.malformed");
     let forgeries = [
         ("another header's certificate", certificate, borrowed),
-        ("a committee of its own", certificate, own.certify(liar.newest())),
-        ("no certificate", certificate, changed(&|c| c.certificate.0.clear())),
-        ("a changed vote", certificate, changed(&|c| c.certificate.0[1] ^= 2)),
-        ("a changed signature", certificate, changed(&|c| *c.certificate.0.last_mut().unwrap() ^= 1)),
-        ("another network", "light.network", ledger.certify(&elsewhere)),
+        (
+            "a committee of its own",
+            certificate,
+            own.certify(liar.newest()),
+        ),
+        (
+            "no certificate",
+            certificate,
+            changed(&|c| c.certificate.0.clear()),
+        ),
+        (
+            "a changed vote",
+            certificate,
+            changed(&|c| c.certificate.0[1] ^= 2),
+        ),
+        (
+            "a changed signature",
+            certificate,
+            changed(&|c| *c.certificate.0.last_mut().unwrap() ^= 1),
+        ),
+        (
+            "another network",
+            "light.network",
+            ledger.certify(&elsewhere),
+        ),
         ("no header", malformed, changed(&|c| c.header.0.clear())),
-        ("half a header", malformed, changed(&|c| c.header.0.truncate(40))),
-        ("more than a header", "codec.trailing", changed(&|c| c.header.0.push(0))),
-        ("a long header", "codec.too_long", changed(&|c| c.header.0 = vec![0; 1 << 20])),
+        (
+            "half a header",
+            malformed,
+            changed(&|c| c.header.0.truncate(40)),
+        ),
+        (
+            "more than a header",
+            "codec.trailing",
+            changed(&|c| c.header.0.push(0)),
+        ),
+        (
+            "a long header",
+            "codec.too_long",
+            changed(&|c| c.header.0 = vec![0; 1 << 20]),
+        ),
     ];
     for (what, code, checkpoint) in forgeries {
-        assert_eq!(client.clone().advance(&checkpoint).unwrap_err().code(), code, "{what}");
+        assert_eq!(
+            client.clone().advance(&checkpoint).unwrap_err().code(),
+            code,
+            "{what}"
+        );
         let mut answer = liar.answer(&key(1));
         answer.checkpoint = checkpoint;
         assert_eq!(refused(1, &answer), code, "{what}");
@@ -180,7 +256,9 @@ fn a_forged_checkpoint_is_refused() {
     // the same committee for a network with another genesis, though of the same name
     let younger = LightClient::new(TestLedger::new(START_MS + 1, Vec::new()).genesis);
     assert_eq!(
-        ask(&younger, 1, &ledger.answer(&key(1))).unwrap_err().code(),
+        ask(&younger, 1, &ledger.answer(&key(1)))
+            .unwrap_err()
+            .code(),
         certificate
     );
 }
@@ -193,7 +271,10 @@ fn two_final_headers_at_one_height_are_a_fork() {
         time_ms: NOW_MS + 1,
         ..ledger.newest().clone()
     };
-    assert_eq!(client.advance(&ledger.certify(&other)), Err(LightError::Fork));
+    assert_eq!(
+        client.advance(&ledger.certify(&other)),
+        Err(LightError::Fork)
+    );
     assert_eq!(client.newest().unwrap().header, *ledger.newest());
     client.advance(&ledger.checkpoint()).unwrap();
 }

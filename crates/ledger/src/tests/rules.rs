@@ -218,7 +218,14 @@ fn ways(rule: Rule) -> Vec<Way> {
                 broken.sponsor = s.net.anchor(&other(&s.net, 4)).sponsor;
                 s.breaks("the sponsorship of another operation", broken)
             };
+            let charged = {
+                let s = s();
+                let mut broken = s.net.anchor(&other(&s.net, 3));
+                broken.sponsor.as_mut().unwrap().issuer = s.net.registrar.id;
+                s.breaks("charged to another issuer than signed", broken)
+            };
             vec![
+                charged,
                 altered("another body than was signed", |s, broken| {
                     broken.operation.body = s.rotate(1, 3);
                 }),
