@@ -27,8 +27,6 @@ use crate::issuer::{Issuer, IssuerError, Started, Visitor};
 use crate::sessions::{Memory, random_id};
 use crate::{DemoConfig, DemoError, Theme};
 
-const SESSION_COOKIE: &str = "demo_session";
-const LOGIN_COOKIE: &str = "demo_login";
 /// Long enough to find the phone and open the wallet.
 const LOGIN_LIFETIME: Duration = Duration::from_secs(10 * 60);
 const SESSION_LIFETIME: Duration = Duration::from_secs(8 * 3600);
@@ -38,6 +36,8 @@ struct Demo {
     config: DemoConfig,
     /// Scheme, host and port of the public URL.
     origin: String,
+    session_cookie: String,
+    login_cookie: String,
     issuer: Issuer,
     logins: Memory<Started>,
     sessions: Memory<Visitor>,
@@ -53,6 +53,8 @@ pub fn router(config: DemoConfig) -> Result<Router, DemoError> {
         .ok_or(DemoError::BadUrl { key: "public_url" })?;
     let demo = Demo {
         origin: url.origin().ascii_serialization(),
+        session_cookie: cookie_name(&config.client_id, "session"),
+        login_cookie: cookie_name(&config.client_id, "login"),
         issuer: Issuer::new(&config)?,
         logins: Memory::new(LOGIN_LIFETIME, CAPACITY),
         sessions: Memory::new(SESSION_LIFETIME, CAPACITY),
@@ -153,7 +155,7 @@ async fn login(State(demo): State<Arc<Demo>>, headers: HeaderMap) -> Response {
     let Ok(id) = random_id() else {
         return demo.refuse(Refusal::NoRandomness, &headers);
     };
-    let cookie = demo.cookie(LOGIN_COOKIE, &id, LOGIN_LIFETIME);
+    let cookie = demo.cookie(&demo.login_cookie, &id, LOGIN_LIFETIME);
     demo.logins.put(id, started, Instant::now());
     redirect(StatusCode::FOUND, url.as_str(), [cookie])
 }
@@ -176,8 +178,8 @@ async fn callback(
         Ok(session) => {
             demo.signed_in.fetch_add(1, Ordering::Relaxed);
             let cookies = [
-                demo.cookie(SESSION_COOKIE, &session, SESSION_LIFETIME),
-                demo.cookie(LOGIN_COOKIE, "", Duration::ZERO),
+                demo.cookie(&demo.session_cookie, &session, SESSION_LIFETIME),
+                demo.cookie(&demo.login_cookie, "", Duration::ZERO),
             ];
             redirect(StatusCode::SEE_OTHER, "/", cookies)
         }
@@ -204,30 +206,33 @@ async fn logout(State(demo): State<Arc<Demo>>, headers: HeaderMap) -> Response {
     if origin.is_some_and(|origin| origin.as_bytes() != demo.origin.as_bytes()) {
         return demo.refuse(Refusal::ForeignOrigin, &headers);
     }
-    if let Some(id) = cookie_of(&headers, SESSION_COOKIE) {
+    if let Some(id) = cookie_of(&headers, &demo.session_cookie) {
         demo.sessions.take(id, Instant::now());
     }
-    let gone = demo.cookie(SESSION_COOKIE, "", Duration::ZERO);
+    let gone = demo.cookie(&demo.session_cookie, "", Duration::ZERO);
     redirect(StatusCode::SEE_OTHER, "/", [gone])
 }
 
 impl Demo {
     fn visitor(&self, headers: &HeaderMap) -> Option<Visitor> {
-        let id = cookie_of(headers, SESSION_COOKIE)?;
+        let id = cookie_of(headers, &self.session_cookie)?;
         self.sessions.look(id, Instant::now())
     }
 
     /// Answers the id of a new session.
     async fn finish_login(&self, headers: &HeaderMap, answer: Answer) -> Result<String, Refusal> {
         let now = Instant::now();
-        let id = cookie_of(headers, LOGIN_COOKIE).ok_or(Refusal::NoLogin)?;
+        let id = cookie_of(headers, &self.login_cookie).ok_or(Refusal::NoLogin)?;
         // Taken before anything is checked, so that nothing can be tried twice.
         let started = self.logins.take(id, now).ok_or(Refusal::NoLogin)?;
         if answer.state.as_deref() != Some(started.state.as_str()) {
             return Err(Refusal::WrongState);
         }
-        if answer.error.is_some() {
-            return Err(Refusal::IssuerSaidNo);
+        match answer.error.as_deref() {
+            None => {}
+            Some("access_denied") => return Err(Refusal::IssuerSaidNo),
+            // RFC 6749 §4.1.2.1: all others are the issuer's matter or ours, not the visitor's.
+            Some(_) => return Err(Refusal::IssuerDown),
         }
         let code = answer.code.ok_or(Refusal::NoCode)?;
         let visitor = self
@@ -250,7 +255,7 @@ impl Demo {
         let seconds = lifetime.as_secs();
         let text =
             format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
-        // Names are constants and values base64url: always a valid header.
+        // Names are of `cookie_name` and values base64url: always a valid header.
         HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
     }
 
@@ -340,7 +345,7 @@ impl Refusal {
             Self::IssuerSaidNo => (
                 StatusCode::FORBIDDEN,
                 "login.declined",
-                "You must agree to the sign-in in your wallet.",
+                "A sign-in needs your agreement in the wallet.",
                 "Start again if you want to sign in.",
             ),
             Self::NoCode => (
@@ -476,6 +481,14 @@ fn html(status: StatusCode, page: &impl Template) -> Response {
 fn redirect<const N: usize>(status: StatusCode, to: &str, cookies: [HeaderValue; N]) -> Response {
     let cookies = AppendHeaders(cookies.map(|cookie| (SET_COOKIE, cookie)));
     (status, [(LOCATION, to)], cookies).into_response()
+}
+
+/// Names of this service's own: browsers tell cookies apart by host and not by port, and several
+/// services share a host while somebody tries them out.
+fn cookie_name(client_id: &str, purpose: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    let owner: String = client_id.chars().map(plain).collect();
+    format!("{owner}_{purpose}")
 }
 
 fn cookie_of<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

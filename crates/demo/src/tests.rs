@@ -250,8 +250,8 @@ async fn a_person_signs_in_is_greeted_and_signs_out() {
     let code = provider.agree(&authorize);
     let response = browser.finish_login(&code, &state_of(&authorize)).await;
     assert_eq!(response.status(), 303);
-    assert!(browser.cookies["demo_session"].len() >= 22);
-    assert!(!browser.cookies.contains_key("demo_login"));
+    assert!(browser.cookies["harbour_session"].len() >= 22);
+    assert!(!browser.cookies.contains_key("harbour_login"));
 
     let me = text(browser.fetch("/me").await).await;
     let me: Value = serde_json::from_str(&me).unwrap();
@@ -419,12 +419,57 @@ async fn another_sites_page_cannot_sign_anybody_out() {
     assert_eq!(browser.fetch("/me").await.status(), 200);
 }
 
+/// Browsers tell cookies apart by host, not by port: two services on one machine share the jar.
+#[tokio::test]
+async fn two_services_on_one_host_leave_each_other_alone() {
+    let provider = Provider::start().await;
+    let mut browser = Browser::at(&provider.url);
+    let authorize = browser.start_login().await;
+    let code = provider.agree(&authorize);
+
+    let config = DemoConfig::night_market(
+        ([127, 0, 0, 1], 18101).into(),
+        provider.url.clone(),
+        "night market; 2".to_owned(),
+        SECRET.to_owned(),
+    );
+    let harbour = std::mem::replace(&mut browser.site, router(config).unwrap());
+    browser.start_login().await;
+    assert!(browser.cookies.contains_key("night-market--2_login"));
+    let market = std::mem::replace(&mut browser.site, harbour);
+    let done = browser.finish_login(&code, &state_of(&authorize)).await;
+    assert_eq!(done.status(), 303);
+
+    let harbour = std::mem::replace(&mut browser.site, market);
+    assert_eq!(browser.fetch("/me").await.status(), 401);
+    let gone = browser.ask("POST", "/logout", &[]).await;
+    assert_eq!(gone.status(), 303);
+    browser.site = harbour;
+    assert_eq!(browser.fetch("/me").await.status(), 200);
+}
+
+#[tokio::test]
+async fn an_issuer_that_cannot_is_not_the_visitor_who_would_not() {
+    let provider = Provider::start().await;
+    let mut browser = Browser::at(&provider.url);
+    let state = state_of(&browser.start_login().await);
+    let path = format!("/callback?error=temporarily_unavailable&state={state}");
+    refused(
+        browser
+            .ask("GET", &path, &[("accept", "application/json")])
+            .await,
+        503,
+        "issuer.unavailable",
+    )
+    .await;
+}
+
 #[tokio::test]
 async fn an_invented_session_is_nobody() {
     let mut browser = Browser::at("http://127.0.0.1:1");
     browser
         .cookies
-        .insert("demo_session".to_owned(), "guess".to_owned());
+        .insert("harbour_session".to_owned(), "guess".to_owned());
     assert_eq!(browser.fetch("/me").await.status(), 401);
 }
 
