@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use world::{AUTHORITY, REGISTRAR, Registered, SERVICE_ID, World};
 
+mod lies;
 #[path = "../../exchange/src/test_world.rs"]
 mod world;
 
@@ -434,6 +435,13 @@ async fn the_page_says_who_asks_for_what_and_escapes_it() {
     }
     assert!(page.contains("The &#60;Shop&#62;") && !page.contains("<Shop>"));
     assert!(!page.contains("style=") && !page.contains("<script"));
+}
+
+#[tokio::test]
+async fn its_own_address_says_where_a_sign_in_begins() {
+    let response = town().get("/", &[]).await;
+    assert_eq!(response.status(), 200);
+    assert!(text_of(response).await.contains("The &#60;Shop&#62;"));
 }
 
 // ---- refusals ------------------------------------------------------------------------------
