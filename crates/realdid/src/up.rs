@@ -124,6 +124,7 @@ async fn start(nation: &Nation, steps: &Steps, parts: &mut Parts) -> Result<(), 
     parts.spawn(nation, "registrar", "registrar", &["registrar"], "registrar.toml", None)?;
     parts.ready(&nation.authority_url()).await?;
     parts.ready(&nation.registrar_url()).await?;
+    realdid_authority::residents(&nation.dir.join("authority")).map_err(Fail::of)?;
 
     steps.begin("Registering the services");
     for index in 0..SERVICE_NAMES.len() as u16 {
