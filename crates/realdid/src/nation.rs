@@ -37,8 +37,10 @@ pub struct Nation {
 }
 
 /// The two demo services: folder, name, and how each one's configuration is made.
-pub const SERVICE_NAMES: [(&str, &str); 2] =
-    [("harbour-forum", "Harbour Forum"), ("night-market", "Night Market")];
+pub const SERVICE_NAMES: [(&str, &str); 2] = [
+    ("harbour-forum", "Harbour Forum"),
+    ("night-market", "Night Market"),
+];
 
 impl Nation {
     /// Reads the nation in a folder, if there is one.
@@ -227,7 +229,12 @@ impl Nation {
             _ => DemoConfig::night_market,
         };
         let client = SERVICE_NAMES[usize::from(index)].0.to_owned();
-        make(self.at(SERVICES + index), self.gate_url(index), client, secret)
+        make(
+            self.at(SERVICES + index),
+            self.gate_url(index),
+            client,
+            secret,
+        )
     }
 
     pub fn genesis_file(&self) -> PathBuf {
@@ -235,7 +242,9 @@ impl Nation {
     }
 
     pub fn node_urls(&self) -> Vec<String> {
-        (0..u16::from(self.validators)).map(|index| self.url(index)).collect()
+        (0..u16::from(self.validators))
+            .map(|index| self.url(index))
+            .collect()
     }
 
     pub fn authority_url(&self) -> String {

@@ -29,7 +29,9 @@ pub async fn registrar(args: PartArgs) -> Result<(), Fail> {
     realdid_serve::init_logging("registrar", false);
     let mut config = RegistrarConfig::load(&args.config).map_err(Fail::of)?;
     args.at.over(&mut config.listen, &mut config.public_url);
-    realdid_authority::registrar::run(config).await.map_err(Fail::of)
+    realdid_authority::registrar::run(config)
+        .await
+        .map_err(Fail::of)
 }
 
 pub async fn gate(args: OptionalPartArgs) -> Result<(), Fail> {

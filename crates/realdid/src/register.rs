@@ -88,7 +88,12 @@ pub async fn register(
     let bytes = response.bytes().await.map_err(|_| unreachable(registrar))?;
     if !ok {
         let problem: Problem = serde_json::from_slice(&bytes).map_err(|_| unreadable(registrar))?;
-        return Err(Fail::part(&problem.code, &problem.rule, "you", &problem.fix));
+        return Err(Fail::part(
+            &problem.code,
+            &problem.rule,
+            "you",
+            &problem.fix,
+        ));
     }
     let answer: Answer = serde_json::from_slice(&bytes).map_err(|_| unreadable(registrar))?;
     let service: Hash32 = answer.service.parse().map_err(|_| unreadable(registrar))?;
@@ -99,7 +104,11 @@ pub async fn register(
         height: answer.height,
     };
     prove(&registered, genesis, node).await?;
-    files::write_atomic(&dir.join("registration.jwt"), registered.jwt.as_bytes(), files::PUBLIC)?;
+    files::write_atomic(
+        &dir.join("registration.jwt"),
+        registered.jwt.as_bytes(),
+        files::PUBLIC,
+    )?;
     Ok(registered)
 }
 
@@ -156,7 +165,11 @@ pub async fn run(args: RegisterArgs) -> Result<Value, Fail> {
         .tempdir_in(&parent)
         .map_err(|error| files::FileError::of(&parent, &error))?;
     let registered = register(&registrar, making.path(), &wanted, genesis.clone(), &node).await?;
-    files::write_atomic(&making.path().join("genesis.cbor"), &genesis.encode(), files::PUBLIC)?;
+    files::write_atomic(
+        &making.path().join("genesis.cbor"),
+        &genesis.encode(),
+        files::PUBLIC,
+    )?;
     let client = client(&args, &registered)?;
     let setup = setup(&args, nodes, &client);
     write_config(&making.path().join("gate.toml"), &setup).map_err(Fail::of)?;
@@ -192,7 +205,11 @@ async fn network(
         return Ok((genesis, nation.node_urls()));
     }
     let url = format!("{registrar}/v1/network");
-    let answer = http()?.get(&url).send().await.map_err(|_| unreachable(registrar))?;
+    let answer = http()?
+        .get(&url)
+        .send()
+        .await
+        .map_err(|_| unreachable(registrar))?;
     let answer: NetworkAnswer = answer.json().await.map_err(|_| unreadable(registrar))?;
     let genesis = URL_SAFE_NO_PAD
         .decode(answer.genesis)

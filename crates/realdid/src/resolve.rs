@@ -24,9 +24,10 @@ const WAIT: Duration = Duration::from_secs(20);
 pub async fn run(args: ResolveArgs) -> Result<Value, Fail> {
     let did = resolve::parse_did(&args.did).map_err(|kind| {
         let (code, rule) = match kind {
-            ResolutionError::MethodNotSupported => {
-                ("did.method", "only DIDs of the method did:rdid are resolved")
-            }
+            ResolutionError::MethodNotSupported => (
+                "did.method",
+                "only DIDs of the method did:rdid are resolved",
+            ),
             _ => ("did.invalid", "a DID has the form did:rdid:<network>:z<id>"),
         };
         Fail::user(code, rule, "check the DID")
@@ -63,7 +64,11 @@ fn read_inception(path: &Path) -> Result<Inception, Fail> {
     let bytes = std::fs::read(path).map_err(|error| files::FileError::of(path, &error))?;
     let bounded = bytes.get(..bytes.len().min(MAX_INCEPTION_BYTES + 1));
     Inception::decode(bounded.unwrap_or_default()).map_err(|error| {
-        Fail::user("did.inception", &error.to_string(), "give the file that `realdid wallet did new --inception` wrote")
+        Fail::user(
+            "did.inception",
+            &error.to_string(),
+            "give the file that `realdid wallet did new --inception` wrote",
+        )
     })
 }
 
@@ -78,7 +83,11 @@ async fn trusted(
         let path = nation.genesis_file();
         let bytes = std::fs::read(&path).map_err(|error| files::FileError::of(&path, &error))?;
         let genesis = Genesis::decode(&bytes).map_err(|_| {
-            Fail::user("genesis.malformed", "the genesis file is canonical", "restore genesis.cbor")
+            Fail::user(
+                "genesis.malformed",
+                "the genesis file is canonical",
+                "restore genesis.cbor",
+            )
         })?;
         if genesis.network == did.network {
             return Ok(genesis);
@@ -120,7 +129,11 @@ async fn trusted(
 /// Where the digest of a network's genesis is kept after its first use.
 fn pin_file(did: &Did) -> Result<PathBuf, Fail> {
     let home = std::env::var_os("HOME").ok_or_else(|| {
-        Fail::user("cli.home", "a genesis that is met first can be kept", "set HOME, or give --trust DIGEST")
+        Fail::user(
+            "cli.home",
+            "a genesis that is met first can be kept",
+            "set HOME, or give --trust DIGEST",
+        )
     })?;
     let folder = PathBuf::from(home).join(".local/share/realdid/trust");
     Ok(folder.join(did.network.as_str()))

@@ -114,14 +114,35 @@ async fn start(nation: &Nation, steps: &Steps, parts: &mut Parts) -> Result<(), 
 
     steps.begin("Starting the ledger");
     for index in 0..u16::from(nation.validators) {
-        parts.spawn(nation, &part_name("node", index), "node", &["node"], "node.toml", None)?;
+        parts.spawn(
+            nation,
+            &part_name("node", index),
+            "node",
+            &["node"],
+            "node.toml",
+            None,
+        )?;
     }
     for url in nation.node_urls() {
         parts.ready(&url).await?;
     }
     steps.begin("Starting the authority and the registrar");
-    parts.spawn(nation, "authority", "authority", &["authority"], "authority.toml", None)?;
-    parts.spawn(nation, "registrar", "registrar", &["registrar"], "registrar.toml", None)?;
+    parts.spawn(
+        nation,
+        "authority",
+        "authority",
+        &["authority"],
+        "authority.toml",
+        None,
+    )?;
+    parts.spawn(
+        nation,
+        "registrar",
+        "registrar",
+        &["registrar"],
+        "registrar.toml",
+        None,
+    )?;
     parts.ready(&nation.authority_url()).await?;
     parts.ready(&nation.registrar_url()).await?;
     realdid_authority::residents(&nation.dir.join("authority")).map_err(Fail::of)?;
@@ -135,7 +156,14 @@ async fn start(nation: &Nation, steps: &Steps, parts: &mut Parts) -> Result<(), 
         let gate = format!("gates/{name}");
         parts.spawn(nation, &gate, "gate", &["gate"], "gate.toml", Some(name))?;
         let service = format!("services/{name}");
-        parts.spawn(nation, &service, "demo", &["demo"], "service.toml", Some(name))?;
+        parts.spawn(
+            nation,
+            &service,
+            "demo",
+            &["demo"],
+            "service.toml",
+            Some(name),
+        )?;
         parts.ready(&nation.gate_url(index)).await?;
         parts.ready(&nation.service_url(index)).await?;
     }
@@ -162,7 +190,14 @@ async fn register_service(nation: &Nation, index: u16, genesis: &Genesis) -> Res
         claims: Vec::new(),
     };
     let node = NodeClient::new(nation.node_urls())?;
-    register::register(&nation.registrar_url(), &gate, &wanted, genesis.clone(), &node).await?;
+    register::register(
+        &nation.registrar_url(),
+        &gate,
+        &wanted,
+        genesis.clone(),
+        &node,
+    )
+    .await?;
     let secret = client_secret()?;
     let setup = nation.gate_setup(index, secret_hash(&secret));
     write_config(&gate.join("gate.toml"), &setup).map_err(Fail::of)?;
@@ -227,7 +262,11 @@ fn announce(nation: &Nation) {
     let dir = nation.dir.display();
     println!("The network {} is up. Open:\n", nation.network);
     for (index, (_, title)) in (0u16..).zip(SERVICE_NAMES) {
-        println!("  {title:<16} {}   (gate {})", nation.service_url(index), nation.gate_url(index));
+        println!(
+            "  {title:<16} {}   (gate {})",
+            nation.service_url(index),
+            nation.gate_url(index)
+        );
     }
     println!("  {:<16} {}", "Authority", nation.authority_url());
     println!("  {:<16} {}", "Registrar", nation.registrar_url());
@@ -279,7 +318,10 @@ impl Parts {
             .args(command)
             .arg("--config")
             .arg(nation.dir.join(name).join(config))
-            .env(format!("REALDID_{}_SUPERVISED", kind.to_uppercase()), "true")
+            .env(
+                format!("REALDID_{}_SUPERVISED", kind.to_uppercase()),
+                "true",
+            )
             // A terminal's Ctrl-C is for this process; it tells the parts in its own order.
             .process_group(0)
             .stdin(Stdio::piped())
@@ -354,7 +396,10 @@ impl Parts {
             if let Some(pid) = part.child.id() {
                 let _sent = terminate(pid).await;
             }
-            if tokio::time::timeout(STOP_WAIT, part.child.wait()).await.is_err() {
+            if tokio::time::timeout(STOP_WAIT, part.child.wait())
+                .await
+                .is_err()
+            {
                 let _killed = part.child.kill().await;
             }
             let _gone = std::fs::remove_file(&part.pid_file);
@@ -374,7 +419,10 @@ impl Part {
             _ => Fail::machine(
                 "part.ended",
                 &format!("the part {} keeps running", self.name),
-                &format!("read {}; start it again with `realdid up`", self.log.display()),
+                &format!(
+                    "read {}; start it again with `realdid up`",
+                    self.log.display()
+                ),
             ),
         }
     }

@@ -10,7 +10,11 @@ fn document() -> String {
 }
 
 fn help(words: &[&str]) -> String {
-    let output = Command::new(PROGRAM).args(words).arg("--help").output().unwrap();
+    let output = Command::new(PROGRAM)
+        .args(words)
+        .arg("--help")
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{words:?}");
     String::from_utf8(output.stdout).unwrap()
 }
@@ -56,16 +60,24 @@ fn docs_cli_names_every_command_and_option_and_no_other() {
             continue;
         }
         let command = format!("realdid {}", words.join(" "));
-        assert!(document.contains(&command), "docs/cli.md does not name `{command}`");
+        assert!(
+            document.contains(&command),
+            "docs/cli.md does not name `{command}`"
+        );
         for option in options(&help(words)) {
-            let named = document.contains(&format!("`{option}")) || document.contains(&format!("[{option}")) || document.contains(&format!(" {option}"));
+            let named = document.contains(&format!("`{option}"))
+                || document.contains(&format!("[{option}"))
+                || document.contains(&format!(" {option}"));
             assert!(named, "docs/cli.md does not name {option} of `{command}`");
         }
     }
     // and what it names exists
     let all: String = COMMANDS.iter().map(|words| help(words)).collect();
     for option in options(&document) {
-        assert!(all.contains(&option), "docs/cli.md names {option}, which no command has");
+        assert!(
+            all.contains(&option),
+            "docs/cli.md names {option}, which no command has"
+        );
     }
 }
 
@@ -76,12 +88,20 @@ pub fn keeps_its_keys(args: &[&str], printed: &Value) {
         let mut args = args.iter();
         words.iter().all(|word| args.any(|arg| arg == word))
     };
-    let words = COMMANDS.into_iter().filter(named).max_by_key(|words| words.len()).unwrap();
+    let words = COMMANDS
+        .into_iter()
+        .filter(named)
+        .max_by_key(|words| words.len())
+        .unwrap();
     let document = document();
     let heading = format!("### `realdid {}`\n", words.join(" "));
-    let (_, section) = document.split_once(&heading).unwrap_or_else(|| panic!("no section {heading}"));
+    let (_, section) = document
+        .split_once(&heading)
+        .unwrap_or_else(|| panic!("no section {heading}"));
     // Commands that print the same share a section under several headings.
-    let start = section.find("`{").unwrap_or_else(|| panic!("no keys in {heading}"));
+    let start = section
+        .find("`{")
+        .unwrap_or_else(|| panic!("no keys in {heading}"));
     let mut expected = top_level_keys(&section[start + 1..]);
     let mut found: Vec<String> = printed.as_object().unwrap().keys().cloned().collect();
     expected.sort();
@@ -114,7 +134,10 @@ fn top_level_keys(text: &str) -> Vec<String> {
 
 #[test]
 fn keys_are_read_from_the_document() {
-    assert_eq!(top_level_keys("{\"a\", \"b\": [{\"c\"}], \"d\"}`: and \"e\""), ["a", "b", "d"]);
+    assert_eq!(
+        top_level_keys("{\"a\", \"b\": [{\"c\"}], \"d\"}`: and \"e\""),
+        ["a", "b", "d"]
+    );
 }
 
 /// The `--words` in a text.
@@ -124,7 +147,9 @@ fn options(text: &str) -> Vec<String> {
         .filter(|(at, _)| !text[..*at].ends_with(['-', '|']) || text[..*at].ends_with('|'))
         .map(|(at, _)| {
             let rest = &text[at + 2..];
-            let end = rest.find(|c: char| !c.is_ascii_lowercase() && c != '-').unwrap_or(rest.len());
+            let end = rest
+                .find(|c: char| !c.is_ascii_lowercase() && c != '-')
+                .unwrap_or(rest.len());
             format!("--{}", rest[..end].trim_end_matches('-'))
         })
         .filter(|option| option.len() > 3)
@@ -136,10 +161,25 @@ fn options(text: &str) -> Vec<String> {
 
 #[test]
 fn an_unknown_word_and_a_missing_file_say_so_on_one_line() {
-    let output = Command::new(PROGRAM).args(["node", "--config", "absent.toml"]).output().unwrap();
+    let output = Command::new(PROGRAM)
+        .args(["node", "--config", "absent.toml"])
+        .output()
+        .unwrap();
     assert_eq!(output.status.code(), Some(1));
     let line = String::from_utf8(output.stderr).unwrap();
     assert_eq!(line.trim_end().lines().count(), 1, "{line}");
-    assert!(line.starts_with("config.unreadable: ") && line.contains("; fault: ") && line.contains("; do: "), "{line}");
-    assert!(!Command::new(PROGRAM).arg("nonsense").output().unwrap().status.success());
+    assert!(
+        line.starts_with("config.unreadable: ")
+            && line.contains("; fault: ")
+            && line.contains("; do: "),
+        "{line}"
+    );
+    assert!(
+        !Command::new(PROGRAM)
+            .arg("nonsense")
+            .output()
+            .unwrap()
+            .status
+            .success()
+    );
 }

@@ -19,9 +19,16 @@ fn p10_after_kill_and_after_stop_nothing_acknowledged_is_lost() {
         let login = nation.login("a", 0).done();
         assert_eq!(nation.me(0, &login)["sub"], subject, "after {signal}");
         let resolved = nation.run(&["resolve", &did]).done();
-        assert_eq!(resolved["didDocumentMetadata"]["anchored"], true, "after {signal}");
+        assert_eq!(
+            resolved["didDocumentMetadata"]["anchored"], true,
+            "after {signal}"
+        );
         let receipt = crate::nation::get(
-            &format!("{}/v1/operations/{}", nation.url("node"), anchored["hash"].as_str().unwrap()),
+            &format!(
+                "{}/v1/operations/{}",
+                nation.url("node"),
+                anchored["hash"].as_str().unwrap()
+            ),
             &[],
         );
         assert_eq!(receipt.0, 200, "{}", receipt.1);

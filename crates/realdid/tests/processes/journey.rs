@@ -5,7 +5,10 @@ use serde_json::Value;
 use std::time::{Duration, Instant};
 
 fn text(value: &Value, name: &str) -> String {
-    value[name].as_str().unwrap_or_else(|| panic!("no text {name} in {value}")).to_owned()
+    value[name]
+        .as_str()
+        .unwrap_or_else(|| panic!("no text {name} in {value}"))
+        .to_owned()
 }
 
 #[test]
@@ -24,9 +27,17 @@ fn p3_enrol_log_in_and_be_the_same_subject_with_nobody_else_up() {
     let other = nation.login("a", 1).done();
     let me = nation.me(0, &first);
     assert_eq!(me["sub"], first["subject"]);
-    assert_eq!(nation.me(0, &again)["sub"], me["sub"], "the same subject at the same service");
+    assert_eq!(
+        nation.me(0, &again)["sub"],
+        me["sub"],
+        "the same subject at the same service"
+    );
     assert_eq!(again["did"], first["did"]);
-    assert_ne!(nation.me(1, &other)["sub"], me["sub"], "another subject at another service");
+    assert_ne!(
+        nation.me(1, &other)["sub"],
+        me["sub"],
+        "another subject at another service"
+    );
     assert_ne!(other["did"], first["did"]);
     assert_ne!(again["sessionCookie"], first["sessionCookie"]);
     let (status, _) = get(&format!("{}/me", nation.url("services/0")), &[]);
@@ -66,21 +77,34 @@ fn dids_change_and_each_next_login_is_judged_by_the_new_state() {
     let resolved = nation.run(&["resolve", &did]).done();
     assert_eq!(resolved["didResolutionMetadata"]["verified"], true);
     assert_eq!(resolved["didDocument"]["id"], did.as_str());
-    let (status, body) = get(&format!("{}/1.0/identifiers/{did}", nation.url("node")), &[]);
+    let (status, body) = get(
+        &format!("{}/1.0/identifiers/{did}", nation.url("node")),
+        &[],
+    );
     let answered: Value = serde_json::from_str(&body).unwrap();
     assert_eq!(status, 200);
-    assert_eq!(answered["didDocument"], resolved["didDocument"], "the node answers the same");
+    assert_eq!(
+        answered["didDocument"], resolved["didDocument"],
+        "the node answers the same"
+    );
     same_person();
 
     change("rotate").done();
     let rotated = nation.run(&["resolve", &did]).done();
-    assert_ne!(rotated["didDocument"]["verificationMethod"], resolved["didDocument"]["verificationMethod"]);
+    assert_ne!(
+        rotated["didDocument"]["verificationMethod"],
+        resolved["didDocument"]["verificationMethod"]
+    );
     same_person();
 
     change("freeze").done();
     assert_eq!(nation.login("a", 0).refused(), "did.frozen");
     change("recover").done();
-    assert_eq!(change("cancel").refused(), "did.frozen", "the current key is shut out");
+    assert_eq!(
+        change("cancel").refused(),
+        "did.frozen",
+        "the current key is shut out"
+    );
     until("the recovery takes effect", Duration::from_secs(60), || {
         nation.login("a", 0).ok.then_some(())
     });
@@ -104,16 +128,23 @@ fn an_implicit_did_resolves_by_its_inception() {
     nation.enrol("a", &evidence).done();
     let file = nation.dir.join("inception.cbor");
     let file = file.to_str().unwrap();
-    let made = nation.wallet("a", &["did", "new", "--inception", file]).done();
+    let made = nation
+        .wallet("a", &["did", "new", "--inception", file])
+        .done();
     let did = text(&made, "did");
     let resolved = nation.run(&["resolve", &did, "--inception", file]).done();
     assert_eq!(resolved["didDocument"]["id"], did.as_str());
     assert_eq!(resolved["didDocumentMetadata"]["anchored"], false);
-    assert_eq!(resolved["didResolutionMetadata"]["proof"]["kind"], "exclusion");
+    assert_eq!(
+        resolved["didResolutionMetadata"]["proof"]["kind"],
+        "exclusion"
+    );
     // another's inception is refused
     let other = nation.dir.join("other.cbor");
     let other = other.to_str().unwrap();
-    nation.wallet("a", &["did", "new", "--inception", other]).done();
+    nation
+        .wallet("a", &["did", "new", "--inception", other])
+        .done();
     let wrong = nation.run(&["resolve", &did, "--inception", other]);
     assert_eq!(wrong.refused(), "did.inception_mismatch");
 }
@@ -125,7 +156,14 @@ fn p8_what_a_wallet_holds_lapses_within_an_epoch_and_the_lead() {
     let (person, evidence) = nation.residents().swap_remove(4);
     nation.enrol("a", &evidence).done();
     let operator = |nation: &Nation, what: &str| {
-        let change = ["authority", what, "--person", &person, "--reason", "legal-order"];
+        let change = [
+            "authority",
+            what,
+            "--person",
+            &person,
+            "--reason",
+            "legal-order",
+        ];
         nation.run(&change).done()
     };
     operator(&nation, "suspend");
@@ -139,7 +177,11 @@ fn p8_what_a_wallet_holds_lapses_within_an_epoch_and_the_lead() {
         (!login.ok).then(|| login.refused().to_owned())
     });
     // The development network's epoch and lead, and one round of asking.
-    assert!(suspended.elapsed() < Duration::from_secs(60 + 60 + 16), "{:?}", suspended.elapsed());
+    assert!(
+        suspended.elapsed() < Duration::from_secs(60 + 60 + 16),
+        "{:?}",
+        suspended.elapsed()
+    );
     assert_eq!(refusal, "credential.expired");
     operator(&nation, "restore");
     nation.stop("-TERM");

@@ -38,7 +38,10 @@ impl Answer {
     pub fn refused(&self) -> &str {
         assert!(!self.ok, "done, where a refusal was due: {}", self.json);
         let line = self.stderr.trim_end().lines().last().unwrap_or_default();
-        assert!(line.contains("; fault: ") && line.contains("; do: "), "not in the form of the contract: {line}");
+        assert!(
+            line.contains("; fault: ") && line.contains("; do: "),
+            "not in the form of the contract: {line}"
+        );
         line.split(':').next().unwrap_or_default()
     }
 }
@@ -105,7 +108,8 @@ impl Nation {
 
     /// Sends a signal to one part, by the name of its pid file, and waits until it is gone.
     pub fn kill_part(&self, name: &str, signal: &str) {
-        let pid = std::fs::read_to_string(self.dir.join("run").join(format!("{name}.pid"))).unwrap();
+        let pid =
+            std::fs::read_to_string(self.dir.join("run").join(format!("{name}.pid"))).unwrap();
         let pid: u32 = pid.trim().parse().unwrap();
         send(signal, pid);
         let until = Instant::now() + Duration::from_secs(30);
@@ -145,7 +149,11 @@ impl Nation {
     pub fn wallet(&self, wallet: &str, args: &[&str]) -> Answer {
         let dir = self.wallet_dir(wallet);
         let dir = dir.to_str().unwrap();
-        let args: Vec<&str> = ["wallet", "--dir", dir].iter().chain(args).copied().collect();
+        let args: Vec<&str> = ["wallet", "--dir", dir]
+            .iter()
+            .chain(args)
+            .copied()
+            .collect();
         self.run(&args)
     }
 
@@ -160,15 +168,32 @@ impl Nation {
             let text = |name: &str| resident[name].as_str().unwrap().to_owned();
             (text("person"), text("evidence"))
         };
-        answer["residents"].as_array().unwrap().iter().map(pair).collect()
+        answer["residents"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(pair)
+            .collect()
     }
 
     pub fn enrol(&self, wallet: &str, evidence: &str) -> Answer {
-        self.wallet(wallet, &["enrol", "--authority", &self.url("authority"), "--evidence", evidence])
+        self.wallet(
+            wallet,
+            &[
+                "enrol",
+                "--authority",
+                &self.url("authority"),
+                "--evidence",
+                evidence,
+            ],
+        )
     }
 
     pub fn login(&self, wallet: &str, service: usize) -> Answer {
-        self.wallet(wallet, &["login", &self.url(&format!("services/{service}"))])
+        self.wallet(
+            wallet,
+            &["login", &self.url(&format!("services/{service}"))],
+        )
     }
 
     /// The service's own word about a session.
@@ -189,7 +214,11 @@ impl Drop for Nation {
         }
         if std::thread::panicking() {
             eprintln!("{}", self.up_log());
-            for log in std::fs::read_dir(self.dir.join("logs")).into_iter().flatten().flatten() {
+            for log in std::fs::read_dir(self.dir.join("logs"))
+                .into_iter()
+                .flatten()
+                .flatten()
+            {
                 let text = std::fs::read_to_string(log.path()).unwrap_or_default();
                 let tail: Vec<&str> = text.lines().rev().take(12).collect();
                 eprintln!("--- {}", log.file_name().to_string_lossy());
@@ -217,7 +246,10 @@ pub fn answer(output: Output) -> Answer {
 
 /// One GET over plain HTTP.
 pub fn get(url: &str, headers: &[(&str, &str)]) -> (u16, String) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     runtime.block_on(async {
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
@@ -235,7 +267,10 @@ pub fn get(url: &str, headers: &[(&str, &str)]) -> (u16, String) {
 }
 
 fn send(signal: &str, pid: u32) {
-    let sent = Command::new("kill").args([signal, &pid.to_string()]).status().unwrap();
+    let sent = Command::new("kill")
+        .args([signal, &pid.to_string()])
+        .status()
+        .unwrap();
     assert!(sent.success());
 }
 

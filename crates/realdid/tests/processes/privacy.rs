@@ -40,7 +40,9 @@ fn forms(text: &str) -> Vec<Vec<u8>> {
 }
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {
-    haystack.windows(needle.len()).any(|window| window == needle)
+    haystack
+        .windows(needle.len())
+        .any(|window| window == needle)
 }
 
 #[test]
@@ -51,7 +53,11 @@ fn the_search_finds_what_is_hidden_in_each_form() {
             assert!(forms(text).iter().any(|form| contains(&planted, form)));
         }
         let inside = STANDARD_NO_PAD.encode(format!("x{text}yz"));
-        assert!(forms(text).iter().any(|form| contains(inside.as_bytes(), form)));
+        assert!(
+            forms(text)
+                .iter()
+                .any(|form| contains(inside.as_bytes(), form))
+        );
     }
 }
 
@@ -66,7 +72,8 @@ fn p1_no_log_and_nothing_the_ledger_keeps_has_a_name_or_number() {
         }
     }
     // refusals are the likeliest to repeat what they were given
-    let mut wrong: Value = serde_json::from_slice(&std::fs::read(&residents[4].1).unwrap()).unwrap();
+    let mut wrong: Value =
+        serde_json::from_slice(&std::fs::read(&residents[4].1).unwrap()).unwrap();
     wrong["given_name"] = Value::from("Mallory");
     let file = nation.dir.with_file_name("wrong.json");
     std::fs::write(&file, wrong.to_string()).unwrap();
@@ -90,13 +97,20 @@ fn p1_no_log_and_nothing_the_ledger_keeps_has_a_name_or_number() {
     let mut kept: Vec<(String, Vec<u8>)> = files_below(&nation.dir.join("logs"))
         .into_iter()
         .chain(files_below(&nation.dir.join("node-0")))
-        .map(|path| (path.display().to_string(), std::fs::read(&path).unwrap_or_default()))
+        .map(|path| {
+            (
+                path.display().to_string(),
+                std::fs::read(&path).unwrap_or_default(),
+            )
+        })
         .collect();
     kept.push(("up.log".into(), nation.up_log().into_bytes()));
     kept.push(("refusal".into(), refused.stderr.into_bytes()));
     // and every block decoded, should a store compress
     let (_, status) = get(&format!("{}/v1/status", nation.url("node")), &[]);
-    let height = serde_json::from_str::<Value>(&status).unwrap()["height"].as_u64().unwrap();
+    let height = serde_json::from_str::<Value>(&status).unwrap()["height"]
+        .as_u64()
+        .unwrap();
     assert!(height > 0 && kept.len() > 5);
     for path in ["/", "/metrics"] {
         for part in ["node", "authority", "registrar", "gates/0", "gates/1"] {

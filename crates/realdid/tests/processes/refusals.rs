@@ -20,15 +20,27 @@ fn wrong_evidence_is_refused_and_does_not_say_which_part_was_wrong() {
     let other: Value = serde_json::from_slice(&std::fs::read(&residents[1].1).unwrap()).unwrap();
     let changes: [(&str, Box<dyn Fn(&mut Value)>); 4] = [
         // Two synthetic residents may share a name, so this is nobody's.
-        ("name", Box::new(|e| e["given_name"] = Value::from("Nobody Of This Name"))),
-        ("number of another", Box::new(|e| e["resident_number"] = other["resident_number"].clone())),
-        ("check digit", Box::new(|e| {
-            let number = e["resident_number"].as_str().unwrap().to_owned();
-            let (body, last) = number.split_at(17);
-            let wrong = if last == "0" { "1" } else { "0" };
-            e["resident_number"] = Value::from(format!("{body}{wrong}"));
-        })),
-        ("card", Box::new(|e| e["card_secret"] = other["card_secret"].clone())),
+        (
+            "name",
+            Box::new(|e| e["given_name"] = Value::from("Nobody Of This Name")),
+        ),
+        (
+            "number of another",
+            Box::new(|e| e["resident_number"] = other["resident_number"].clone()),
+        ),
+        (
+            "check digit",
+            Box::new(|e| {
+                let number = e["resident_number"].as_str().unwrap().to_owned();
+                let (body, last) = number.split_at(17);
+                let wrong = if last == "0" { "1" } else { "0" };
+                e["resident_number"] = Value::from(format!("{body}{wrong}"));
+            }),
+        ),
+        (
+            "card",
+            Box::new(|e| e["card_secret"] = other["card_secret"].clone()),
+        ),
     ];
     let mut lines = Vec::new();
     for (index, (what, change)) in changes.iter().enumerate() {
@@ -36,7 +48,12 @@ fn wrong_evidence_is_refused_and_does_not_say_which_part_was_wrong() {
         let refused = nation.enrol(&format!("w{index}"), &file);
         assert_eq!(refused.refused(), "evidence.refused", "{what}");
         lines.push(refused.stderr.lines().last().unwrap().to_owned());
-        assert!(!nation.wallet_dir(&format!("w{index}")).join("credentials").exists());
+        assert!(
+            !nation
+                .wallet_dir(&format!("w{index}"))
+                .join("credentials")
+                .exists()
+        );
     }
     lines.dedup();
     assert_eq!(lines.len(), 1, "the same words for each: {lines:?}");
@@ -75,7 +92,10 @@ fn a_running_nation_refuses_bad_input_and_goes_on() {
     for (body, codes) in [
         (vec![0xff, 0x00], ["codec.malformed"].as_slice()),
         (vec![0x83, 0x84, 0x01], &["codec.malformed"]),
-        (vec![0; 5000], &["codec.too_long", "body.too_large", "request.too_large"]),
+        (
+            vec![0; 5000],
+            &["codec.too_long", "body.too_large", "request.too_large"],
+        ),
         (Vec::new(), &["codec.malformed"]),
     ] {
         let (status, answered) = post(&format!("{node}/v1/operations"), body);
@@ -83,13 +103,24 @@ fn a_running_nation_refuses_bad_input_and_goes_on() {
         assert!((400..500).contains(&status), "{status} {answered}");
         assert!(codes.contains(&code.as_str()), "{code}");
     }
-    for path in ["/v1/state/zz", "/v1/operations/1", "/1.0/identifiers/did:web:x", "/v1/buckets/ff/300"] {
+    for path in [
+        "/v1/state/zz",
+        "/v1/operations/1",
+        "/1.0/identifiers/did:web:x",
+        "/v1/buckets/ff/300",
+    ] {
         let (status, _) = get(&format!("{node}{path}"), &[]);
         assert!((400..502).contains(&status), "{path}: {status}");
     }
     // one nation in a folder at a time, and what it was made with stays
     let output = Command::new(PROGRAM)
-        .args(["--json", "up", "--port-base", &nation.port_base.to_string(), "--dir"])
+        .args([
+            "--json",
+            "up",
+            "--port-base",
+            &nation.port_base.to_string(),
+            "--dir",
+        ])
         .arg(&nation.dir)
         .output()
         .unwrap();
@@ -100,7 +131,15 @@ fn a_running_nation_refuses_bad_input_and_goes_on() {
         .output()
         .unwrap();
     assert_eq!(answer(other).refused(), "nation.other");
-    for part in ["node", "authority", "registrar", "gates/0", "gates/1", "services/0", "services/1"] {
+    for part in [
+        "node",
+        "authority",
+        "registrar",
+        "gates/0",
+        "gates/1",
+        "services/0",
+        "services/1",
+    ] {
         let url = nation.url(part);
         for path in ["/healthz", "/readyz", "/metrics", "/openapi.json"] {
             let (status, body) = get(&format!("{url}{path}"), &[]);
@@ -114,22 +153,56 @@ fn a_gate_is_registered_in_one_step_and_serves_only_what_it_registered() {
     let nation = Nation::start();
     let domain = format!("127.0.0.1:{}", nation.port_base + 35);
     let made = nation
-        .run(&["gate", "register", "--domain", &domain, "--purpose", "age", "--claim", "age_equal_or_over.18"])
+        .run(&[
+            "gate",
+            "register",
+            "--domain",
+            &domain,
+            "--purpose",
+            "age",
+            "--claim",
+            "age_equal_or_over.18",
+        ])
         .done();
     assert_eq!(made["service"].as_str().unwrap().len(), 64);
     assert!(made["height"].as_u64().unwrap() > 0);
     assert!(std::path::Path::new(made["config"].as_str().unwrap()).is_file());
     let refuse = |args: &[&str]| nation.run(args).refused().to_owned();
-    assert_eq!(refuse(&["gate", "register", "--domain", "x y", "--purpose", "login"]), "registration.domain");
-    assert_eq!(refuse(&["gate", "register", "--domain", &domain, "--purpose", "curiosity"]), "registration.purpose");
     assert_eq!(
-        refuse(&["gate", "register", "--domain", &domain, "--purpose", "login", "--claim", "birthdate"]),
+        refuse(&["gate", "register", "--domain", "x y", "--purpose", "login"]),
+        "registration.domain"
+    );
+    assert_eq!(
+        refuse(&[
+            "gate",
+            "register",
+            "--domain",
+            &domain,
+            "--purpose",
+            "curiosity"
+        ]),
+        "registration.purpose"
+    );
+    assert_eq!(
+        refuse(&[
+            "gate",
+            "register",
+            "--domain",
+            &domain,
+            "--purpose",
+            "login",
+            "--claim",
+            "birthdate"
+        ]),
         "registration.claim"
     );
 }
 
 fn post(url: &str, body: Vec<u8>) -> (u16, Value) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
     runtime.block_on(async {
         let response = reqwest::Client::new()
             .post(url)
@@ -140,6 +213,9 @@ fn post(url: &str, body: Vec<u8>) -> (u16, Value) {
             .unwrap();
         let status = response.status().as_u16();
         let text = response.text().await.unwrap();
-        (status, serde_json::from_str(&text).unwrap_or(Value::from(text)))
+        (
+            status,
+            serde_json::from_str(&text).unwrap_or(Value::from(text)),
+        )
     })
 }
