@@ -30,7 +30,7 @@ use realdid_core::genesis::Genesis;
 use realdid_light::LightClient;
 use realdid_serve::{Bound, Probes, ServeOptions};
 use rpc::{Api, Rpc};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use store::{BlockLog, BlockLogOptions, NomtOptions, NomtStore};
 use utoipa::OpenApi as _;
 
@@ -55,7 +55,7 @@ pub async fn run(config: NodeConfig) -> Result<(), NodeError> {
         machine: machine.clone(),
         mempool,
         producer: producer.clone(),
-        light: LightClient::new(genesis),
+        light: Arc::new(Mutex::new(LightClient::new(genesis))),
     };
     let state = engine.watch();
     let probes = Probes::new(Api::openapi()).ready_when({

@@ -28,7 +28,7 @@ use realdid_light::resolve::{self, ResolutionError};
 use realdid_light::{Freshness, LightClient};
 use realdid_serve::Problem;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use utoipa::{OpenApi, ToSchema};
 
@@ -44,7 +44,9 @@ pub struct Rpc {
     pub machine: Arc<Machine>,
     pub mempool: Arc<Mempool>,
     pub producer: Producer,
-    pub light: LightClient,
+    /// The node as its own reader. It keeps the newest checkpoint, so that a certificate is
+    /// checked once for each slot and not for each resolution.
+    pub light: Arc<Mutex<LightClient>>,
 }
 
 /// The interface as `/openapi.json` describes it.
@@ -346,7 +348,13 @@ async fn identifier(
         max_age_ms: RESOLUTION_AGE_MS,
         max_lag_slots: u64::MAX,
     };
-    match resolve::resolve(&rpc.light, &did, inception.as_ref(), &answer, &freshness) {
+    let result = {
+        let mut light = rpc.light.lock().unwrap_or_else(PoisonError::into_inner);
+        light
+            .advance(&answer.checkpoint)
+            .and_then(|_| resolve::resolve(&light, &did, inception.as_ref(), &answer, &freshness))
+    };
+    match result {
         Ok(result) => {
             let flag = |pointer: &str| result.pointer(pointer).is_some_and(|v| v == true);
             let status = if result.pointer("/didResolutionMetadata/error").is_some() {
