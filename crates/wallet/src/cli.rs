@@ -205,6 +205,7 @@ async fn in_wallet(wallet: &mut Wallet, command: WalletCommand) -> Result<Value,
                 "did": shown.did.map(|did| did.to_string()),
                 "claims": shown.claims,
                 "redirect": shown.redirect.map(String::from),
+                "confirmationCode": shown.confirmation_code,
             }))
         }
         WalletCommand::Login { service, consent } => {

@@ -44,12 +44,17 @@ const BARRED: &[&str] = &["vci.denied", "enrolment.suspended", "credential.marke
 pub struct Shown {
     pub did: Option<Did>,
     pub claims: Vec<String>,
+    /// Where a browser on this device goes on.
     pub redirect: Option<Url>,
+    /// What the person types where the login began on another device.
+    pub confirmation_code: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Continuation {
     redirect_uri: Option<String>,
+    /// Not part of OpenID4VP: our gates give it beside the redirect.
+    confirmation_code: Option<String>,
 }
 
 /// Reads what a person gives to `present`: a wallet link, or the address of a request.
@@ -242,14 +247,14 @@ pub async fn answer(
     };
     journal::finish(&mut wallet.content, ticket, outcome);
     wallet.save()?;
-    let redirect = serde_json::from_slice(&result?)
-        .ok()
-        .and_then(|next: Continuation| next.redirect_uri)
-        .and_then(|uri| address(&uri).ok());
+    let next: Continuation = serde_json::from_slice(&result?).unwrap_or_default();
+    let redirect = next.redirect_uri.and_then(|uri| address(&uri).ok());
+    let confirmation_code = next.confirmation_code.map(|code| printable(&code));
     Ok(Shown {
         did,
         claims,
         redirect,
+        confirmation_code,
     })
 }
 

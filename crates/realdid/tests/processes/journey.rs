@@ -1,6 +1,6 @@
 //! The journey of a resident, each step against the running nation.
 
-use crate::nation::{Nation, get, until};
+use crate::nation::{Nation, follow, get, until};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
@@ -212,4 +212,20 @@ fn p8_a_suspended_person_is_refused_within_an_epoch_and_the_lead() {
     until("the person is back", Duration::from_secs(60), || {
         nation.login("a", 0).ok.then_some(())
     });
+}
+
+#[test]
+fn a_wallet_on_another_device_shows_a_code_to_type_where_the_login_began() {
+    let nation = Nation::start();
+    let (_, evidence) = nation.residents().swap_remove(5);
+    nation.enrol("a", &evidence).done();
+    let login = format!("{}/login", nation.url("services/0"));
+    let (status, page) = follow(&login, &[("accept", "application/json")]);
+    assert_eq!(status, 200, "{page}");
+    let page: Value = serde_json::from_str(&page).unwrap();
+    let link = text(&page, "wallet_link");
+    let shown = nation.wallet("a", &["present", &link, "--yes"]).done();
+    assert_eq!(text(&shown, "confirmationCode").replace('-', "").len(), 8);
+    let again = nation.wallet("a", &["present", &link, "--yes"]);
+    assert!(!again.ok, "a request is answered once");
 }

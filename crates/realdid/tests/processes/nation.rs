@@ -246,13 +246,26 @@ pub fn answer(output: Output) -> Answer {
 
 /// One GET over plain HTTP.
 pub fn get(url: &str, headers: &[(&str, &str)]) -> (u16, String) {
+    request(url, headers, reqwest::redirect::Policy::none())
+}
+
+/// A GET that goes where it is sent on.
+pub fn follow(url: &str, headers: &[(&str, &str)]) -> (u16, String) {
+    request(url, headers, reqwest::redirect::Policy::limited(5))
+}
+
+fn request(
+    url: &str,
+    headers: &[(&str, &str)],
+    redirects: reqwest::redirect::Policy,
+) -> (u16, String) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
     runtime.block_on(async {
         let client = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
+            .redirect(redirects)
             .timeout(Duration::from_secs(20))
             .build()
             .unwrap();
