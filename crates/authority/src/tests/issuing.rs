@@ -264,16 +264,23 @@ async fn p8_a_suspended_person_is_not_refreshed_nor_sponsored() {
         .await
         .unwrap();
     assert_eq!(nation.form(&refresh).await.status, StatusCode::OK);
-    // a lost device stays out after the enrolment is restored
-    operator
-        .suspend("r-0001", ReasonCode::LostDevice)
-        .await
-        .unwrap();
-    operator
-        .restore("r-0001", ReasonCode::Cleared)
-        .await
-        .unwrap();
-    is_refused(&nation.form(&refresh).await, "invalid_grant", "vci.grant");
+    // a lost device that is found goes on; keys in other hands stay out
+    for (reason, comes_back) in [
+        (ReasonCode::LostDevice, true),
+        (ReasonCode::KeyCompromise, false),
+    ] {
+        operator.suspend("r-0001", reason).await.unwrap();
+        operator
+            .restore("r-0001", ReasonCode::Cleared)
+            .await
+            .unwrap();
+        let answer = nation.form(&refresh).await;
+        if comes_back {
+            assert_eq!(answer.status, StatusCode::OK);
+        } else {
+            is_refused(&answer, "invalid_grant", "vci.grant");
+        }
+    }
 }
 
 #[tokio::test]
