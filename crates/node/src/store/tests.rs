@@ -6,6 +6,7 @@
 mod blocklog;
 mod crash;
 mod full_disk;
+mod machine;
 mod state;
 
 use std::process::Command;

@@ -1,0 +1,158 @@
+//! A node whose disk fills: the machine refuses the block, has changed nothing, and takes the
+//! same block when there is room again. The producer above it holds the block and says so.
+
+use std::time::Duration;
+
+use realdid_core::codec::Bytes;
+use realdid_core::genesis::Genesis;
+use realdid_core::hash::Hash32;
+use realdid_core::header::{Block, Header, operations_root};
+use realdid_core::operation::SignedOperation;
+use realdid_core::state::enrolment_key;
+use realdid_testkit::ledger::TestNet;
+
+use super::*;
+use crate::engine::Chain as _;
+use crate::machine::{Machine, MachineError};
+use crate::mempool::Mempool;
+use crate::producer::Producer;
+use crate::store::index::Index;
+
+const TAG: Hash32 = Hash32([0x71; 32]);
+
+fn unbounded() -> Disk {
+    let disk = Disk::default();
+    disk.room.store(i64::MAX, Ordering::SeqCst);
+    disk
+}
+
+/// A block on `parent`, so many milliseconds later, with one operation.
+fn block(parent: &Header, later_ms: u64, operation: &SignedOperation) -> Block {
+    let operations = vec![Bytes(operation.encode())];
+    let header = Header {
+        parent: parent.digest(),
+        height: parent.height + 1,
+        time_ms: parent.time_ms + later_ms,
+        operations_root: operations_root(&operations),
+        ..parent.clone()
+    };
+    Block { header, operations }
+}
+
+fn machine(genesis: &Genesis, store: Arc<dyn StateStore>, log: &Disk) -> Machine {
+    let log = BlockLog::with_tables(log.tables()).unwrap();
+    Machine::open(genesis.clone(), store, log).unwrap()
+}
+
+/// Everything of a machine that another can see.
+fn seen(machine: &Machine) -> (Header, Option<u64>, Root, bool, bool) {
+    let net = TestNet::new();
+    let enrol = net.enrol(TAG, 0);
+    (
+        machine.tip(),
+        machine.store().committed_height(),
+        machine.store().root(),
+        machine.receipt(&enrol.id()).unwrap().is_some(),
+        machine.try_operation(&enrol, 0).unwrap().is_ok(),
+    )
+}
+
+#[test]
+fn p10_a_block_that_finds_no_room_changes_nothing_and_is_taken_later() {
+    let net = TestNet::new();
+    let genesis = net.genesis.clone();
+    let (enrol, again) = (net.enrol(TAG, 0), net.enrol(TAG, 1));
+    let first = block(&genesis.header(), 200, &enrol);
+    // In a later slot: what lies before it is committed to the state first.
+    let second = block(&first.header, 5_000, &again);
+
+    let oracle = machine(&genesis, Arc::new(MemoryStore::default()), &unbounded());
+    for block in [&first, &second] {
+        let height = block.header.height;
+        oracle.finalise(height, &block.encode(), None).unwrap();
+    }
+
+    let mut failures = 0;
+    for room in 0.. {
+        let directory = tempfile::tempdir().unwrap();
+        let (log, index) = (unbounded(), unbounded());
+        let tables = Index::with_tables(index.tables()).unwrap();
+        let store = Arc::new(NomtStore::with_index(directory.path(), small(), tables).unwrap());
+        let machine = machine(&genesis, store.clone(), &log);
+        let mut full = false;
+        for block in [&first, &second] {
+            let (height, bytes) = (block.header.height, block.encode());
+            let before = seen(&machine);
+            for disk in [&log, &index] {
+                disk.room.store(room, Ordering::SeqCst);
+                let tried = machine.finalise(height, &bytes, Some(b"certificate"));
+                disk.room.store(i64::MAX, Ordering::SeqCst);
+                let Err(error) = tried else { continue };
+                full = true;
+                failures += 1;
+                assert!(
+                    matches!(
+                        error,
+                        MachineError::Log(BlockLogError::DiskFull)
+                            | MachineError::Store(StoreError::DiskFull)
+                    ),
+                    "{error:?}"
+                );
+                let after = seen(&machine);
+                assert_eq!(after.0, before.0, "the tip");
+                assert_eq!(after.4, before.4, "what the rules say");
+                // The log may have kept the block before it failed: whole, with its receipts.
+                let operation = SignedOperation::decode(&block.operations[0].0).unwrap();
+                assert_eq!(
+                    machine.block(height).unwrap().is_some(),
+                    machine.receipt(&operation.id()).unwrap().is_some()
+                );
+            }
+            machine
+                .finalise(height, &bytes, Some(b"certificate"))
+                .unwrap();
+            assert_eq!(machine.block(height).unwrap().as_ref(), Some(block));
+        }
+        assert_eq!(seen(&machine), seen(&oracle));
+        assert_eq!(machine.closed(), oracle.closed());
+        assert_eq!(machine.receipt(&again.id()).unwrap(), Some((2, None)));
+        assert!(store.get(&enrolment_key(&TAG)).unwrap().is_some());
+
+        // What was kept is enough to come back, state or no state.
+        drop(machine);
+        let log = BlockLog::with_tables(log.tables()).unwrap();
+        let reopened = Machine::open(genesis.clone(), Arc::new(MemoryStore::default()), log);
+        assert_eq!(seen(&reopened.unwrap()), seen(&oracle));
+        if !full {
+            break;
+        }
+    }
+    assert!(failures > 4, "{failures}");
+}
+
+#[tokio::test]
+async fn a_producer_holds_a_block_until_there_is_room_and_says_why() {
+    let net = TestNet::new();
+    let log = unbounded();
+    let store = Arc::new(MemoryStore::default());
+    let machine = Arc::new(machine(&net.genesis, store, &log));
+    let producer = Producer::new(machine.clone(), Arc::new(Mempool::default()));
+    let block = block(&net.genesis.header(), 200, &net.enrol(TAG, 0)).encode();
+
+    log.room.store(0, Ordering::SeqCst);
+    let held = tokio::spawn({
+        let producer = producer.clone();
+        async move { producer.finalised(1, block, None).await }
+    });
+    while producer.trouble().is_none() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(producer.trouble(), Some("blocklog.disk_full"));
+    assert_eq!(machine.tip().height, 0);
+    assert!(!held.is_finished());
+
+    log.room.store(i64::MAX, Ordering::SeqCst);
+    held.await.unwrap();
+    assert_eq!(producer.trouble(), None);
+    assert_eq!(machine.tip().height, 1);
+}
