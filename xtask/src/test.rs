@@ -165,8 +165,9 @@ fn count(run: &Streamed) -> Count {
                     + number_before(numbers, "timed out")
                     + number_before(numbers, "exec failed");
             }
-        } else if let Some(numbers) = line.trim_start().strip_prefix("test result: ") {
-            // libtest: `test result: ok. 32 passed; 0 failed; 0 ignored; ...`
+        } else if let Some(numbers) = line.strip_prefix("test result: ") {
+            // libtest: `test result: ok. 32 passed; 0 failed; 0 ignored; ...`. Indented, it is a
+            // failed test's own output, which nextest repeats and has counted already.
             count.passed += number_before(numbers, "passed");
             count.failed += number_before(numbers, "failed");
         }
@@ -240,6 +241,10 @@ mod tests {
         let text = "     Summary [   3.215s] 37 tests run: 33 passed (2 slow, 1 leaky), 3 failed, \
                     1 timed out, 4 skipped\n";
         assert_eq!(counted(text, false), (33, 4));
+        let repeated = "    test result: FAILED. 0 passed; 1 failed; 0 ignored\n\
+                        \x20    Summary [   0.1s] 2 tests run: 1 passed, 1 failed, 0 skipped\n\
+                        \x20   test result: FAILED. 0 passed; 1 failed; 0 ignored\n";
+        assert_eq!(counted(repeated, false), (1, 1));
         let coloured = "\u{1b}[32;1m     Summary\u{1b}[0m [   0.010s] \u{1b}[1m1\u{1b}[0m test run: \
                         \u{1b}[1m1\u{1b}[0m \u{1b}[32;1mpassed\u{1b}[0m, 0 skipped";
         assert_eq!(counted(coloured, true), (1, 0));
