@@ -3,6 +3,12 @@
 //!
 //! One binary for all of them. Each test has a nation of its own, in a temporary folder and on
 //! ports of its own, and ends it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests, their helpers included: a panic is how they fail"
+)]
 
 mod contract;
 mod crash;

@@ -5,6 +5,9 @@ use serde_json::Value;
 use std::net::TcpListener;
 use std::process::Command;
 
+/// What is done to somebody's evidence.
+type Change<'a> = Box<dyn Fn(&mut Value) + 'a>;
+
 fn evidence_with(nation: &Nation, of: &str, change: impl FnOnce(&mut Value)) -> String {
     let mut evidence: Value = serde_json::from_slice(&std::fs::read(of).unwrap()).unwrap();
     change(&mut evidence);
@@ -18,7 +21,7 @@ fn wrong_evidence_is_refused_and_does_not_say_which_part_was_wrong() {
     let nation = Nation::start();
     let residents = nation.residents();
     let other: Value = serde_json::from_slice(&std::fs::read(&residents[1].1).unwrap()).unwrap();
-    let changes: [(&str, Box<dyn Fn(&mut Value)>); 4] = [
+    let changes: [(&str, Change<'_>); 4] = [
         // Two synthetic residents may share a name, so this is nobody's.
         (
             "name",
