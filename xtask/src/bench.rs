@@ -109,7 +109,7 @@ pub fn run(root: &Path, args: &[String]) -> Result<(), Failure> {
         return Err(unreadable("--only", &why));
     }
     if benches.iter().any(|(_, peer)| peer.is_some()) {
-        install_peers(root)?;
+        needs::npm_packages(root, PEERS)?;
     }
     if matches!(wanted, Wanted::Peers) {
         for (id, script) in benches {
@@ -143,20 +143,6 @@ pub fn run(root: &Path, args: &[String]) -> Result<(), Failure> {
     }
     print!("{}", table(&rows));
     Ok(())
-}
-
-/// Installs what the lock file names and nothing newer, without running any package's scripts.
-fn install_peers(root: &Path) -> Result<(), Failure> {
-    needs::node(root)?;
-    let folder = root.join(PEERS);
-    let stamp = folder.join("node_modules/.package-lock.json");
-    let newer = |path: &Path| fs::metadata(path).and_then(|meta| meta.modified()).ok();
-    if newer(&stamp).is_some_and(|done| newer(&folder.join("package-lock.json")) <= Some(done)) {
-        return Ok(());
-    }
-    println!("Installing the peers of the benches into {PEERS}/node_modules:");
-    let arguments = ["ci", "--ignore-scripts", "--no-audit", "--no-fund"];
-    shell::run(command(&folder, "npm", &arguments))
 }
 
 fn run_ours(root: &Path, id: &str) -> Result<Ours, Failure> {

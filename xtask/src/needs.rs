@@ -120,15 +120,61 @@ pub fn rustfmt(root: &Path) -> Result<(), Failure> {
     })
 }
 
-/// Node runs the peers of the benches, nothing of ours.
-pub fn node(root: &Path) -> Result<(), Failure> {
-    if shell::succeeds(command(root, "npm", &["--version"])) {
+/// Installs the packages that `folder` locks and nothing newer, without running any package's
+/// scripts. Other people's programs run on Node, nothing of ours.
+pub fn npm_packages(root: &Path, folder: &str) -> Result<(), Failure> {
+    if !shell::succeeds(command(root, "npm", &["--version"])) {
+        return Err(Failure::Missing {
+            what: format!("Node 20 with npm is needed for the packages in {folder}"),
+            fix: "sudo apt-get install nodejs npm".to_owned(),
+        });
+    }
+    let path = root.join(folder);
+    let stamp = path.join("node_modules/.package-lock.json");
+    if is_newer(&stamp, &path.join("package-lock.json")) {
         return Ok(());
     }
-    Err(Failure::Missing {
-        what: "Node 20 with npm is needed to run the peers of the benches".to_owned(),
-        fix: "sudo apt-get install nodejs npm".to_owned(),
+    println!("Installing packages into {folder}/node_modules:");
+    let arguments = ["ci", "--ignore-scripts", "--no-audit", "--no-fund"];
+    shell::run(command(&path, "npm", &arguments))
+}
+
+/// Installs the Python packages that `requirements` pins into an environment of their own.
+pub fn python_packages(root: &Path, environment: &str, requirements: &str) -> Result<(), Failure> {
+    let stamp = root.join(environment).join(".installed");
+    if is_newer(&stamp, &root.join(requirements)) {
+        return Ok(());
+    }
+    println!("Installing {requirements} into {environment}:");
+    let make = || command(root, "python3", &["-m", "venv", "--clear", environment]);
+    if !shell::succeeds(make()) {
+        const LINE: &str =
+            "apt-get update && apt-get install -y --no-install-recommends python3-venv";
+        let missing = || Failure::Missing {
+            what: "Python 3 with its venv module is needed for the Django site".to_owned(),
+            fix: format!("sudo sh -c '{LINE}'"),
+        };
+        if !is_root(root) {
+            return Err(missing());
+        }
+        println!("Installing Python's venv module: {LINE}");
+        shell::run(command(root, "sh", &["-c", LINE])).map_err(|_| missing())?;
+        shell::run(make())?;
+    }
+    let pip = format!("{environment}/bin/pip");
+    let pip = root.join(pip);
+    let arguments = ["install", "--quiet", "--requirement", requirements];
+    shell::run(command(root, &pip.to_string_lossy(), &arguments))?;
+    fs::write(&stamp, "").map_err(|error| Failure::Unreadable {
+        what: environment.to_owned(),
+        why: error.to_string(),
     })
+}
+
+/// Whether `done` was written after what it was made from.
+fn is_newer(done: &Path, from: &Path) -> bool {
+    let written = |path: &Path| fs::metadata(path).and_then(|meta| meta.modified()).ok();
+    written(done).is_some_and(|done| written(from) <= Some(done))
 }
 
 #[cfg(test)]

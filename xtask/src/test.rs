@@ -78,6 +78,12 @@ fn setup(root: &Path) -> Result<Runner, Failure> {
     needs::io_uring()?;
     needs::c_compiler(root)?;
     needs::rustfmt(root)?;
+    needs::npm_packages(root, "examples/sign-in/express")?;
+    needs::python_packages(
+        root,
+        "target/sign-in-django",
+        "examples/sign-in/django/requirements.txt",
+    )?;
     Ok(needs::runner(root))
 }
 

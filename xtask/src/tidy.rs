@@ -3,6 +3,7 @@
 //! Each check reads the tree and answers with findings; none of them changes a file.
 
 mod edges;
+mod errors;
 mod files;
 mod links;
 mod promises;
@@ -86,6 +87,7 @@ pub fn check(root: &Path) -> Vec<Finding> {
     findings.extend(edges::check(root, &architecture));
     findings.extend(promises::check(&architecture, &sources));
     findings.extend(words::check(&sources));
+    findings.extend(errors::check(&sources));
     findings.extend(files::check(root, &sources));
     findings.extend(links::check(root, &sources));
     findings.extend(formatting(root));

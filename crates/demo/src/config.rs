@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use realdid_sign_in::SignInConfig;
 use serde::{Deserialize, Serialize};
 
 /// The configuration of one demo service; the sandbox registration at the gate gives the client id
@@ -34,6 +35,16 @@ pub enum Theme {
 }
 
 impl DemoConfig {
+    pub(crate) fn sign_in(&self) -> SignInConfig {
+        SignInConfig {
+            public_url: self.public_url.clone(),
+            issuer: self.issuer.clone(),
+            client_id: self.client_id.clone(),
+            client_secret: self.client_secret.clone(),
+            claims: self.claims.clone(),
+        }
+    }
+
     /// A discussion site.
     pub fn harbour_forum(
         listen: SocketAddr,

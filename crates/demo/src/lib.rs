@@ -1,17 +1,12 @@
 //! A demo service: an ordinary website that lets people sign in with OpenID Connect.
 //!
-//! It is what a service's developer would write in an afternoon with a stock library. It knows an
-//! issuer's address, a client id and a secret, and nothing of RealDID: no crate of this workspace is
-//! linked here, and everything it learns about a person is the ID token's `sub` and the claims that
-//! it asked for.
-//!
-//! [`pages`] has what a visitor sees, [`issuer`] the relying party's side of the code flow,
-//! [`sessions`] what is remembered in between.
+//! It is what a service's developer would write in an afternoon. It knows an issuer's address, a
+//! client id and a secret, and nothing of RealDID: signing in is `realdid_sign_in`, a stock OpenID
+//! Connect relying party, and everything the site learns about a person is the ID token's `sub` and
+//! the claims that it asked for. [`pages`] has what a visitor sees.
 
 mod config;
-mod issuer;
 mod pages;
-mod sessions;
 
 pub use config::{DemoConfig, Theme};
 pub use pages::router;
@@ -25,10 +20,8 @@ use tokio::net::TcpListener;
 /// Why a demo service could not run.
 #[derive(Debug, Error)]
 pub enum DemoError {
-    #[error(
-        "demo.config: {key} must be an absolute http or https URL; fault: operator; do: correct it"
-    )]
-    BadUrl { key: &'static str },
+    #[error(transparent)]
+    SignIn(#[from] realdid_sign_in::SignInError),
     #[error(
         "port.in_use: nothing else may listen on {listen}; fault: this machine's operator; \
          do: stop the program on port {} or choose another", listen.port()
@@ -42,8 +35,6 @@ pub enum DemoError {
         listen: SocketAddr,
         kind: io::ErrorKind,
     },
-    #[error("demo.client: this machine must allow HTTPS requests; fault: this machine; do: {0}")]
-    NoClient(String),
 }
 
 /// Serves the demo service on `config.listen` until Ctrl-C or SIGTERM.

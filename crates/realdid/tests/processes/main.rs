@@ -16,3 +16,4 @@ mod journey;
 mod nation;
 mod privacy;
 mod refusals;
+mod sites;

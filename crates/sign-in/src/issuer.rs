@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tokio::sync::RwLock;
 
-use crate::{DemoConfig, DemoError};
+use crate::{SignInConfig, SignInError};
 
 /// Largest answer of an issuer that is read, in bytes.
 const MAX_ANSWER_BYTES: usize = 1 << 20;
@@ -108,7 +108,7 @@ pub struct Issuer {
 }
 
 impl Issuer {
-    pub fn new(config: &DemoConfig) -> Result<Self, DemoError> {
+    pub fn new(config: &SignInConfig) -> Result<Self, SignInError> {
         let redirect = format!("{}/callback", config.public_url.trim_end_matches('/'));
         // Following a redirect of an issuer would let it reach what only this server can reach.
         let http = reqwest::Client::builder()
@@ -116,14 +116,16 @@ impl Issuer {
             .connect_timeout(Duration::from_secs(3))
             .timeout(Duration::from_secs(10))
             .build()
-            .map_err(|_| DemoError::NoClient("look at the system's TLS certificates".to_owned()))?;
+            .map_err(|_| {
+                SignInError::NoClient("look at the system's TLS certificates".to_owned())
+            })?;
         Ok(Self {
             url: IssuerUrl::new(config.issuer.clone())
-                .map_err(|_| DemoError::BadUrl { key: "issuer" })?,
+                .map_err(|_| SignInError::BadUrl { key: "issuer" })?,
             client_id: ClientId::new(config.client_id.clone()),
             client_secret: ClientSecret::new(config.client_secret.clone()),
             redirect: RedirectUrl::new(redirect)
-                .map_err(|_| DemoError::BadUrl { key: "public_url" })?,
+                .map_err(|_| SignInError::BadUrl { key: "public_url" })?,
             claims: config.claims.clone(),
             http,
             metadata: RwLock::new(None),

@@ -1,0 +1,133 @@
+//! Websites of other people's making, on stock OpenID Connect libraries, sign people in through a
+//! gate: the three sites of docs/add-sign-in.md (`openid-client` under Express, `authlib` under Django,
+//! `openidconnect` under axum), each with its own gate, registered in one step.
+
+use crate::nation::{Nation, PROGRAM, get, until};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// A website and its gate; both end with the test.
+struct Site {
+    url: String,
+    gate: Child,
+    site: Child,
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        for child in [&mut self.gate, &mut self.site] {
+            let _ended = child.kill();
+            let _reaped = child.wait();
+        }
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn text(value: &Value, name: &str) -> String {
+    value[name].as_str().unwrap().to_owned()
+}
+
+/// What the website is given: an address, and the client that `realdid gate register` made.
+fn open(nation: &Nation, place: u16, program: &mut Command) -> Site {
+    let [gate, site] = [35, 45].map(|of| format!("127.0.0.1:{}", nation.port_base + of + place));
+    let url = format!("http://{site}");
+    let folder = nation.dir.join(format!("gates/site-{place}"));
+    let made = nation
+        .run(&[
+            "gate",
+            "register",
+            "--domain",
+            &gate,
+            "--domain",
+            &site,
+            "--purpose",
+            "login",
+            "--redirect-uri",
+            &format!("{url}/callback"),
+            "--gate-dir",
+            folder.to_str().unwrap(),
+        ])
+        .done();
+    let client = std::fs::read(text(&made, "client")).unwrap();
+    let client: Value = serde_json::from_slice(&client).unwrap();
+    let log = |name: &str| {
+        let path = nation.dir.join(format!("logs/{name}-{place}.log"));
+        std::fs::File::create(path).unwrap()
+    };
+    let gate = Command::new(PROGRAM)
+        .args(["gate", "--config", &text(&made, "config")])
+        .stdin(Stdio::null())
+        .stdout(log("gate"))
+        .stderr(log("gate-errors"))
+        .spawn()
+        .unwrap();
+    let site = program
+        .env("LISTEN", &site)
+        .env("PUBLIC_URL", &url)
+        .env("OIDC_ISSUER", text(&client, "issuer"))
+        .env("OIDC_CLIENT_ID", text(&client, "client_id"))
+        .env("OIDC_CLIENT_SECRET", text(&client, "client_secret"))
+        .env("SESSION_SECRET", "only-for-this-test-0123456789abcdef")
+        .stdin(Stdio::null())
+        .stdout(log("site"))
+        .stderr(log("site-errors"))
+        .spawn()
+        .expect("`cargo xtask test` installs what the sites run on");
+    Site { url, gate, site }
+}
+
+/// Signs in once the website and its gate are up, and asks the website who came in.
+fn subject(nation: &Nation, site: &Site) -> String {
+    let login = until("a sign-in at the website", Duration::from_secs(30), || {
+        let login = nation.wallet("a", &["login", &site.url]);
+        // Only while the processes start.
+        let starting = ["http.unreachable", "gate.not_ready", "issuer.unavailable"];
+        match login.ok {
+            true => Some(login.json),
+            false if starting.contains(&login.refused()) => None,
+            false => panic!("{}", login.stderr),
+        }
+    });
+    let cookie = text(&login, "sessionCookie");
+    let (status, body) = get(&format!("{}/me", site.url), &[("cookie", &cookie)]);
+    assert_eq!(status, 200, "{body}");
+    let me: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(me["sub"], login["subject"]);
+    let (status, _) = get(
+        &format!("{}/me", site.url),
+        &[("accept", "application/json")],
+    );
+    assert_ne!(status, 200, "nobody without a session");
+    text(&me, "sub")
+}
+
+#[test]
+fn sites_on_stock_openid_connect_libraries_sign_people_in() {
+    let nation = Nation::start();
+    let (_, evidence) = nation.residents().swap_remove(0);
+    nation.enrol("a", &evidence).done();
+
+    let express = root().join("examples/sign-in/express");
+    let django = root().join("examples/sign-in/django/site.py");
+    let python = root().join("target/sign-in-django/bin/python");
+    let axum = Path::new(PROGRAM).with_file_name("examples/axum_site");
+    let sites = [
+        open(
+            &nation,
+            0,
+            Command::new("node").arg("site.mjs").current_dir(express),
+        ),
+        open(&nation, 1, Command::new(python).arg(django)),
+        open(&nation, 2, &mut Command::new(axum)),
+    ];
+    let subjects = sites.each_ref().map(|site| subject(&nation, site));
+    let again = sites.each_ref().map(|site| subject(&nation, site));
+    assert_eq!(subjects, again, "the same subject at the same site");
+    let [a, b, c] = &subjects;
+    assert!(a != b && b != c && a != c, "another subject at each site");
+}
