@@ -1,0 +1,141 @@
+use super::*;
+
+fn scalar(seed: u8) -> Scalar {
+    Scalar::from_wide(&expand_message(&[seed], b"test"))
+}
+
+fn point(seed: u8) -> Affine {
+    hash_to_curve_g1(&[seed], b"test").to_affine()
+}
+
+/// The sum by single constant-time multiplications: what every faster way must agree with.
+fn naive(terms: &[(Affine, Scalar)]) -> Point {
+    terms.iter().fold(Point::default(), |sum, (base, scalar)| {
+        sum + Point::from(*base).mul_secret(scalar)
+    })
+}
+
+fn minus_one() -> Scalar {
+    -Scalar::one()
+}
+
+#[test]
+fn every_way_to_multiply_agrees() {
+    for count in [1, 2, 3, 20, 40] {
+        let mut terms: Vec<(Affine, Scalar)> =
+            (0..count).map(|seed| (point(seed), scalar(seed))).collect();
+        terms[0].1 = Scalar::default();
+        if count > 2 {
+            terms[1].1 = minus_one();
+            terms[2].1 = Scalar::one();
+        }
+        let expected = naive(&terms);
+        let bases: Vec<Affine> = terms.iter().map(|(base, _)| *base).collect();
+        let scalars: Vec<Scalar> = terms.iter().map(|(_, scalar)| *scalar).collect();
+        assert!(sum_public(&terms) == expected);
+        let table = PublicTable::new(&bases);
+        assert!(table.sum_public(&scalars) == Some(expected));
+        assert!(table.sum_public(&scalars[1..]).is_none());
+        let indexed: Vec<(usize, Scalar)> = scalars.iter().copied().enumerate().collect();
+        let table = SecretTable::new(&bases);
+        assert!(table.sum_secret(&indexed) == Some(expected));
+        assert!(table.sum_secret(&indexed[1..]) == Some(naive(&terms[1..])));
+        assert!(table.sum_secret(&[(bases.len(), Scalar::one())]).is_none());
+    }
+    assert!(sum_public(&[]).is_identity());
+    assert!(PublicTable::new(&[]).sum_public(&[]) == Some(Point::default()));
+}
+
+#[test]
+fn equal_and_opposite_terms_add_up() {
+    let terms = [(point(1), scalar(7)), (point(1), scalar(7))];
+    assert!(sum_public(&terms) == naive(&terms));
+    let cancelled = [(point(1), scalar(7)), (point(1), -scalar(7))];
+    assert!(sum_public(&cancelled).is_identity());
+    let table = SecretTable::new(&[point(1), point(1)]);
+    let opposite = [(0, scalar(7)), (1, -scalar(7))];
+    assert!(table.sum_secret(&opposite) == Some(Point::default()));
+    let equal = [(0, scalar(7)), (1, scalar(7))];
+    assert!(table.sum_secret(&equal) == Some(naive(&terms)));
+}
+
+#[test]
+fn short_scalars_are_little_endian() {
+    let mut two_to_64 = [0; 16];
+    two_to_64[8] = 1;
+    let mut wide = [0; WIDE_BYTES];
+    wide[WIDE_BYTES - 9] = 1;
+    let expected = Point::from(point(3)).mul_secret(&Scalar::from_wide(&wide));
+    assert!(sum_public_short(&[point(3)], &[two_to_64]) == expected);
+}
+
+#[test]
+fn one_number_has_one_spelling() {
+    let order = hex::decode("73eda753299d7d483339d80809a1d80553bda402fffe5bfeffffffff00000001")
+        .unwrap()
+        .try_into()
+        .unwrap();
+    assert!(Scalar::from_bytes(&order).is_none());
+    assert!(Scalar::from_bytes(&[0xff; 32]).is_none());
+    let mut below = order;
+    below[31] = 0;
+    assert!(Scalar::from_bytes(&below) == Some(minus_one()));
+    assert!(minus_one().to_bytes() == below);
+    assert!(Scalar::default().is_zero() && Scalar::default().invert().is_zero());
+    assert!(scalar(1) * scalar(1).invert() == Scalar::one());
+}
+
+#[test]
+fn a_point_is_on_the_curve_in_the_subgroup_and_not_the_identity() {
+    let good = point(1).to_bytes();
+    assert!(Affine::from_bytes(&good).is_ok());
+
+    let mut identity = [0; POINT_BYTES];
+    identity[0] = 0xc0;
+    assert_eq!(
+        Affine::from_bytes(&identity).err(),
+        Some(NotAPoint::Identity)
+    );
+    let mut uncompressed = good;
+    uncompressed[0] &= 0x7f;
+    assert_eq!(
+        Affine::from_bytes(&uncompressed).err(),
+        Some(NotAPoint::Curve)
+    );
+    assert_eq!(
+        Affine::from_bytes(&[0xff; POINT_BYTES]).err(),
+        Some(NotAPoint::Curve)
+    );
+    // Of small x, about half are on the curve and nearly none of those in the subgroup.
+    let mut reasons = Vec::new();
+    for x in 1..=40 {
+        let mut bytes = [0; POINT_BYTES];
+        bytes[0] = 0x80;
+        bytes[POINT_BYTES - 1] = x;
+        reasons.push(Affine::from_bytes(&bytes).err());
+    }
+    assert!(reasons.contains(&Some(NotAPoint::Curve)));
+    assert!(reasons.contains(&Some(NotAPoint::Subgroup)));
+    assert!(!reasons.contains(&None));
+
+    let mut identity = [0; PUBLIC_POINT_BYTES];
+    identity[0] = 0xc0;
+    assert_eq!(
+        PublicPoint::from_bytes(&identity).err(),
+        Some(NotAPoint::Identity)
+    );
+}
+
+#[test]
+fn pairings_are_bilinear() {
+    let secret = scalar(5);
+    let p = Point::from(point(1));
+    let w = PublicPoint::generator_times_secret(&secret);
+    let g = PublicPoint::generator();
+    let minus = (-p.mul_secret(&secret)).to_affine();
+    assert!(pairings_cancel(&p.to_affine(), &w, &minus, &g));
+    assert!(!pairings_cancel(&p.to_affine(), &g, &minus, &g));
+    let nothing = Point::default().to_affine();
+    assert!(pairings_cancel(&nothing, &w, &nothing, &g));
+    assert!(!pairings_cancel(&nothing, &w, &minus, &g));
+}

@@ -1,0 +1,169 @@
+//! BBS per verifier linkability: a pseudonym for each context from a vector of secrets
+//! (draft-irtf-cfrg-bbs-per-verifier-linkability, as in the fixtures of its draft 03;
+//! spec/realpass.md, rule R14).
+//!
+//! The secrets n_0, …, n_(N-1) are the last N messages of the signature. In a context they are the
+//! coefficients of a polynomial that is evaluated at z, a hash of the context; the pseudonym is a
+//! point of the context, OP, times the value.
+
+use zeroize::Zeroizing;
+
+use crate::bbs::{Proof, Setting, Signature, proof_finalize, random_scalars_for_proof, shown};
+use crate::curve::{Affine, Point, Scalar, hash_to_curve_g1, sum_public, to_affine};
+use crate::error::PassError;
+use crate::suite::{Interface, hash_to_scalar, octets_of_length};
+
+/// The header that is signed: the application's, then the number of secrets.
+pub fn combined_header(header: &[u8], secrets: usize) -> Vec<u8> {
+    [header, &octets_of_length(secrets)].concat()
+}
+
+/// What is the same for everybody in one context: OP and z.
+pub struct ContextPoint {
+    id: Vec<u8>,
+    /// `OP = hash_to_curve_g1(context_id, api_id)`.
+    op: Affine,
+    /// `z = hash_to_scalar(context_id, api_id || "VECT_NYM_SECRETS")`.
+    z: Scalar,
+}
+
+impl ContextPoint {
+    /// For a context id, which is hashed.
+    pub fn new(id: &[u8]) -> Self {
+        let api_id = Interface::Nym.api_id();
+        Self {
+            id: id.to_vec(),
+            op: hash_to_curve_g1(id, api_id).to_affine(),
+            z: hash_to_scalar(id, &[api_id, b"VECT_NYM_SECRETS"].concat()),
+        }
+    }
+
+    /// n_0 + n_1 z + … by Horner's rule.
+    fn evaluate(&self, coefficients: &[Scalar]) -> Scalar {
+        coefficients
+            .iter()
+            .rev()
+            .fold(Scalar::default(), |sum, coefficient| {
+                sum * self.z + *coefficient
+            })
+    }
+
+    /// What is hashed after the presentation header.
+    fn octets(&self) -> Vec<u8> {
+        [octets_of_length(self.id.len()).as_slice(), &self.id].concat()
+    }
+
+    /// The pseudonym of these secrets in this context, in constant time.
+    pub fn pseudonym(&self, secrets: &[Scalar]) -> Result<Affine, PassError> {
+        let value = Zeroizing::new(self.evaluate(secrets));
+        let pseudonym = Point::from(self.op).mul_secret(&value);
+        if pseudonym.is_identity() {
+            return Err(PassError::Identity);
+        }
+        Ok(pseudonym.to_affine())
+    }
+}
+
+/// What a prover shows of itself: messages by index, in a context, to a presentation header.
+pub struct Showing<'a> {
+    pub context: &'a ContextPoint,
+    /// Indexes of the disclosed messages, ascending.
+    pub disclosed: &'a [usize],
+    pub presentation_header: &'a [u8],
+}
+
+/// `CoreProofGenWithNym`: a proof and the pseudonym, whose secrets are the last `secrets` of
+/// `messages`. `b` is what verifying the signature answered.
+pub fn proof_gen(
+    setting: &Setting,
+    signature: &Signature,
+    b: &Point,
+    messages: &[Scalar],
+    secrets: usize,
+    showing: &Showing<'_>,
+    random: &[Scalar],
+) -> Result<(Proof, Affine), PassError> {
+    let first_secret = messages
+        .len()
+        .checked_sub(secrets)
+        .ok_or(PassError::Messages)?;
+    // The secrets themselves are never shown, and there is one random scalar for each.
+    if secrets == 0
+        || showing
+            .disclosed
+            .last()
+            .is_some_and(|last| *last >= first_secret)
+        || random.len() != random_scalars_for_proof(messages.len(), showing.disclosed.len())
+    {
+        return Err(PassError::Disclosed);
+    }
+    let init = setting.proof_init(signature, b, showing.disclosed, random)?;
+    // PseudonymProofInit
+    let context = showing.context;
+    let tildes = &random[random.len() - secrets..];
+    let pseudonym = context.pseudonym(&messages[first_secret..])?;
+    let value = Zeroizing::new(context.evaluate(tildes));
+    let [u] = to_affine([Point::from(context.op).mul_secret(&value)]);
+
+    let shown = shown(messages, showing.disclosed)?;
+    let challenge = setting.challenge(
+        &init,
+        &[pseudonym, u],
+        &shown,
+        showing.presentation_header,
+        &context.octets(),
+    );
+    let proof = proof_finalize(
+        &init,
+        challenge,
+        signature,
+        random,
+        messages,
+        showing.disclosed,
+    )?;
+    Ok((proof, pseudonym))
+}
+
+/// `CoreProofVerifyWithNym` but for the pairing, which a batch shares.
+pub fn proof_verify_responses(
+    setting: &Setting,
+    proof: &Proof,
+    pseudonym: &Affine,
+    secrets: usize,
+    context: &ContextPoint,
+    disclosed: &[(usize, Scalar)],
+    presentation_header: &[u8],
+) -> Result<(), PassError> {
+    let first_secret = setting
+        .message_count()
+        .checked_sub(secrets)
+        .ok_or(PassError::Messages)?;
+    if secrets == 0
+        || disclosed
+            .last()
+            .is_some_and(|(last, _)| *last >= first_secret)
+    {
+        return Err(PassError::Disclosed);
+    }
+    let init = setting.proof_verify_init(proof, disclosed)?;
+    // PseudonymProofVerifyInit. As many hats as hidden messages, so the last are the secrets'.
+    let hats = &proof.hats[proof.hats.len() - secrets..];
+    let u = sum_public(&[
+        (context.op, context.evaluate(hats)),
+        (*pseudonym, -proof.challenge),
+    ]);
+    if u.is_identity() {
+        return Err(PassError::Identity);
+    }
+    let challenge = setting.challenge(
+        &init,
+        &[*pseudonym, u.to_affine()],
+        disclosed,
+        presentation_header,
+        &context.octets(),
+    );
+    if challenge != proof.challenge {
+        return Err(PassError::Challenge);
+    }
+    Ok(())
+}
