@@ -20,6 +20,7 @@ pub struct CommitmentBases {
     public: PublicTable,
     secret: SecretTable,
     committed: usize,
+    last: Affine,
 }
 
 impl CommitmentBases {
@@ -39,7 +40,13 @@ impl CommitmentBases {
             public: PublicTable::new(&points),
             secret: SecretTable::new(&points),
             committed,
+            last: points[committed],
         })
+    }
+
+    /// The generator of the last committed message.
+    pub fn last(&self) -> Affine {
+        self.last
     }
 
     /// `calculate_blind_challenge`.

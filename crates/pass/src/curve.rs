@@ -308,28 +308,28 @@ pub fn to_affine<const N: usize>(points: [Point; N]) -> [Affine; N] {
     out.map(Affine)
 }
 
-/// The sum of points times public scalars, pair by pair; what is longer is cut. Not constant time.
+/// The sum of points times public scalars. Not constant time.
 pub fn sum_public(terms: &[(Affine, Scalar)]) -> Point {
     let points: Vec<blst_p1_affine> = terms.iter().map(|(point, _)| point.0).collect();
-    let scalars: Vec<blst_scalar> = terms.iter().map(|(_, scalar)| scalar.to_blst()).collect();
-    pippenger(&points, &scalars, SCALAR_BITS)
+    let scalars: Vec<[u8; SCALAR_BYTES]> = terms
+        .iter()
+        .map(|(_, scalar)| *scalar.to_little_endian())
+        .collect();
+    pippenger::<SCALAR_BITS, SCALAR_BYTES>(&points, &scalars)
 }
 
-/// As [`sum_public`], with scalars of 128 bits, little-endian.
+/// As [`sum_public`], with scalars of 128 bits, little-endian; what is longer is cut.
 pub fn sum_public_short(points: &[Affine], scalars: &[[u8; 16]]) -> Point {
     let points: Vec<blst_p1_affine> = points.iter().map(|point| point.0).collect();
-    let scalars: Vec<blst_scalar> = scalars
-        .iter()
-        .map(|short| {
-            let mut scalar = blst_scalar::default();
-            scalar.b[..16].copy_from_slice(short);
-            scalar
-        })
-        .collect();
-    pippenger(&points, &scalars, 128)
+    pippenger::<128, 16>(&points, scalars)
 }
 
-fn pippenger(points: &[blst_p1_affine], scalars: &[blst_scalar], bits: usize) -> Point {
+/// blst steps from scalar to scalar by the bytes that `BITS` fill.
+fn pippenger<const BITS: usize, const BYTES: usize>(
+    points: &[blst_p1_affine],
+    scalars: &[[u8; BYTES]],
+) -> Point {
+    const { assert!(BITS.div_ceil(8) == BYTES) };
     let count = points.len().min(scalars.len());
     let mut out = blst_p1::default();
     if count == 0 {
@@ -337,9 +337,8 @@ fn pippenger(points: &[blst_p1_affine], scalars: &[blst_scalar], bits: usize) ->
     }
     let point_list: [*const blst_p1_affine; 2] = [points.as_ptr(), ptr::null()];
     let scalar_list: [*const u8; 2] = [scalars.as_ptr().cast(), ptr::null()];
-    // SAFETY: the scratch has the size that blst asks for this count; `count` points and scalars
-    // lie one after another behind the first pointers, each scalar of 32 bytes, and `bits` is at
-    // most 256.
+    // SAFETY: the scratch has the size that blst asks for this count; `count` points, and `count`
+    // scalars of as many bytes as `BITS` fill, lie one after another behind the first pointers.
     unsafe {
         let scratch_bytes = blst_p1s_mult_pippenger_scratch_sizeof(count);
         let mut scratch = vec![0 as limb_t; scratch_bytes.div_ceil(size_of::<limb_t>())];
@@ -348,7 +347,7 @@ fn pippenger(points: &[blst_p1_affine], scalars: &[blst_scalar], bits: usize) ->
             point_list.as_ptr(),
             count,
             scalar_list.as_ptr(),
-            bits,
+            BITS,
             scratch.as_mut_ptr(),
         );
     }

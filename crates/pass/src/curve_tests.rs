@@ -139,3 +139,24 @@ fn pairings_are_bilinear() {
     assert!(pairings_cancel(&nothing, &w, &nothing, &g));
     assert!(!pairings_cancel(&nothing, &w, &minus, &g));
 }
+
+#[test]
+fn short_sums_agree_for_every_count() {
+    for count in 1..=40u8 {
+        let bases: Vec<Affine> = (0..count).map(|seed| point(seed % 3)).collect();
+        let shorts: Vec<[u8; 16]> = (0..count)
+            .map(|seed| expand_message(&[seed], b"w"))
+            .collect();
+        let expected = bases
+            .iter()
+            .zip(&shorts)
+            .fold(Point::default(), |sum, (base, short)| {
+                let mut wide = [0; WIDE_BYTES];
+                for (at, byte) in short.iter().rev().enumerate() {
+                    wide[WIDE_BYTES - 16 + at] = *byte;
+                }
+                sum + Point::from(*base).mul_secret(&Scalar::from_wide(&wide))
+            });
+        assert!(sum_public_short(&bases, &shorts) == expected, "{count}");
+    }
+}

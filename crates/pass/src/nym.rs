@@ -48,6 +48,11 @@ impl ContextPoint {
             })
     }
 
+    /// The context id.
+    pub fn id(&self) -> &[u8] {
+        &self.id
+    }
+
     /// What is hashed after the presentation header.
     fn octets(&self) -> Vec<u8> {
         [octets_of_length(self.id.len()).as_slice(), &self.id].concat()
