@@ -1,4 +1,4 @@
-//! Verifying many presentations under one issuer key (spec/realpass.md, rule R16).
+//! Verifying many presentations under one issuer key (spec/realpass.md, rule B16).
 //!
 //! Each proof's responses are checked one by one, since the draft sends the challenge. The pairings
 //! are shared: of each proof, h(Abar, W) = h(Bbar, BP2) is to hold, and a sum of these equations

@@ -1,5 +1,5 @@
 //! BBS signatures: keys, signing, verifying, and proofs of a signature
-//! (draft-irtf-cfrg-bbs-signatures, sections 3.4, 3.6 and 3.7; spec/realpass.md, rules R6 to R8).
+//! (draft-irtf-cfrg-bbs-signatures, sections 3.4, 3.6 and 3.7; spec/realpass.md, rules B6 to B8).
 //!
 //! The operations are the draft's core ones, over generators and scalars, so that the blind and
 //! the pseudonym drafts use the same. What the draft computes anew for each operation but is the

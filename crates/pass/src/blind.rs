@@ -1,5 +1,5 @@
 //! Blind BBS signatures: the prover commits to messages, the signer signs over the commitment
-//! (draft-irtf-cfrg-bbs-blind-signatures-02, sections 4.1, 4.2 and 5; spec/realpass.md, R9).
+//! (draft-irtf-cfrg-bbs-blind-signatures-02, sections 4.1, 4.2 and 5; spec/realpass.md, B9).
 
 use zeroize::{Zeroize, Zeroizing};
 

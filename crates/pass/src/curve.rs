@@ -1,5 +1,5 @@
 //! BLS12-381 as the drafts use it, on `blst`: scalars, points of both groups, multiplications,
-//! hashing to the curve and the pairing product (spec/realpass.md, rules R1 to R5).
+//! hashing to the curve and the pairing product (spec/realpass.md, rules B1 to B5).
 //!
 //! This is the one module with unsafe code. `blst`'s safe face knows BLS signatures only; scalar
 //! fields, bare points and pairing products are reachable through its C functions alone. Each call

@@ -1,4 +1,4 @@
-//! Random scalars that stay unpredictable when the generator fails (spec/realpass.md, rule R5).
+//! Random scalars that stay unpredictable when the generator fails (spec/realpass.md, rule B5).
 //!
 //! The caller's generator gives 32 bytes; they are hashed together with the secret that the
 //! operation uses and with what it is about. A generator that repeats or is known to somebody then

@@ -1,4 +1,4 @@
-//! What the wallet holds, and how it takes it from the issuer (spec/realpass.md, rule R13).
+//! What the wallet holds, and how it takes it from the issuer (spec/realpass.md, rule B13).
 
 use zeroize::{Zeroize, Zeroizing};
 

@@ -1,5 +1,5 @@
 //! Issuing: a wallet commits to its pseudonym secrets, the issuer signs over the commitment
-//! without learning them (spec/realpass.md, rules R11 to R13).
+//! without learning them (spec/realpass.md, rules B11 to B13).
 //!
 //! ```text
 //! wallet                                          issuer

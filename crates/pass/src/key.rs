@@ -1,4 +1,4 @@
-//! The issuer's key and what is signed with it (spec/realpass.md, rules R6, R9 and R10).
+//! The issuer's key and what is signed with it (spec/realpass.md, rules B6, B9 and B10).
 
 use std::sync::OnceLock;
 

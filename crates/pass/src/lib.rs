@@ -23,7 +23,7 @@
 //! The last two rows are public for cross-checks and measuring; everybody else needs the first.
 //!
 //! Randomness and bytes come in as arguments; there is no clock, no network, no format but the
-//! encodings of rule R20. The drafts are unfinished: each encoding begins with [`VERSION`].
+//! encodings of rule B17. The drafts are unfinished: each encoding begins with [`VERSION`].
 
 mod batch;
 pub mod bbs;
@@ -77,3 +77,5 @@ pub fn decode_anything(bytes: &[u8]) {
 mod tests;
 #[cfg(test)]
 mod vectors_tests;
+#[cfg(test)]
+mod zkryptium_tests;

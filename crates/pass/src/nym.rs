@@ -1,6 +1,6 @@
 //! BBS per verifier linkability: a pseudonym for each context from a vector of secrets
 //! (draft-irtf-cfrg-bbs-per-verifier-linkability, as in the fixtures of its draft 03;
-//! spec/realpass.md, rule R14).
+//! spec/realpass.md, rule B14).
 //!
 //! The secrets n_0, …, n_(N-1) are the last N messages of the signature. In a context they are the
 //! coefficients of a polynomial that is evaluated at z, a hash of the context; the pseudonym is a

@@ -1,4 +1,4 @@
-//! Reading fixed parts off bytes, each checked once (spec/realpass.md, rule R3).
+//! Reading fixed parts off bytes, each checked once (spec/realpass.md, rule B3).
 
 use crate::curve::{Affine, POINT_BYTES, SCALAR_BYTES, Scalar};
 use crate::error::PassError;

@@ -1,5 +1,5 @@
 //! Showing a credential in a context, and verifying what is shown
-//! (spec/realpass.md, rules R14, R15 and R20).
+//! (spec/realpass.md, rules B14, B15 and B17).
 
 use rand_core::CryptoRng;
 

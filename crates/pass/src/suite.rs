@@ -1,5 +1,5 @@
 //! The ciphersuite BLS12-381-SHA-256 and what the three drafts hash with it
-//! (core draft, sections 4.1, 4.2 and 7.2.2; spec/realpass.md, rules R1 and R2).
+//! (core draft, sections 4.1, 4.2 and 7.2.2; spec/realpass.md, rules B1 and B2).
 
 use crate::curve::{
     Affine, POINT_BYTES, Scalar, WIDE_BYTES, expand_message, hash_to_curve_g1, to_affine,
