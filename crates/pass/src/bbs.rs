@@ -90,7 +90,7 @@ impl Drop for SecretKey {
 pub struct PublicKey(PublicPoint);
 
 impl PublicKey {
-    /// `octets_to_pubkey` (section 4.2.4.5).
+    /// `octets_to_pubkey` (section 4.2.4.6).
     pub fn from_bytes(bytes: &[u8; PUBLIC_POINT_BYTES]) -> Result<Self, PassError> {
         Ok(Self(PublicPoint::from_bytes(bytes)?))
     }
@@ -473,7 +473,7 @@ impl Proof {
         let fixed = 3 * POINT_BYTES + 4 * SCALAR_BYTES;
         let most = 2 * MAX_SIGNED;
         let left = reader.left();
-        if left < fixed || (left - fixed) % SCALAR_BYTES != 0 {
+        if left < fixed || !(left - fixed).is_multiple_of(SCALAR_BYTES) {
             return Err(PassError::Length);
         }
         if (left - fixed) / SCALAR_BYTES > most {

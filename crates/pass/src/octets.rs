@@ -56,7 +56,7 @@ impl<'a> Reader<'a> {
         most: usize,
     ) -> Result<(Vec<Scalar>, Scalar), PassError> {
         let count = self.left() / SCALAR_BYTES;
-        if self.left() % SCALAR_BYTES != 0 || count == 0 || count > most + 1 {
+        if !self.left().is_multiple_of(SCALAR_BYTES) || count == 0 || count > most + 1 {
             return Err(PassError::Length);
         }
         let scalars = (1..count)

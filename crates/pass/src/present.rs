@@ -4,7 +4,7 @@
 use rand_core::CryptoRng;
 
 use crate::bbs::{Proof, random_scalars_for_proof};
-use crate::curve::{Affine, POINT_BYTES, Scalar};
+use crate::curve::{Affine, POINT_BYTES, SCALAR_BYTES, Scalar};
 use crate::error::PassError;
 use crate::hedge::Hedge;
 use crate::hold::Credential;
@@ -12,11 +12,10 @@ use crate::issue::versioned;
 use crate::key::{MAX_MESSAGE_BYTES, MAX_MESSAGES, PassKey, SECRETS, VERSION, scalar_of};
 use crate::nym::{self, ContextPoint, Showing};
 
-/// Longest encoding of a presentation: all messages shown or none, whichever is longer.
-pub const MAX_PRESENTATION_BYTES: usize = 3
-    + MAX_MESSAGES * (1 + MAX_MESSAGE_BYTES)
-    + 4 * POINT_BYTES
-    + (4 + MAX_MESSAGES + 1 + SECRETS) * 32;
+/// Longest encoding of a presentation: every message shown, since one takes more bytes than the
+/// response of one that is hidden.
+pub const MAX_PRESENTATION_BYTES: usize =
+    3 + MAX_MESSAGES * (1 + MAX_MESSAGE_BYTES) + 4 * POINT_BYTES + (4 + 1 + SECRETS) * SCALAR_BYTES;
 
 /// Where a pseudonym holds: one person has one pseudonym in one context, and pseudonyms of
 /// different contexts have nothing in common that can be seen. Making one hashes to the curve: a
