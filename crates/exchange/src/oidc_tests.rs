@@ -1,6 +1,9 @@
 //! The provider against the rules of OAuth and OpenID Connect: one row, one rule.
 
 use super::*;
+use base64::engine::general_purpose::STANDARD;
+use realdid_credential::jose::{self, SigningKey};
+use serde_json::Map;
 
 const ISSUER: &str = "https://login.shop.example";
 const NOW_S: u64 = 1_800_000_000;
@@ -13,12 +16,19 @@ fn clients() -> Vec<Client> {
         name: id.to_owned(),
         secret_sha256: secret_hash(secret),
         redirect_uris: vec![REDIRECT.to_owned(), "https://shop.example/other".to_owned()],
-        claims: vec!["age_equal_or_over.18".to_owned()],
+        post_logout_redirect_uris: vec!["https://shop.example/bye".to_owned()],
+        claims: vec![
+            "age_equal_or_over.18".to_owned(),
+            "age_equal_or_over.21".to_owned(),
+            "assurance".to_owned(),
+        ],
         purpose: "age".to_owned(),
+        require_pushed: id == "bank",
     };
     vec![
         client("shop", "s3cret:with=signs&"),
         client("forum", "another secret"),
+        client("bank", "a third secret"),
     ]
 }
 
@@ -59,7 +69,18 @@ fn login() -> Login {
             .as_object()
             .unwrap()
             .clone(),
+        acr: ACR.to_owned(),
         auth_time_s: NOW_S,
+    }
+}
+
+/// A request for userinfo without a proof.
+fn bearing(authorization: Option<&str>) -> Spoken<'_> {
+    Spoken {
+        method: "GET",
+        url: "https://login.shop.example/userinfo",
+        authorization,
+        dpop: None,
     }
 }
 
@@ -183,7 +204,7 @@ fn redeem(
     let request = TokenRequest::parse(body, basic)?;
     let clients = clients();
     let client = request.authenticate(&clients)?;
-    grants.redeem(&request, client, &[2; 32], now_s)
+    grants.redeem(&request, client, None, &[2; 32], now_s)
 }
 
 fn granted() -> (Grants, String) {
@@ -207,10 +228,10 @@ fn a_code_gives_tokens_and_userinfo_by_either_authentication() {
         assert_eq!(redeemed.login, login());
         let bearer = format!("bearer {}", redeemed.access_token);
         assert_eq!(
-            grants.userinfo(Some(&bearer), NOW_S + 2).unwrap(),
+            grants.userinfo(bearing(Some(&bearer)), NOW_S + 2).unwrap(),
             json!({"age_equal_or_over": {"18": true}, "iss": "a claim that poses as ours", "sub": "subject"})
         );
-        let late = grants.userinfo(Some(&bearer), NOW_S + 1 + ACCESS_LIFE_S);
+        let late = grants.userinfo(bearing(Some(&bearer)), NOW_S + 1 + ACCESS_LIFE_S);
         assert_eq!(late, Err(OidcError::TokenUnknown));
         for wrong in [
             None,
@@ -219,7 +240,7 @@ fn a_code_gives_tokens_and_userinfo_by_either_authentication() {
             Some(&*redeemed.access_token),
         ] {
             assert_eq!(
-                grants.userinfo(wrong, NOW_S + 2),
+                grants.userinfo(bearing(wrong), NOW_S + 2),
                 Err(OidcError::TokenUnknown)
             );
         }
@@ -362,11 +383,11 @@ fn a_code_that_is_used_twice_takes_back_what_it_gave() {
     let (mut grants, code) = granted();
     let redeemed = redeem(&mut grants, &body(&code, &[]), None, NOW_S).unwrap();
     let bearer = format!("Bearer {}", redeemed.access_token);
-    assert!(grants.userinfo(Some(&bearer), NOW_S + 100).is_ok());
+    assert!(grants.userinfo(bearing(Some(&bearer)), NOW_S + 100).is_ok());
     let again = redeem(&mut grants, &body(&code, &[]), None, NOW_S + 100);
     assert_eq!(again.unwrap_err(), OidcError::CodeReused);
     assert_eq!(
-        grants.userinfo(Some(&bearer), NOW_S + 100),
+        grants.userinfo(bearing(Some(&bearer)), NOW_S + 100),
         Err(OidcError::TokenUnknown)
     );
 }
@@ -403,7 +424,276 @@ fn an_id_token_says_who_for_whom_and_when() {
         })
     );
     let kid = verified.header["kid"].as_str().unwrap();
-    assert_eq!(jwks(&key)["keys"][0]["kid"], kid);
-    assert_eq!(jwks(&key)["keys"][0]["alg"], "ES256");
-    assert!(jwks(&key)["keys"][0].get("d").is_none());
+    assert_eq!(jwks(&[key.verifying_key()])["keys"][0]["kid"], kid);
+    assert_eq!(jwks(&[key.verifying_key()])["keys"][0]["alg"], "ES256");
+    assert!(jwks(&[key.verifying_key()])["keys"][0].get("d").is_none());
+}
+
+#[test]
+fn a_login_asks_for_what_the_request_names_among_the_clients_claims() {
+    let asked = |claims: Option<&str>| parse(&query(&[("claims", claims)])).map(|r| r.claims);
+    let all = clients()[0].claims.clone();
+    assert_eq!(asked(None).unwrap(), all);
+    assert!(asked(Some("{}")).unwrap().is_empty());
+    let one = r#"{"id_token": {"age_equal_or_over.18": {"essential": true}}}"#;
+    assert_eq!(asked(Some(one)).unwrap(), ["age_equal_or_over.18"]);
+    let first_part =
+        r#"{"userinfo": {"age_equal_or_over": null}, "id_token": {"age_equal_or_over.21": null}}"#;
+    assert_eq!(
+        asked(Some(first_part)).unwrap(),
+        ["age_equal_or_over.21", "age_equal_or_over.18"]
+    );
+    let voluntary = r#"{"id_token": {"email": null, "sub": {"essential": true}}}"#;
+    assert!(asked(Some(voluntary)).unwrap().is_empty());
+    let essential = r#"{"id_token": {"email": {"essential": true}}}"#;
+    for (text, error) in [
+        (essential, OidcError::ClaimUnregistered),
+        ("[]", OidcError::Claims),
+        (r#"{"id_token": 1}"#, OidcError::Claims),
+    ] {
+        assert_eq!(asked(Some(text)).unwrap_err().error(), error);
+    }
+}
+
+#[test]
+fn an_acr_says_the_assurance_that_was_asked_for() {
+    let shown = json!({"assurance": "substantial", "age_equal_or_over": {"18": true}});
+    let shown = shown.as_object().unwrap();
+    let age = r#"{"id_token": {"age_equal_or_over.18": null}}"#;
+    let ask = |acr_values: Option<&str>, claims: &str| {
+        parse(&query(&[
+            ("acr_values", acr_values),
+            ("claims", Some(claims)),
+        ]))
+    };
+    let plain = ask(Some("urn:other"), age).unwrap();
+    assert_eq!(plain.wallet_claims(), ["age_equal_or_over.18"]);
+    let (acr, claims) = plain.conclude(shown.clone()).unwrap();
+    assert_eq!(acr, ACR);
+    assert!(!claims.contains_key("assurance"));
+
+    let voluntary = ask(Some(&format!("urn:other {}", assured("high"))), age).unwrap();
+    assert_eq!(
+        voluntary.wallet_claims(),
+        ["age_equal_or_over.18", "assurance"]
+    );
+    let (acr, claims) = voluntary.conclude(shown.clone()).unwrap();
+    assert_eq!(
+        acr,
+        assured("substantial"),
+        "what was reached, not what was asked"
+    );
+    assert!(!claims.contains_key("assurance"));
+
+    let demand = |acr: &str| {
+        format!(r#"{{"id_token": {{"acr": {{"essential": true, "values": ["{acr}"]}}}}}}"#)
+    };
+    let reached = ask(None, &demand(&assured("substantial"))).unwrap();
+    assert_eq!(
+        reached.conclude(shown.clone()).unwrap().0,
+        assured("substantial")
+    );
+    let missed = ask(None, &demand(&assured("high"))).unwrap();
+    assert_eq!(missed.conclude(shown.clone()), Err(OidcError::Acr));
+    let unknown = ask(None, &demand("urn:other")).unwrap_err();
+    assert_eq!(unknown.error(), OidcError::Acr);
+    assert!(ask(None, &demand(ACR)).is_ok());
+}
+
+#[test]
+fn a_request_is_pushed_by_its_client_and_taken_once() {
+    let push = |changes: &[(&str, Option<&str>)]| {
+        AuthorizationRequest::parse_pushed(&query(changes), None, &clients())
+    };
+    let secret = [("client_secret", Some("s3cret:with=signs&"))];
+    let request = push(&secret).unwrap();
+    assert_eq!(request, parse(&query(&[])).unwrap());
+    for (changes, error) in [
+        (vec![], OidcError::ClientAuthentication),
+        (
+            vec![("client_secret", Some("x"))],
+            OidcError::ClientAuthentication,
+        ),
+        (
+            vec![secret[0], ("redirect_uri", Some("https://evil.example/"))],
+            OidcError::RedirectUnregistered,
+        ),
+        (
+            vec![secret[0], ("request_uri", Some("urn:x"))],
+            OidcError::RequestUri,
+        ),
+        (vec![secret[0], ("max_age", Some("-1"))], OidcError::MaxAge),
+        (vec![secret[0], ("dpop_jkt", Some("x"))], OidcError::Dpop),
+    ] {
+        assert_eq!(push(&changes), Err(error), "{changes:?}");
+    }
+    let mut grants = Grants::default();
+    let uri = grants.push(request.clone(), &[7; 32], NOW_S).unwrap();
+    let reference = |client: &str| PushedReference {
+        client_id: client.to_owned(),
+        request_uri: uri.clone(),
+    };
+    let found = PushedReference::find(&format!(
+        "client_id=shop&request_uri={}",
+        form_urlencoded::byte_serialize(uri.as_bytes()).collect::<String>()
+    ));
+    assert_eq!(found, Some(reference("shop")));
+    assert_eq!(PushedReference::find("request_uri=https://a.example"), None);
+    let other = grants.take_pushed(&reference("forum"), NOW_S);
+    assert_eq!(other, Err(OidcError::PushedUnknown));
+    assert_eq!(
+        grants.take_pushed(&reference("shop"), NOW_S),
+        Ok(request.clone())
+    );
+    let again = grants.take_pushed(&reference("shop"), NOW_S);
+    assert_eq!(again, Err(OidcError::PushedUnknown));
+    let uri = grants.push(request, &[8; 32], NOW_S).unwrap();
+    let late = PushedReference {
+        client_id: "shop".to_owned(),
+        request_uri: uri,
+    };
+    let late = grants.take_pushed(&late, NOW_S + PUSHED_LIFE_S);
+    assert_eq!(late, Err(OidcError::PushedUnknown));
+    // who must push cannot come by a query that the browser could have changed
+    let direct = parse(&query(&[("client_id", Some("bank"))])).unwrap_err();
+    assert_eq!(direct.error(), OidcError::PushRequired);
+}
+
+#[test]
+fn a_bound_token_is_worth_nothing_without_its_key() {
+    let key = SigningKey::p256(&[5; 32]).unwrap();
+    let other = SigningKey::p256(&[6; 32]).unwrap();
+    let token_url = "https://login.shop.example/token";
+    let userinfo_url = "https://login.shop.example/userinfo";
+    let sign = |key: &SigningKey, method: &str, url: &str, jti: &str, token: Option<&str>| {
+        let mut header = Map::new();
+        header.insert("typ".to_owned(), "dpop+jwt".into());
+        header.insert("jwk".to_owned(), Jwk(key.verifying_key()).to_value());
+        let mut claims = json!({"jti": jti, "htm": method, "htu": url, "iat": NOW_S});
+        if let Some(token) = token {
+            claims["ath"] = URL_SAFE_NO_PAD.encode(Sha256::digest(token)).into();
+        }
+        jose::sign_compact(&header, claims.to_string().as_bytes(), key).unwrap()
+    };
+    let clients = clients();
+    let redeem = |grants: &mut Grants, code: &str, proof: Option<&DpopProof>| {
+        let request = TokenRequest::parse(&body(code, &[]), None).unwrap();
+        grants.redeem(&request, &clients[0], proof, &[2; 32], NOW_S)
+    };
+    let (mut grants, code) = granted();
+    let proof = sign(&key, "POST", token_url, "1", None);
+    let proof = dpop::verify(&proof, "POST", token_url, None, NOW_S).unwrap();
+    let redeemed = redeem(&mut grants, &code, Some(&proof)).unwrap();
+    assert!(redeemed.bound);
+    let token = redeemed.access_token;
+    let bearer = format!("Bearer {token}");
+    let header = format!("DPoP {token}");
+    let mut ask = |authorization: &str, dpop: Option<&str>| {
+        let spoken = Spoken {
+            method: "GET",
+            url: userinfo_url,
+            authorization: Some(authorization),
+            dpop,
+        };
+        grants
+            .userinfo(spoken, NOW_S)
+            .map(|claims| claims["sub"].clone())
+    };
+    let good = sign(&key, "GET", userinfo_url, "2", Some(&token));
+    assert_eq!(ask(&bearer, Some(&good)), Err(OidcError::TokenUnknown));
+    assert_eq!(ask(&header, None), Err(OidcError::Dpop));
+    let thief = sign(&other, "GET", userinfo_url, "2", Some(&token));
+    assert_eq!(ask(&header, Some(&thief)), Err(OidcError::Dpop));
+    let other_token = sign(&key, "GET", userinfo_url, "2", Some("x"));
+    assert_eq!(ask(&header, Some(&other_token)), Err(OidcError::Dpop));
+    assert_eq!(ask(&header, Some(&good)), Ok("subject".into()));
+    assert_eq!(ask(&header, Some(&good)), Err(OidcError::DpopReplayed));
+
+    // the same proof redeems no second code, and a code may be bound to a key from the start
+    let second = grants.issue_code(login(), &[4; 32], NOW_S).unwrap();
+    let replayed = redeem(&mut grants, &second, Some(&proof));
+    assert_eq!(replayed.unwrap_err(), OidcError::DpopReplayed);
+    let jkt = Jwk(other.verifying_key()).thumbprint_base64url();
+    let mut bound = login();
+    bound.request = parse(&query(&[("dpop_jkt", Some(jkt.as_str()))])).unwrap();
+    let third = grants.issue_code(bound, &[6; 32], NOW_S).unwrap();
+    let refused = redeem(&mut grants, &third, None);
+    assert_eq!(refused.unwrap_err(), OidcError::Dpop);
+}
+
+#[test]
+fn who_signs_out_goes_where_the_website_registered() {
+    let key = SigningKey::p256(&[3; 32]).unwrap();
+    let old = SigningKey::p256(&[4; 32]).unwrap();
+    let stranger = SigningKey::p256(&[9; 32]).unwrap();
+    let keys = [key.verifying_key(), old.verifying_key()];
+    let hint = |key: &SigningKey| id_token(&login(), "a", ISSUER, key, NOW_S).unwrap();
+    let parse = |pairs: &[(&str, &str)]| {
+        let query = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(pairs)
+            .finish();
+        LogoutRequest::parse(&query, &clients(), ISSUER, &keys)
+    };
+    let bye = ("post_logout_redirect_uri", "https://shop.example/bye");
+    let nothing = parse(&[]).unwrap();
+    assert_eq!((nothing.session, nothing.location), (None, None));
+    for key in [&key, &old] {
+        let hint = hint(key);
+        let request = parse(&[("id_token_hint", &hint), bye, ("state", "a&b")]).unwrap();
+        assert_eq!(
+            request.session,
+            Some(("shop".to_owned(), "subject".to_owned()))
+        );
+        let location = request.location.unwrap();
+        assert_eq!(location, "https://shop.example/bye?state=a%26b");
+    }
+    assert!(
+        parse(&[("client_id", "shop"), bye])
+            .unwrap()
+            .location
+            .is_some()
+    );
+    let ours = hint(&key);
+    for (pairs, error) in [
+        (vec![bye], OidcError::LogoutRedirect),
+        (
+            vec![
+                ("client_id", "shop"),
+                ("post_logout_redirect_uri", "https://evil.example/"),
+            ],
+            OidcError::LogoutRedirect,
+        ),
+        (
+            vec![("client_id", "nobody"), bye],
+            OidcError::LogoutRedirect,
+        ),
+        (
+            vec![("id_token_hint", ours.as_str()), ("client_id", "forum")],
+            OidcError::LogoutHint,
+        ),
+        (
+            vec![("id_token_hint", &*hint(&stranger))],
+            OidcError::LogoutHint,
+        ),
+        (vec![("id_token_hint", "x")], OidcError::LogoutHint),
+    ] {
+        assert_eq!(parse(&pairs).unwrap_err(), error, "{pairs:?}");
+    }
+
+    let (mut grants, code) = granted();
+    let redeemed = redeem(&mut grants, &body(&code, &[]), None, NOW_S).unwrap();
+    let bearer = format!("Bearer {}", redeemed.access_token);
+    grants.revoke("forum", "subject");
+    assert!(grants.userinfo(bearing(Some(&bearer)), NOW_S).is_ok());
+    grants.revoke("shop", "subject");
+    assert!(grants.userinfo(bearing(Some(&bearer)), NOW_S).is_err());
+
+    let token = logout_token("shop", "subject", "j", ISSUER, &key, NOW_S).unwrap();
+    let verified = jose::verify_compact(&token, &key.verifying_key(), "logout+jwt").unwrap();
+    let claims = verified.claims().unwrap();
+    assert!(claims["events"]["http://schemas.openid.net/event/backchannel-logout"].is_object());
+    assert!(
+        !claims.contains_key("nonce"),
+        "Back-Channel Logout 2.4 forbids it"
+    );
 }

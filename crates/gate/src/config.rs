@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use realdid_core::hash::Hash32;
 use realdid_exchange::oidc::{Client, secret_hash};
-use realdid_exchange::registration::Purpose;
+use realdid_exchange::registration::{self, Purpose};
 use realdid_serve::{ConfigError, config, files};
 use serde::Deserialize;
 
 use crate::GateError;
+use crate::standing::Hearing;
 
 /// Prefix of the environment variables that override the file.
 pub const ENV_PREFIX: &str = "REALDID_GATE";
@@ -55,11 +56,23 @@ pub struct ClientConfig {
     pub client_secret: Option<String>,
     pub name: String,
     pub redirect_uris: Vec<String>,
-    /// Claims that each login asks for; they must be registered.
+    /// Where browsers may go after signing out.
+    #[serde(default)]
+    pub post_logout_redirect_uris: Vec<String>,
+    /// Where the website hears that a login stands no longer.
+    pub backchannel_logout_uri: Option<String>,
+    /// Whether the lapse of the credential behind a login is told there too.
+    #[serde(default)]
+    pub logout_on_lapse: bool,
+    /// Claims that this website may ask for; they must be registered. A login asks for all of
+    /// them unless its request names some.
     #[serde(default)]
     pub claims: Vec<String>,
     /// A registered purpose; by default the first one.
     pub purpose: Option<String>,
+    /// Requests must be pushed (RFC 9126).
+    #[serde(default)]
+    pub require_pushed: bool,
 }
 
 impl std::fmt::Debug for ClientConfig {
@@ -117,7 +130,9 @@ impl ClientConfig {
             name: self.name.clone(),
             secret_sha256,
             redirect_uris: self.redirect_uris.clone(),
+            post_logout_redirect_uris: self.post_logout_redirect_uris.clone(),
             claims: self.claims.clone(),
+            require_pushed: self.require_pushed,
             purpose: self
                 .purpose
                 .clone()
@@ -125,7 +140,25 @@ impl ClientConfig {
                 .ok_or_else(refused)?,
         };
         client.check().map_err(|_| refused())?;
-        Ok(client)
+        let readable = |claim: &String| registration::claim_path(claim).is_some();
+        let absolute = |uri: &String| {
+            url::Url::parse(uri).is_ok_and(|uri| matches!(uri.scheme(), "http" | "https"))
+        };
+        if client.claims.iter().all(readable) && self.backchannel_logout_uri.iter().all(absolute) {
+            Ok(client)
+        } else {
+            Err(refused())
+        }
+    }
+
+    /// Where this website hears of logins that ended, if it does.
+    pub(crate) fn hearing(&self) -> Option<Hearing> {
+        let uri = self.backchannel_logout_uri.clone()?;
+        Some(Hearing {
+            client_id: self.client_id.clone(),
+            uri,
+            on_lapse: self.logout_on_lapse,
+        })
     }
 }
 
@@ -224,8 +257,18 @@ client_secret_sha256 = {secret}
 name = {name}
 # Compared character by character.
 redirect_uris = {redirect_uris}
-# Claims that each login asks for, such as "age_equal_or_over.18". They must be registered. Ask for
-# none if you can: then a login discloses nothing but that this is a real person.
+# Where browsers may go after signing out.
+# post_logout_redirect_uris = ["https://shop.example.org/"]
+# Where your website is told that somebody's login stands no longer, because their identifier was
+# frozen or ended (OpenID Connect Back-Channel Logout). With logout_on_lapse also when the
+# credential behind it has lapsed, each epoch: then a suspended person's session ends too.
+# backchannel_logout_uri = "https://shop.example.org/backchannel-logout"
+# logout_on_lapse = false
+# Whether requests must be pushed beforehand (RFC 9126).
+# require_pushed = false
+# Claims that a login may ask for, such as "age_equal_or_over.18". They must be registered. Ask for
+# none if you can: then a login discloses nothing but that this is a real person. Each login asks
+# for all of them unless its request says which (the parameter `claims`).
 claims = {claims}
 # Why: one of the registered purposes; the first one if this is left out.
 {purpose}
@@ -307,8 +350,12 @@ mod tests {
             client_secret: Some("0123456789abcdef".to_owned()),
             name: "Shop \"x\"".to_owned(),
             redirect_uris: vec!["https://shop.example/cb".to_owned()],
+            post_logout_redirect_uris: Vec::new(),
+            backchannel_logout_uri: None,
+            logout_on_lapse: false,
             claims: Vec::new(),
             purpose: Some("login".to_owned()),
+            require_pushed: false,
         };
         assert!(good.client(&[]).is_ok());
         let short = ClientConfig {
@@ -325,9 +372,17 @@ mod tests {
         };
         let fragment = ClientConfig {
             redirect_uris: vec!["https://a.example/#x".to_owned()],
+            ..good.clone()
+        };
+        let logout = ClientConfig {
+            backchannel_logout_uri: Some("file:///etc".to_owned()),
+            ..good.clone()
+        };
+        let claim = ClientConfig {
+            claims: vec![String::new()],
             ..good
         };
-        for wrong in [short, none, script, fragment] {
+        for wrong in [short, none, script, fragment, logout, claim] {
             assert_eq!(wrong.client(&[]).unwrap_err().code(), "gate.client");
         }
     }

@@ -2,6 +2,8 @@
 //!
 //! - `request.key`: signs presentation requests; its public half stands in the registration
 //! - `oidc.key`: signs ID tokens; its public half is published at `/jwks`
+//! - `oidc.previous.key`: signed them before the last [`rotate_gate`]; still published, so that no
+//!   token that is out fails
 //! - `sub.key`: turns a DID into the subject that the websites see. Losing it gives every person a
 //!   new subject; showing it lets whoever knows a DID compute its subject.
 
@@ -13,16 +15,20 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use realdid_core::did::DidId;
 use realdid_core::hash::Hash32;
-use realdid_credential::jose::{Jwk, SigningKey};
+use realdid_credential::jose::{Jwk, SigningKey, VerifyingKey};
 use realdid_serve::files;
 use sha2::Sha256;
 
 use crate::GateError;
 
+const OIDC: &str = "oidc.key";
+const OIDC_PREVIOUS: &str = "oidc.previous.key";
+
 /// The secrets of one gate.
 pub struct GateKeys {
     pub(crate) request: SigningKey,
     pub(crate) oidc: SigningKey,
+    oidc_previous: Option<SigningKey>,
     sub: [u8; 32],
 }
 
@@ -38,12 +44,39 @@ pub fn init_gate(dir: &Path) -> Result<GateKeys, GateError> {
     files::create_private_dir(&keys)?;
     Ok(GateKeys {
         request: signing_key(&keys.join("request.key"))?,
-        oidc: signing_key(&keys.join("oidc.key"))?,
+        oidc: signing_key(&keys.join(OIDC))?,
+        oidc_previous: match keys.join(OIDC_PREVIOUS) {
+            path if path.exists() => Some(signing_key(&path)?),
+            _ => None,
+        },
         sub: secret(&keys.join("sub.key"))?,
     })
 }
 
+/// Takes a new key for ID tokens and keeps the old one published. A gate that runs takes it up
+/// when it starts again; a second rotation drops what the first kept.
+pub fn rotate_gate(dir: &Path) -> Result<(), GateError> {
+    let keys = dir.join("keys");
+    init_gate(dir)?;
+    let (current, previous) = (keys.join(OIDC), keys.join(OIDC_PREVIOUS));
+    let moved = fs::rename(&current, &previous);
+    moved.map_err(|error| GateError::Unreadable {
+        path: current.clone(),
+        kind: error.kind(),
+    })?;
+    init_gate(dir).map(|_| ())
+}
+
 impl GateKeys {
+    /// The public keys of ID tokens: the one that signs first.
+    pub(crate) fn oidc_public(&self) -> Vec<VerifyingKey> {
+        let keys = [Some(&self.oidc), self.oidc_previous.as_ref()];
+        keys.into_iter()
+            .flatten()
+            .map(SigningKey::verifying_key)
+            .collect()
+    }
+
     /// The key to register: requests of this gate are signed by it.
     pub fn request_jwk(&self) -> Jwk {
         Jwk(self.request.verifying_key())
@@ -117,6 +150,13 @@ mod tests {
             subject,
             init_gate(other.path()).unwrap().subject(&a, &b).unwrap()
         );
+        // a rotation signs with another key and still publishes the one before
+        let before = again.oidc_public();
+        rotate_gate(folder.path()).unwrap();
+        let rotated = init_gate(folder.path()).unwrap();
+        assert_ne!(rotated.oidc_public()[0], before[0]);
+        assert_eq!(rotated.oidc_public()[1], before[0]);
+        assert_eq!(subject, rotated.subject(&a, &b).unwrap());
         use std::os::unix::fs::PermissionsExt as _;
         let mode = fs::metadata(folder.path().join("keys/sub.key"))
             .unwrap()

@@ -3,7 +3,8 @@
 //!
 //! The gate belongs to the service (promise P3): a login needs the wallet, the gate and nobody
 //! else. It holds no database of people. What it keeps are its own keys ([`init_gate`]), what it
-//! learnt of the ledger, and, in memory and for minutes, the logins that are under way.
+//! learnt of the ledger, and, in memory, the logins that are under way and, where a website wants
+//! to hear of their end, those that stand.
 //!
 //! Start reading at `routes` (the steps of a login over HTTP), then `logins` (what binds browser,
 //! wallet and website together) and `trust` (what is known of the ledger, and how old it is). The
@@ -13,8 +14,10 @@ mod config;
 mod keys;
 mod logins;
 mod page;
+mod provider;
 mod refusal;
 mod routes;
+mod standing;
 mod trust;
 
 use std::fs;
@@ -34,10 +37,11 @@ pub use config::{
     ClientConfig, ClientSetup, ENV_PREFIX, GateConfig, GateSetup, example_config, render_config,
     write_config,
 };
-pub use keys::{GateKeys, init_gate};
+pub use keys::{GateKeys, init_gate, rotate_gate};
 
 use logins::Logins;
-use routes::{GateApi, Inner, Policy};
+use routes::{GateApi, Inner};
+use standing::Standings;
 use trust::{Follower, Limits, Trust};
 
 /// How often expired logins and their claims are dropped from memory.
@@ -106,24 +110,12 @@ impl Gate {
             .to_owned();
         let registered =
             registration::claimed(&registration_jwt).map_err(|_| GateError::Registration)?;
-        let mut clients = Vec::new();
-        let mut policies = Vec::new();
-        for entry in &config.clients {
-            let client = entry.client(&registered.purposes)?;
-            let refused = || GateError::Client {
-                client_id: entry.client_id.clone(),
-            };
-            let claims = client
-                .claims
-                .iter()
-                .map(|claim| registration::claim_path(claim).ok_or_else(refused))
-                .collect::<Result<_, _>>()?;
-            policies.push(Policy {
-                client_id: client.client_id.clone(),
-                claims,
-            });
-            clients.push(client);
-        }
+        let clients = config
+            .clients
+            .iter()
+            .map(|entry| entry.client(&registered.purposes))
+            .collect::<Result<_, _>>()?;
+        let hearings = config.clients.iter().filter_map(|entry| entry.hearing());
         let limits = Limits {
             max_age_ms: config.max_staple_age_s.saturating_mul(1000),
             max_lag_slots: config.max_lag_slots,
@@ -135,7 +127,7 @@ impl Gate {
                 keys: init_gate(&config.dir)?,
                 logins: Logins::new(),
                 grants: Mutex::new(Grants::default()),
-                policies,
+                standings: Standings::new(hearings.collect()),
                 clients,
                 issuer: public_url,
                 login_s: config.login_s,
@@ -171,7 +163,15 @@ impl Gate {
                 self.inner.sweep(now_ms() / 1000);
             }
         };
-        tokio::join!(self.inner.follower.run(&self.inner.trust), sweep);
+        let genesis = self.inner.trust.snapshot().light.genesis().clone();
+        let period = Duration::from_secs(genesis.parameters.status_period_s);
+        let review = async {
+            loop {
+                tokio::time::sleep(period).await;
+                self.inner.review().await;
+            }
+        };
+        tokio::join!(self.inner.follower.run(&self.inner.trust), sweep, review);
     }
 }
 

@@ -40,6 +40,11 @@ pub(crate) struct RefusedPage<'a> {
     pub back_uri: Option<&'a str>,
 }
 
+/// For somebody who signed out and came from nowhere.
+#[derive(Template)]
+#[template(path = "signed_out.html")]
+pub(crate) struct SignedOutPage {}
+
 /// For somebody who opens the gate's own address.
 #[derive(Template)]
 #[template(path = "front.html")]

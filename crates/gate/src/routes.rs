@@ -1,5 +1,5 @@
-//! What the gate answers over HTTP: OpenID Connect towards websites, OpenID4VP towards wallets, and
-//! the page between them.
+//! The steps of a login, and what the gate answers to wallets (OpenID4VP) and to people. Towards
+//! websites it is `provider`.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,22 +12,22 @@ use axum::{Json, Router};
 use realdid_core::state::issuer_id;
 use realdid_credential::ClaimPath;
 use realdid_exchange::did_proof::{self, DidProofError};
-use realdid_exchange::oidc::{
-    self, AuthorizationRequest, AuthorizeRefusal, Client, Grants, Login, OidcError, TokenRequest,
-};
-use realdid_exchange::registration::Registration;
+use realdid_exchange::oidc::{AuthorizationRequest, Client, Grants, Login, OidcError};
+use realdid_exchange::registration::{self, Registration};
 use realdid_exchange::vp::{
     self, Expected, Presented, RequestContent, ResponseEvidence, ResponseRefused, VpError,
     WalletLink, WalletResponse,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use subtle::ConstantTimeEq as _;
 use url::form_urlencoded;
 
 use crate::keys::{GateKeys, random};
 use crate::logins::{Answered, Finished, Logins, Outcome, Progress, Start, Started};
 use crate::page::{self, FrontPage, LoginPage, RefusedPage};
-use crate::refusal::{Refusal, oauth};
+use crate::provider;
+use crate::refusal::Refusal;
+use crate::standing::Standings;
 use crate::trust::{Follower, Trust};
 use crate::{GateError, now_ms};
 
@@ -43,8 +43,7 @@ pub(crate) struct Inner {
     pub keys: GateKeys,
     pub logins: Logins,
     pub grants: Mutex<Grants>,
-    pub policies: Vec<Policy>,
-    /// The clients of `policies`, in the same order.
+    pub standings: Standings,
     pub clients: Vec<Client>,
     /// The public URL: the OpenID Connect issuer, without a trailing slash.
     pub issuer: String,
@@ -52,13 +51,7 @@ pub(crate) struct Inner {
     pub max_age_s: u64,
 }
 
-/// A client's claims as paths.
-pub(crate) struct Policy {
-    pub client_id: String,
-    pub claims: Vec<ClaimPath>,
-}
-
-type Gate = State<Arc<Inner>>;
+pub(crate) type Gate = State<Arc<Inner>>;
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -67,11 +60,13 @@ type Gate = State<Arc<Inner>>;
         description = "OpenID Connect provider and OpenID4VP verifier of one service"
     ),
     paths(
-        discovery,
-        jwks,
-        authorize,
-        token,
-        userinfo,
+        provider::discovery,
+        provider::jwks,
+        provider::push,
+        provider::authorize,
+        provider::token,
+        provider::userinfo,
+        provider::logout,
         request_object,
         request_object_post,
         respond,
@@ -83,11 +78,7 @@ pub(crate) struct GateApi;
 /// The gate's routes.
 pub(crate) fn router(inner: Arc<Inner>) -> Router {
     Router::new()
-        .route("/.well-known/openid-configuration", get(discovery))
-        .route("/jwks", get(jwks))
-        .route("/authorize", get(authorize).post(authorize_post))
-        .route("/token", post(token))
-        .route("/userinfo", get(userinfo).post(userinfo))
+        .merge(provider::router())
         .route(
             "/vp/request/{id}",
             get(request_object).post(request_object_post),
@@ -97,122 +88,6 @@ pub(crate) fn router(inner: Arc<Inner>) -> Router {
         .route("/", get(front))
         .route("/assets/gate.css", get(style))
         .with_state(inner)
-}
-
-// ---- OpenID Connect -----------------------------------------------------------------------
-
-/// The discovery document (OpenID Connect Discovery 1.0).
-#[utoipa::path(get, path = "/.well-known/openid-configuration", tag = "openid connect",
-    responses((status = 200, description = "provider metadata")))]
-async fn discovery(State(gate): Gate) -> Json<Value> {
-    let mut claims: Vec<String> = gate.clients.iter().flat_map(|c| c.claims.clone()).collect();
-    claims.sort();
-    Json(oidc::discovery(&gate.issuer, &claims))
-}
-
-/// The key that signs ID tokens (RFC 7517).
-#[utoipa::path(get, path = "/jwks", tag = "openid connect",
-    responses((status = 200, description = "JSON Web Key Set")))]
-async fn jwks(State(gate): Gate) -> Json<Value> {
-    Json(oidc::jwks(&gate.keys.oidc))
-}
-
-/// Starts a login. A browser gets a page; with `Accept: application/json` the answer is
-/// `{"request_uri","wallet_link","continue_uri","expires_in","checkpoint_age_s"}`. Both set a cookie
-/// that binds the login to this browser.
-#[utoipa::path(get, path = "/authorize", tag = "openid connect",
-    params(
-        ("client_id" = String, Query), ("redirect_uri" = String, Query),
-        ("response_type" = String, Query, description = "code"),
-        ("scope" = String, Query, description = "openid"),
-        ("code_challenge" = String, Query), ("code_challenge_method" = String, Query, description = "S256"),
-        ("state" = Option<String>, Query), ("nonce" = Option<String>, Query),
-    ),
-    responses(
-        (status = 200, description = "a page, or JSON"),
-        (status = 303, description = "to the client, with an error"),
-        (status = 400, description = "client or redirect URI unknown"),
-        (status = 503, description = "light.stale, registration.unknown, registration.suspended"),
-    ))]
-async fn authorize(State(gate): Gate, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
-    start_login(&gate, query.as_deref().unwrap_or_default(), &headers)
-}
-
-/// The same by POST, as OpenID Connect Core §3.1.2.1 asks.
-async fn authorize_post(State(gate): Gate, headers: HeaderMap, body: Bytes) -> Response {
-    let text = std::str::from_utf8(&body).unwrap_or_default();
-    start_login(&gate, text, &headers)
-}
-
-fn start_login(gate: &Inner, query: &str, headers: &HeaderMap) -> Response {
-    let as_json = wants_json(headers);
-    let request = match AuthorizationRequest::parse(query, &gate.clients, &gate.issuer) {
-        Ok(request) => request,
-        Err(AuthorizeRefusal::Redirected { location, .. }) => return see_other(&location, None),
-        Err(AuthorizeRefusal::Shown(error)) if as_json => return oauth(error).into_response(),
-        Err(AuthorizeRefusal::Shown(error)) => return refused_page(error.into(), None),
-    };
-    match gate.open(request.clone()) {
-        Ok(login) => {
-            let mut response = if as_json {
-                login.json(gate)
-            } else {
-                login.page(gate, Progress::Waiting, None)
-            };
-            set_cookie(
-                &mut response,
-                &gate.cookie(&login.id, &login.cookie, gate.login_s),
-            );
-            response
-        }
-        Err(refusal) => {
-            count(refusal.code);
-            if as_json {
-                return refusal.problem().into_response();
-            }
-            // The person sees which rule failed; the website learns of it when they go back.
-            refused_page(
-                refusal,
-                Some(&request.refuse(OidcError::Busy, &gate.issuer)),
-            )
-        }
-    }
-}
-
-/// Redeems a code (OpenID Connect Core §3.1.3).
-#[utoipa::path(post, path = "/token", tag = "openid connect",
-    request_body(content = String, content_type = "application/x-www-form-urlencoded",
-        description = "grant_type=authorization_code, code, redirect_uri, code_verifier; the client by client_secret_basic or client_secret_post"),
-    responses(
-        (status = 200, description = "access_token, id_token, token_type, expires_in"),
-        (status = 400, description = "invalid_grant, invalid_request, unsupported_grant_type"),
-        (status = 401, description = "invalid_client"),
-    ))]
-async fn token(State(gate): Gate, headers: HeaderMap, body: Bytes) -> Response {
-    let redeem = || -> Result<Value, OidcError> {
-        let body = std::str::from_utf8(&body).map_err(|_| OidcError::ParameterMissing)?;
-        let request = TokenRequest::parse(body, header_text(&headers, header::AUTHORIZATION))?;
-        let client = request.authenticate(&gate.clients)?;
-        let secret = random().map_err(|_| OidcError::Busy)?;
-        let now_s = now_ms() / 1000;
-        let redeemed = gate.grants().redeem(&request, client, &secret, now_s)?;
-        oidc::token_response(&redeemed, &gate.issuer, &gate.keys.oidc, now_s)
-    };
-    match redeem() {
-        Ok(tokens) => ([(header::PRAGMA, "no-cache")], Json(tokens)).into_response(),
-        Err(error) => oauth(error).into_response(),
-    }
-}
-
-/// The claims of a login (OpenID Connect Core §5.3), for some minutes after it.
-#[utoipa::path(get, path = "/userinfo", tag = "openid connect",
-    responses((status = 200, description = "sub, and the claims that were asked for"), (status = 401, description = "invalid_token")))]
-async fn userinfo(State(gate): Gate, headers: HeaderMap) -> Response {
-    let authorization = header_text(&headers, header::AUTHORIZATION);
-    match gate.grants().userinfo(authorization, now_ms() / 1000) {
-        Ok(claims) => Json(claims).into_response(),
-        Err(error) => oauth(error).into_response(),
-    }
 }
 
 // ---- OpenID4VP ----------------------------------------------------------------------------
@@ -319,20 +194,37 @@ async fn style() -> Response {
         .into_response()
 }
 
+/// The claims of a request as paths. The client's configuration was read as paths, so all are.
+fn asked(request: &AuthorizationRequest) -> Vec<ClaimPath> {
+    let claims = request.wallet_claims();
+    let paths = claims.iter().filter_map(|c| registration::claim_path(c));
+    paths.collect()
+}
+
 // ---- the steps of a login -----------------------------------------------------------------
 
 /// A login with what its page or its JSON needs.
-struct OpenLogin {
-    id: String,
-    cookie: String,
+pub(crate) struct OpenLogin {
+    pub(crate) id: String,
+    pub(crate) cookie: String,
     start: Start,
     registration: Registration,
 }
 
 impl Inner {
-    fn grants(&self) -> MutexGuard<'_, Grants> {
+    pub(crate) fn grants(&self) -> MutexGuard<'_, Grants> {
         // Each change is one insert or remove: poisoned maps are still sound ones.
         self.grants.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells websites of logins that stand no longer.
+    pub async fn review(&self) {
+        let snapshot = self.trust.snapshot();
+        let freshness = self.trust.freshness(now_ms());
+        let nodes = self.follower.nodes();
+        self.standings
+            .review(nodes, &snapshot.light, freshness, &self.issuer, &self.keys)
+            .await;
     }
 
     /// Drops logins and grants that have expired: nobody may come to ask for them, and what they
@@ -340,14 +232,6 @@ impl Inner {
     pub fn sweep(&self, now_s: u64) {
         self.logins.sweep(now_s);
         self.grants().sweep(now_s);
-    }
-
-    fn claims(&self, client_id: &str) -> &[ClaimPath] {
-        let policy = self
-            .policies
-            .iter()
-            .find(|policy| policy.client_id == client_id);
-        policy.map_or(&[], |policy| policy.claims.as_slice())
     }
 
     /// Why no login can be started now, if so.
@@ -364,7 +248,7 @@ impl Inner {
         Ok(registration)
     }
 
-    fn open(&self, request: AuthorizationRequest) -> Result<OpenLogin, Refusal> {
+    pub(crate) fn open(&self, request: AuthorizationRequest) -> Result<OpenLogin, Refusal> {
         let now_ms = now_ms();
         let registration = self.registration(now_ms)?;
         let client = self
@@ -377,11 +261,7 @@ impl Inner {
         let response_uri =
             url::Url::parse(&self.response_uri("x")).map_err(|_| Refusal::INTERNAL)?;
         registration
-            .allows(
-                &response_uri,
-                &client.purpose,
-                self.claims(&client.client_id),
-            )
+            .allows(&response_uri, &client.purpose, &asked(&request))
             .map_err(|_| Refusal::REGISTRATION_WIDTH)?;
         let draw = || random().map_err(|_| Refusal::INTERNAL);
         let secrets = [draw()?, draw()?, draw()?, draw()?];
@@ -404,7 +284,7 @@ impl Inner {
             service_id: self.trust.service_id(),
             registration: self.trust.registration_jwt(),
             purpose: &start.client.purpose,
-            claims: self.claims(&start.client.client_id),
+            claims: &asked(&start.request),
             response_uri: &self.response_uri(id),
             nonce: &start.nonce,
             state: &start.state,
@@ -460,10 +340,11 @@ impl Inner {
             .await?;
         let now_ms = now_ms();
         let snapshot = self.trust.snapshot();
+        let claims = asked(&start.request);
         let expected = Expected {
             client_id: &vp::client_id(&self.trust.service_id()),
             nonce: &start.nonce,
-            claims: self.claims(&start.client.client_id),
+            claims: &claims,
             now_ms,
             max_age_s: self.login_s,
         };
@@ -489,10 +370,18 @@ impl Inner {
             .keys
             .subject(&self.trust.service_id(), &verified.did.did.id)
             .map_err(|_| Refusal::INTERNAL)?;
+        let (acr, claims) = start.request.conclude(verified.claims)?;
+        self.standings.begin(
+            &start.client.client_id,
+            &subject,
+            verified.did.did.id,
+            verified.pid_exp_s,
+        );
         Ok(Login {
             request: start.request.clone(),
             subject,
-            claims: verified.claims,
+            claims,
+            acr,
             auth_time_s: now_ms / 1000,
         })
     }
@@ -510,7 +399,7 @@ impl Inner {
     }
 
     /// Where the browser goes when a login is over.
-    fn conclude(&self, finished: Finished, now_s: u64) -> Result<String, Refusal> {
+    pub(crate) fn conclude(&self, finished: Finished, now_s: u64) -> Result<String, Refusal> {
         let request = &finished.start.request;
         match finished.outcome {
             Outcome::Declined => Ok(request.refuse(OidcError::Denied, &self.issuer)),
@@ -592,7 +481,7 @@ impl Inner {
     }
 
     /// `SameSite=Lax`: it must come along when the wallet's app sends the browser here.
-    fn cookie(&self, id: &str, value: &str, max_age_s: u64) -> String {
+    pub(crate) fn cookie(&self, id: &str, value: &str, max_age_s: u64) -> String {
         let secure = if self.issuer.starts_with("https://") {
             "; Secure"
         } else {
@@ -608,7 +497,7 @@ impl Inner {
 }
 
 impl OpenLogin {
-    fn json(&self, gate: &Inner) -> Response {
+    pub(crate) fn json(&self, gate: &Inner) -> Response {
         Json(json!({
             "request_uri": gate.request_uri(&self.id),
             "wallet_link": gate.wallet_link(&self.id),
@@ -619,18 +508,19 @@ impl OpenLogin {
         .into_response()
     }
 
-    fn page(&self, gate: &Inner, progress: Progress, problem: Option<Refusal>) -> Response {
+    pub(crate) fn page(
+        &self,
+        gate: &Inner,
+        progress: Progress,
+        problem: Option<Refusal>,
+    ) -> Response {
         let wallet_link = gate.wallet_link(&self.id);
         let request = &self.start.request;
         let page = LoginPage {
             organisation: &self.registration.name,
             client: &self.start.client.name,
             purpose: &self.start.client.purpose,
-            claims: gate
-                .claims(&request.client_id)
-                .iter()
-                .map(ToString::to_string)
-                .collect(),
+            claims: request.wallet_claims(),
             sandbox: self.registration.sandbox,
             qr_svg: page::qr_svg(&wallet_link),
             wallet_link: &wallet_link,
@@ -658,15 +548,15 @@ impl From<GateError> for Refusal {
 
 // ---- HTTP ---------------------------------------------------------------------------------
 
-fn count(outcome: &'static str) {
+pub(crate) fn count(outcome: &'static str) {
     metrics::counter!("logins_total", "outcome" => outcome).increment(1);
 }
 
-fn header_text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
+pub(crate) fn header_text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
-fn wants_json(headers: &HeaderMap) -> bool {
+pub(crate) fn wants_json(headers: &HeaderMap) -> bool {
     header_text(headers, header::ACCEPT).is_some_and(|accept| {
         let kind = accept.split([',', ';']).next().unwrap_or_default();
         kind.trim() == "application/json"
@@ -684,14 +574,14 @@ fn cookie_value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
         .map(|(_, value)| value)
 }
 
-fn set_cookie(response: &mut Response, cookie: &str) {
+pub(crate) fn set_cookie(response: &mut Response, cookie: &str) {
     if let Ok(value) = HeaderValue::from_str(cookie) {
         response.headers_mut().append(header::SET_COOKIE, value);
     }
 }
 
 /// 303, so that the browser never repeats a POST at the website.
-fn see_other(location: &str, cookie: Option<&str>) -> Response {
+pub(crate) fn see_other(location: &str, cookie: Option<&str>) -> Response {
     let Ok(value) = HeaderValue::from_str(location) else {
         return Refusal::INTERNAL.problem().into_response();
     };
@@ -702,7 +592,7 @@ fn see_other(location: &str, cookie: Option<&str>) -> Response {
     response
 }
 
-fn refused_page(refusal: Refusal, back_uri: Option<&str>) -> Response {
+pub(crate) fn refused_page(refusal: Refusal, back_uri: Option<&str>) -> Response {
     let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
     page::html(&RefusedPage { refusal, back_uri }, status, None)
 }

@@ -238,6 +238,81 @@ async fn code_of(response: Response<Body>) -> String {
         .to_owned()
 }
 
+// ---- what a website may say of a login -----------------------------------------------------
+
+fn form(pairs: &[(&str, &str)]) -> String {
+    url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(pairs)
+        .finish()
+}
+
+#[tokio::test]
+async fn a_pushed_request_is_what_the_wallet_sees_and_serves_one_browser() {
+    let town = town();
+    let query = authorize();
+    let query = query.split_once('?').unwrap().1;
+    let body = format!("{query}&{}", form(&[("client_secret", SECRET)]));
+    assert_eq!(town.post("/par", query.to_owned()).await.status(), 401);
+    let response = town.post("/par", body.clone()).await;
+    assert_eq!(response.status(), 201);
+    let pushed = json_of(response).await;
+    let uri = pushed["request_uri"].as_str().unwrap();
+    assert_eq!(pushed["expires_in"], 90);
+    let json = [("accept", "application/json")];
+    // whatever else stands in the browser's query is not asked
+    let come = format!(
+        "/authorize?{}",
+        form(&[
+            ("client_id", "shop"),
+            ("request_uri", uri),
+            ("claims", "{}")
+        ])
+    );
+    let response = town.get(&come, &json).await;
+    assert_eq!(response.status(), 200);
+    let request = town.fetch(&json_of(response).await).await;
+    assert_eq!(request.claims.len(), 1);
+    let again = town.get(&come, &json).await;
+    assert_eq!(code_of(again).await, "oidc.pushed_unknown");
+}
+
+#[tokio::test]
+async fn a_login_asks_the_wallet_only_for_what_its_request_names() {
+    let town = town();
+    for (claims, count) in [
+        ("{}", 0),
+        (
+            r#"{"id_token": {"age_equal_or_over.18": {"essential": true}}}"#,
+            1,
+        ),
+    ] {
+        let query = format!("{}&{}", authorize(), form(&[("claims", claims)]));
+        let response = town.get(&query, &[("accept", "application/json")]).await;
+        let request = town.fetch(&json_of(response).await).await;
+        assert_eq!(request.claims.len(), count, "{claims}");
+    }
+}
+
+#[tokio::test]
+async fn who_signs_out_is_sent_only_where_the_client_registered() {
+    let town = town();
+    let json = [("accept", "application/json")];
+    let page = text_of(town.get("/logout", &[]).await).await;
+    assert!(page.contains("You are signed out"));
+    let away = form(&[
+        ("client_id", "shop"),
+        ("post_logout_redirect_uri", "https://evil.example/"),
+    ]);
+    let refused = town.get(&format!("/logout?{away}"), &json).await;
+    assert_eq!(refused.status(), 400);
+    assert!(!refused.headers().contains_key("location"));
+    assert_eq!(code_of(refused).await, "oidc.logout_redirect");
+    let hint = town
+        .post("/logout", form(&[("id_token_hint", "a.b.c")]))
+        .await;
+    assert_eq!(hint.status(), 400);
+}
+
 // ---- logins that work ----------------------------------------------------------------------
 
 /// The website is built on `openidconnect` and knows nothing of us.

@@ -374,6 +374,10 @@ impl Follower {
         }
     }
 
+    pub fn nodes(&self) -> &[NodeClient] {
+        &self.nodes
+    }
+
     /// Follows until the process ends.
     pub async fn run(&self, trust: &Trust) {
         let parameters = trust.snapshot().light.genesis().parameters.clone();
