@@ -54,8 +54,9 @@ pub fn init_gate(dir: &Path) -> Result<GateKeys, GateError> {
 }
 
 /// Takes a new key for ID tokens and keeps the old one published. A gate that runs takes it up
-/// when it starts again; a second rotation drops what the first kept.
-pub fn rotate_gate(dir: &Path) -> Result<(), GateError> {
+/// when it starts again; a second rotation drops what the first kept. Answers the ids (`kid`) that
+/// are published then, the one that signs first.
+pub fn rotate_gate(dir: &Path) -> Result<Vec<String>, GateError> {
     let keys = dir.join("keys");
     init_gate(dir)?;
     let (current, previous) = (keys.join(OIDC), keys.join(OIDC_PREVIOUS));
@@ -64,7 +65,11 @@ pub fn rotate_gate(dir: &Path) -> Result<(), GateError> {
         path: current.clone(),
         kind: error.kind(),
     })?;
-    init_gate(dir).map(|_| ())
+    let published = init_gate(dir)?.oidc_public();
+    Ok(published
+        .into_iter()
+        .map(|key| Jwk(key).thumbprint_base64url())
+        .collect())
 }
 
 impl GateKeys {

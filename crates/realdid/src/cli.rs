@@ -144,6 +144,12 @@ pub struct GateArgs {
 pub enum GateCommand {
     /// Make a sandbox registration and the gate's folder and configuration, in one step
     Register(RegisterArgs),
+    /// Sign ID tokens with a new key from the next start on, and keep the old one published
+    RotateKeys {
+        /// The gate's configuration file
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]

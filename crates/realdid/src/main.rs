@@ -79,6 +79,7 @@ async fn run(cli: Cli) -> Result<Option<Value>, Fail> {
         Command::Gate(args) => match args.command {
             None => part::gate(args.part).await.map(|()| None),
             Some(GateCommand::Register(args)) => register::run(args).await.map(Some),
+            Some(GateCommand::RotateKeys { config }) => part::rotate_keys(&config).map(Some),
         },
         Command::Demo(args) => part::demo(args).await.map(|()| None),
         Command::Wallet(args) => Ok(Some(realdid_wallet::cli::run(args).await?)),

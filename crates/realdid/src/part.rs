@@ -41,6 +41,13 @@ pub async fn gate(args: OptionalPartArgs) -> Result<(), Fail> {
     realdid_gate::run(config).await.map_err(Fail::of)
 }
 
+/// Answers the public keys that the gate publishes after it has started again.
+pub fn rotate_keys(config: &Path) -> Result<Value, Fail> {
+    let config = GateConfig::load(config).map_err(Fail::of)?;
+    let keys = realdid_gate::rotate_gate(&config.dir).map_err(Fail::of)?;
+    Ok(json!({ "keys": keys }))
+}
+
 /// A demo service knows nothing of us, so its file is read here as plain TOML, and its parent is
 /// watched here.
 pub async fn demo(args: PartArgs) -> Result<(), Fail> {

@@ -20,7 +20,7 @@ fn help(words: &[&str]) -> String {
 }
 
 /// Every command with the options that its help names.
-const COMMANDS: [&[&str]; 29] = [
+const COMMANDS: [&[&str]; 30] = [
     &["up"],
     &["node"],
     &["authority"],
@@ -30,6 +30,7 @@ const COMMANDS: [&[&str]; 29] = [
     &["registrar"],
     &["gate"],
     &["gate", "register"],
+    &["gate", "rotate-keys"],
     &["wallet", "init"],
     &["wallet", "enrol"],
     &["wallet", "receive"],

@@ -3,9 +3,14 @@
 //! `openidconnect` under axum), each with its own gate, registered in one step.
 
 use crate::nation::{Nation, PROGRAM, get, until};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
 use std::time::Duration;
 
 /// A website and its gate; both end with the test.
@@ -104,6 +109,67 @@ fn subject(nation: &Nation, site: &Site) -> String {
     );
     assert_ne!(status, 200, "nobody without a session");
     text(&me, "sub")
+}
+
+/// Takes one POST on an address, on a thread of its own, and hands on its body.
+fn hear(address: String) -> mpsc::Receiver<String> {
+    let listener = TcpListener::bind(address).unwrap();
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(5)))
+            .unwrap();
+        let (mut heard, mut part) = (Vec::new(), [0; 4096]);
+        while !String::from_utf8_lossy(&heard).contains("logout_token=") {
+            let read = stream.read(&mut part).unwrap();
+            assert!(read > 0, "the gate closed too early");
+            heard.extend_from_slice(&part[..read]);
+        }
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+        stream.write_all(answer).unwrap();
+        sender
+            .send(String::from_utf8_lossy(&heard).into_owned())
+            .unwrap();
+    });
+    receiver
+}
+
+/// The person freezes the DID that they use at a website: the gate sees it on the ledger and tells
+/// the website, in a token of the keys that it publishes after a rotation.
+#[test]
+fn p8_a_website_hears_that_a_login_stands_no_longer() {
+    let nation = Nation::start();
+    let (_, evidence) = nation.residents().swap_remove(0);
+    nation.enrol("a", &evidence).done();
+    let ear = format!("127.0.0.1:{}", nation.port_base + 49);
+    let config = nation.dir.join("gates/harbour-forum/gate.toml");
+    let written = std::fs::read_to_string(&config).unwrap();
+    let told = format!("[[clients]]\nbackchannel_logout_uri = \"http://{ear}/logout\"");
+    let written = written.replacen("[[clients]]", &told, 1);
+    std::fs::write(&config, written).unwrap();
+    let rotated = nation
+        .run(&["gate", "rotate-keys", "--config", config.to_str().unwrap()])
+        .done();
+    assert_eq!(rotated["keys"].as_array().unwrap().len(), 2);
+    let mut nation = nation;
+    nation.stop("-TERM");
+    nation.up();
+
+    let login = nation.login("a", 0).done();
+    let heard = hear(ear);
+    let did = text(&login, "did");
+    nation.wallet("a", &["did", "anchor", &did]).done();
+    nation.wallet("a", &["did", "freeze", &did]).done();
+    let heard = heard.recv_timeout(Duration::from_secs(60)).unwrap();
+    let token = heard.split("logout_token=").nth(1).unwrap();
+    let parts: Vec<&str> = token.split('.').collect();
+    let part = |n: usize| -> Value {
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(parts[n]).unwrap()).unwrap()
+    };
+    assert_eq!(part(0)["typ"], "logout+jwt");
+    assert_eq!(part(0)["kid"], rotated["keys"][0]);
+    assert_eq!(part(1)["sub"], login["subject"]);
 }
 
 #[test]
