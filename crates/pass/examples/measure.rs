@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use rand_core::{TryCryptoRng, TryRng};
 use realdid_pass::curve::{
-    Affine, PublicPoint, PublicTable, Scalar, expand_message, hash_to_curve_g1, pairings_cancel,
-    sum_public,
+    Affine, Multiples, PublicPoint, Scalar, expand_message, hash_to_curve_g1, pairings_cancel,
+    sum_of_multiples, sum_public,
 };
 use realdid_pass::{
     Claim, Context, Credential, Issued, IssuerKey, Kept, Messages, Presentation, PseudonymSecrets,
@@ -276,7 +276,7 @@ fn point(seed: u8) -> Affine {
 /// What verifying one proof cannot do without: T1, T2, U, and two pairings with one final
 /// exponentiation, on points and tables that are ready.
 struct Bare {
-    table: PublicTable,
+    staying: Vec<Multiples>,
     fixed: Vec<Scalar>,
     free: Vec<(Affine, Scalar)>,
     key: PublicPoint,
@@ -294,7 +294,7 @@ impl Bare {
         let left = point(1);
         let right = -realdid_pass::curve::Point::from(left).mul_secret(&secret);
         Self {
-            table: PublicTable::new(&bases),
+            staying: Multiples::of_staying(&bases),
             fixed: (0..fixed as u8).map(scalar).collect(),
             free: (50..53).map(|seed| (point(seed), scalar(seed))).collect(),
             key: PublicPoint::generator_times_secret(&secret),
@@ -305,8 +305,12 @@ impl Bare {
     }
 
     fn multiply(&self) {
-        let t1 = sum_public(&self.free);
-        let t2 = self.table.sum_public(&self.fixed).unwrap() + sum_public(&self.free[..1]);
+        let points: Vec<Affine> = self.free.iter().map(|(point, _)| *point).collect();
+        let passing = Multiples::of_passing(&points);
+        let scalars = || self.free.iter().map(|(_, scalar)| *scalar);
+        let t1 = sum_of_multiples(passing.iter().zip(scalars()));
+        let fixed = self.staying.iter().zip(self.fixed.iter().copied());
+        let t2 = sum_of_multiples(fixed.chain(passing.iter().zip(scalars()).take(1)));
         let u = sum_public(&self.free[..2]);
         assert!(!(t1 + t2 + u).is_identity());
     }

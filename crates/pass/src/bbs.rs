@@ -11,8 +11,8 @@ use std::sync::OnceLock;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::curve::{
-    Affine, POINT_BYTES, PUBLIC_POINT_BYTES, Point, PublicPoint, PublicTable, SCALAR_BYTES, Scalar,
-    SecretTable, pairings_cancel, sum_public, to_affine,
+    Affine, Multiples, POINT_BYTES, PUBLIC_POINT_BYTES, Point, PublicPoint, SCALAR_BYTES, Scalar,
+    SecretTable, pairings_cancel, sum_of_multiples, sum_public, to_affine,
 };
 use crate::error::PassError;
 use crate::octets::Reader;
@@ -113,7 +113,7 @@ pub struct Setting {
     domain: Scalar,
     /// `P1 + Q_1 * domain`, then the generator of each message.
     points: Vec<Affine>,
-    public: OnceLock<PublicTable>,
+    public: OnceLock<Vec<Multiples>>,
     secret: OnceLock<SecretTable>,
 }
 
@@ -171,8 +171,9 @@ impl Setting {
     }
 
     /// `P1 + Q_1 * domain`, then the generators: tables are made at their first use.
-    fn public_table(&self) -> &PublicTable {
-        self.public.get_or_init(|| PublicTable::new(&self.points))
+    fn multiples(&self) -> &[Multiples] {
+        self.public
+            .get_or_init(|| Multiples::of_staying(&self.points))
     }
 
     fn secret_table(&self) -> &SecretTable {
@@ -186,13 +187,13 @@ impl Setting {
         if messages.len() > self.message_count() {
             return Err(PassError::Messages);
         }
-        let mut scalars = Vec::with_capacity(self.points.len());
-        scalars.push(Scalar::one());
-        scalars.extend(messages);
-        scalars.resize(self.points.len(), Scalar::default());
-        self.public_table()
-            .sum_public(&scalars)
-            .ok_or(PassError::Messages)
+        let [base, generators @ ..] = self.multiples() else {
+            return Err(PassError::Messages);
+        };
+        let terms = generators.iter().zip(messages.iter().copied());
+        Ok(sum_of_multiples(
+            std::iter::once((base, Scalar::one())).chain(terms),
+        ))
     }
 
     /// The same over all messages, in constant time: for the prover.
@@ -295,12 +296,16 @@ impl Setting {
         if hidden.len() != proof.hats.len() {
             return Err(PassError::Length);
         }
+        let passing = Multiples::of_passing(&[proof.b_bar, proof.a_bar, proof.d]);
+        let [.., d] = passing.as_slice() else {
+            return Err(PassError::Length);
+        };
         // 2. T1
-        let t1 = sum_public(&[
-            (proof.b_bar, proof.challenge),
-            (proof.a_bar, proof.e_hat),
-            (proof.d, proof.r1_hat),
-        ]);
+        let t1 = sum_of_multiples(
+            passing
+                .iter()
+                .zip([proof.challenge, proof.e_hat, proof.r1_hat]),
+        );
         // 3. and 4. T2, with Bv's terms multiplied by the challenge one by one: then all but D are
         // fixed points.
         let mut scalars = vec![Scalar::default(); self.points.len()];
@@ -311,11 +316,8 @@ impl Setting {
         for (index, hat) in hidden.into_iter().zip(&proof.hats) {
             scalars[index + 1] = *hat;
         }
-        let t2 = self
-            .public_table()
-            .sum_public(&scalars)
-            .ok_or(PassError::Messages)?
-            + sum_public(&[(proof.d, proof.r3_hat)]);
+        let fixed = self.multiples().iter().zip(scalars);
+        let t2 = sum_of_multiples(fixed.chain(std::iter::once((d, proof.r3_hat))));
         let [t1, t2] = to_affine([t1, t2]);
         Ok(ProofInit {
             a_bar: proof.a_bar,

@@ -5,7 +5,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::bbs::{MAX_SIGNED, SecretKey, Setting, Signature};
 use crate::curve::{
-    Affine, POINT_BYTES, Point, PublicTable, SCALAR_BYTES, Scalar, SecretTable, sum_public,
+    Affine, Multiples, POINT_BYTES, Point, SCALAR_BYTES, Scalar, SecretTable, sum_of_multiples,
     to_affine,
 };
 use crate::error::PassError;
@@ -17,7 +17,7 @@ pub struct CommitmentBases {
     interface: Interface,
     /// `I2OSP(M, 8)` and the generators, as challenges hash them.
     octets: Vec<u8>,
-    public: PublicTable,
+    public: Vec<Multiples>,
     secret: SecretTable,
     committed: usize,
     last: Affine,
@@ -37,7 +37,7 @@ impl CommitmentBases {
         Ok(Self {
             interface,
             octets,
-            public: PublicTable::new(&points),
+            public: Multiples::of_staying(&points),
             secret: SecretTable::new(&points),
             committed,
             last: points[committed],
@@ -110,14 +110,15 @@ impl CommitmentBases {
         if claim.hats.len() != self.committed {
             return Err(PassError::Length);
         }
-        let mut scalars = Vec::with_capacity(self.committed + 1);
-        scalars.push(claim.s_hat);
-        scalars.extend(&claim.hats);
         let fixed = self
             .public
-            .sum_public(&scalars)
-            .ok_or(PassError::Messages)?;
-        let c_bar = fixed + -sum_public(&[(claim.commitment, claim.challenge)]);
+            .iter()
+            .zip(std::iter::once(claim.s_hat).chain(claim.hats.iter().copied()));
+        let passing = Multiples::of_passing(&[claim.commitment]);
+        let free = passing
+            .iter()
+            .map(|multiples| (multiples, -claim.challenge));
+        let c_bar = sum_of_multiples(fixed.chain(free));
         if self.challenge(&claim.commitment, &c_bar.to_affine()) != claim.challenge {
             return Err(PassError::CommitmentProof);
         }

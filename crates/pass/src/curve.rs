@@ -16,22 +16,22 @@
 #![allow(unsafe_code)]
 
 use std::ptr;
+use std::sync::OnceLock;
 
 use blst::{
-    BLST_ERROR, blst_bendian_from_scalar, blst_expand_message_xmd, blst_final_exp, blst_fp6,
-    blst_fp12, blst_fp12_is_one, blst_fp12_mul, blst_fr, blst_fr_add, blst_fr_cneg,
-    blst_fr_eucl_inverse, blst_fr_from_scalar, blst_fr_mul, blst_fr_sub, blst_hash_to_g1,
-    blst_lendian_from_scalar, blst_miller_loop_lines, blst_p1, blst_p1_add_or_double,
-    blst_p1_add_or_double_affine, blst_p1_affine, blst_p1_affine_compress, blst_p1_affine_in_g1,
-    blst_p1_affine_is_inf, blst_p1_cneg, blst_p1_double, blst_p1_from_affine, blst_p1_is_equal,
+    BLST_ERROR, blst_bendian_from_scalar, blst_expand_message_xmd, blst_final_exp, blst_fp,
+    blst_fp_cneg, blst_fp_eucl_inverse, blst_fp_mul, blst_fp6, blst_fp12, blst_fp12_is_one,
+    blst_fp12_mul, blst_fr, blst_fr_add, blst_fr_cneg, blst_fr_eucl_inverse, blst_fr_from_scalar,
+    blst_fr_mul, blst_fr_sub, blst_hash_to_g1, blst_lendian_from_scalar, blst_miller_loop_lines,
+    blst_p1, blst_p1_add_or_double, blst_p1_add_or_double_affine, blst_p1_affine,
+    blst_p1_affine_compress, blst_p1_affine_generator, blst_p1_affine_in_g1, blst_p1_affine_is_inf,
+    blst_p1_cneg, blst_p1_double, blst_p1_from_affine, blst_p1_generator, blst_p1_is_equal,
     blst_p1_is_inf, blst_p1_mult, blst_p1_to_affine, blst_p1_uncompress, blst_p1s_mult_pippenger,
-    blst_p1s_mult_pippenger_scratch_sizeof, blst_p1s_mult_wbits, blst_p1s_mult_wbits_precompute,
-    blst_p1s_mult_wbits_precompute_sizeof, blst_p1s_mult_wbits_scratch_sizeof, blst_p1s_to_affine,
-    blst_p2, blst_p2_affine, blst_p2_affine_compress, blst_p2_affine_generator,
-    blst_p2_affine_in_g2, blst_p2_affine_is_inf, blst_p2_generator, blst_p2_mult,
-    blst_p2_to_affine, blst_p2_uncompress, blst_precompute_lines, blst_scalar,
-    blst_scalar_fr_check, blst_scalar_from_be_bytes, blst_scalar_from_bendian, blst_scalar_from_fr,
-    limb_t,
+    blst_p1s_mult_pippenger_scratch_sizeof, blst_p1s_to_affine, blst_p2, blst_p2_affine,
+    blst_p2_affine_compress, blst_p2_affine_generator, blst_p2_affine_in_g2, blst_p2_affine_is_inf,
+    blst_p2_generator, blst_p2_mult, blst_p2_to_affine, blst_p2_uncompress, blst_precompute_lines,
+    blst_scalar, blst_scalar_fr_check, blst_scalar_from_be_bytes, blst_scalar_from_bendian,
+    blst_scalar_from_fr, limb_t,
 };
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 use zeroize::{Zeroize, Zeroizing};
@@ -44,6 +44,8 @@ pub const POINT_BYTES: usize = 48;
 pub const PUBLIC_POINT_BYTES: usize = 96;
 /// Bits of a scalar: the order has 255.
 const SCALAR_BITS: usize = 255;
+/// Length of the short scalars of [`sum_public_short`], in bytes.
+pub const SHORT_BYTES: usize = 16;
 /// What is hashed to one scalar (`expand_len`), in bytes.
 pub const WIDE_BYTES: usize = 48;
 /// Longest output of `expand_message_xmd` with SHA-256: 255 blocks of 32 bytes.
@@ -310,26 +312,20 @@ pub fn to_affine<const N: usize>(points: [Point; N]) -> [Affine; N] {
 
 /// The sum of points times public scalars. Not constant time.
 pub fn sum_public(terms: &[(Affine, Scalar)]) -> Point {
-    let points: Vec<blst_p1_affine> = terms.iter().map(|(point, _)| point.0).collect();
-    let scalars: Vec<[u8; SCALAR_BYTES]> = terms
-        .iter()
-        .map(|(_, scalar)| *scalar.to_little_endian())
-        .collect();
-    pippenger::<SCALAR_BITS, SCALAR_BYTES>(&points, &scalars)
+    let points: Vec<Affine> = terms.iter().map(|(point, _)| *point).collect();
+    let multiples = Multiples::of_passing(&points);
+    sum_of_multiples(
+        multiples
+            .iter()
+            .zip(terms)
+            .map(|(multiples, (_, scalar))| (multiples, *scalar)),
+    )
 }
 
-/// As [`sum_public`], with scalars of 128 bits, little-endian; what is longer is cut.
-pub fn sum_public_short(points: &[Affine], scalars: &[[u8; 16]]) -> Point {
+/// As [`sum_public`], for many points and scalars of 128 bits, little-endian; what is longer is
+/// cut.
+pub fn sum_public_short(points: &[Affine], scalars: &[[u8; SHORT_BYTES]]) -> Point {
     let points: Vec<blst_p1_affine> = points.iter().map(|point| point.0).collect();
-    pippenger::<128, 16>(&points, scalars)
-}
-
-/// blst steps from scalar to scalar by the bytes that `BITS` fill.
-fn pippenger<const BITS: usize, const BYTES: usize>(
-    points: &[blst_p1_affine],
-    scalars: &[[u8; BYTES]],
-) -> Point {
-    const { assert!(BITS.div_ceil(8) == BYTES) };
     let count = points.len().min(scalars.len());
     let mut out = blst_p1::default();
     if count == 0 {
@@ -338,7 +334,8 @@ fn pippenger<const BITS: usize, const BYTES: usize>(
     let point_list: [*const blst_p1_affine; 2] = [points.as_ptr(), ptr::null()];
     let scalar_list: [*const u8; 2] = [scalars.as_ptr().cast(), ptr::null()];
     // SAFETY: the scratch has the size that blst asks for this count; `count` points, and `count`
-    // scalars of as many bytes as `BITS` fill, lie one after another behind the first pointers.
+    // scalars, lie one after another behind the first pointers. blst steps from scalar to scalar
+    // by as many bytes as the bits fill, which is what each has.
     unsafe {
         let scratch_bytes = blst_p1s_mult_pippenger_scratch_sizeof(count);
         let mut scratch = vec![0 as limb_t; scratch_bytes.div_ceil(size_of::<limb_t>())];
@@ -347,81 +344,193 @@ fn pippenger<const BITS: usize, const BYTES: usize>(
             point_list.as_ptr(),
             count,
             scalar_list.as_ptr(),
-            BITS,
+            8 * SHORT_BYTES,
             scratch.as_mut_ptr(),
         );
     }
     Point(out)
 }
 
-/// Bits of a window of [`PublicTable`]: 128 multiples of each base, 12 KiB.
-const PUBLIC_WINDOW_BITS: usize = 8;
+/// Width of the digits for a point that stays: 512 odd multiples, 48 KiB.
+const STAYING_WIDTH: u32 = 11;
+/// Width of the digits for a point that is used once or twice: 8 odd multiples.
+const PASSING_WIDTH: u32 = 5;
 
-/// Multiples of fixed points for sums with public scalars. Not constant time.
-pub struct PublicTable {
-    multiples: Vec<blst_p1_affine>,
-    bases: usize,
+/// Odd multiples of a point, for sums with public scalars. Not constant time.
+pub struct Multiples {
+    /// P, 3P, 5P, …
+    odd: Vec<blst_p1_affine>,
+    width: u32,
 }
 
-impl PublicTable {
-    /// Computes the multiples of `bases`.
-    pub fn new(bases: &[Affine]) -> Self {
-        let points: Vec<blst_p1_affine> = bases.iter().map(|point| point.0).collect();
-        if points.is_empty() {
-            return Self {
-                multiples: Vec::new(),
-                bases: 0,
-            };
-        }
-        let list: [*const blst_p1_affine; 2] = [points.as_ptr(), ptr::null()];
-        // SAFETY: the table has the size that blst asks for this count and window, in bytes; the
-        // points lie one after another behind the first pointer.
-        let multiples = unsafe {
-            let bytes = blst_p1s_mult_wbits_precompute_sizeof(PUBLIC_WINDOW_BITS, points.len());
-            let mut multiples =
-                vec![blst_p1_affine::default(); bytes.div_ceil(size_of::<blst_p1_affine>())];
-            blst_p1s_mult_wbits_precompute(
-                multiples.as_mut_ptr(),
-                PUBLIC_WINDOW_BITS,
-                list.as_ptr(),
-                points.len(),
-            );
-            multiples
-        };
-        Self {
-            multiples,
-            bases: points.len(),
-        }
+impl Multiples {
+    /// Of points that many sums will use: about 0.3 ms each.
+    pub fn of_staying(points: &[Affine]) -> Vec<Self> {
+        Self::of(points, STAYING_WIDTH)
     }
 
-    /// The sum of base i times scalar i. `None` unless there is one scalar for each base.
-    pub fn sum_public(&self, scalars: &[Scalar]) -> Option<Point> {
-        if scalars.len() != self.bases {
-            return None;
-        }
-        let mut out = blst_p1::default();
-        if self.bases == 0 {
-            return Some(Point(out));
-        }
-        let scalars: Vec<blst_scalar> = scalars.iter().map(|scalar| scalar.to_blst()).collect();
-        let list: [*const u8; 2] = [scalars.as_ptr().cast(), ptr::null()];
-        // SAFETY: the table was made for `bases` points with this window; as many scalars of 32
-        // bytes lie behind the first pointer; the scratch has the size that blst asks for.
-        unsafe {
-            let scratch_bytes = blst_p1s_mult_wbits_scratch_sizeof(self.bases);
-            let mut scratch = vec![0 as limb_t; scratch_bytes.div_ceil(size_of::<limb_t>())];
-            blst_p1s_mult_wbits(
-                &mut out,
-                self.multiples.as_ptr(),
-                PUBLIC_WINDOW_BITS,
-                self.bases,
-                list.as_ptr(),
-                SCALAR_BITS,
-                scratch.as_mut_ptr(),
-            );
-        }
-        Some(Point(out))
+    /// Of points that a sum or two will use.
+    pub fn of_passing(points: &[Affine]) -> Vec<Self> {
+        Self::of(points, PASSING_WIDTH)
     }
+
+    fn of(points: &[Affine], width: u32) -> Vec<Self> {
+        let each = 1usize << (width - 2);
+        let mut all: Vec<blst_p1> = Vec::with_capacity(points.len() * each);
+        for point in points {
+            let mut multiple = Point::from(*point);
+            let twice = multiple + multiple;
+            for _ in 0..each {
+                all.push(multiple.0);
+                multiple = multiple + twice;
+            }
+        }
+        // One inversion for all.
+        let mut affine = vec![blst_p1_affine::default(); all.len()];
+        if !all.is_empty() {
+            let first: [*const blst_p1; 2] = [all.as_ptr(), ptr::null()];
+            // SAFETY: both vectors hold as many points as are read and written.
+            unsafe { blst_p1s_to_affine(affine.as_mut_ptr(), first.as_ptr(), all.len()) };
+        }
+        affine
+            .chunks_exact(each)
+            .map(|odd| Self {
+                odd: odd.to_vec(),
+                width,
+            })
+            .collect()
+    }
+}
+
+/// Bits of half a scalar, and one for the carry.
+const HALF_BITS: usize = 129;
+
+/// The sum of points, given by their multiples, times public scalars. Not constant time.
+///
+/// Straus' way, with one chain of doublings for all, over scalars that are halved by the curve's
+/// endomorphism (Gallant, Lambert, Vanstone): k·P = low·P + high·(z²·P), and z²·P = (β·x, -y).
+pub fn sum_of_multiples<'a>(terms: impl Iterator<Item = (&'a Multiples, Scalar)>) -> Point {
+    struct Half<'a> {
+        multiples: &'a Multiples,
+        digits: [i16; HALF_BITS],
+        is_high: bool,
+    }
+    let mut halves = Vec::new();
+    for (multiples, scalar) in terms {
+        let (low, high) = split(&scalar);
+        for (half, is_high) in [(low, false), (high, true)] {
+            if half != 0 {
+                halves.push(Half {
+                    multiples,
+                    digits: non_adjacent_form(half, multiples.width),
+                    is_high,
+                });
+            }
+        }
+    }
+    let beta = endomorphism();
+    let mut sum = blst_p1::default();
+    let mut begun = false;
+    for bit in (0..HALF_BITS).rev() {
+        if begun {
+            let before = sum;
+            // SAFETY: both are initialised.
+            unsafe { blst_p1_double(&mut sum, &before) };
+        }
+        for half in &halves {
+            let digit = half.digits[bit];
+            if digit == 0 {
+                continue;
+            }
+            begun = true;
+            let mut term = half.multiples.odd[usize::from(digit.unsigned_abs() / 2)];
+            let before = sum;
+            // SAFETY: all are initialised. The addition is complete: whoever chooses the scalars
+            // finds none for which the sum is wrong.
+            unsafe {
+                if half.is_high {
+                    let x = term.x;
+                    blst_fp_mul(&mut term.x, &x, beta);
+                }
+                let y = term.y;
+                blst_fp_cneg(&mut term.y, &y, half.is_high != (digit < 0));
+                blst_p1_add_or_double_affine(&mut sum, &before, &term);
+            }
+        }
+    }
+    Point(sum)
+}
+
+/// z, by whose powers the curve is made; its sign is of no matter here.
+const Z: u64 = 0xd201_0000_0001_0000;
+
+/// Halves a scalar: low + high · z², both below 2^128.
+fn split(scalar: &Scalar) -> (u128, u128) {
+    let bytes = scalar.to_little_endian();
+    let mut limbs = [0u64; 4];
+    for (limb, bytes) in limbs.iter_mut().zip(bytes.chunks_exact(8)) {
+        *limb = bytes
+            .iter()
+            .rev()
+            .fold(0, |limb, byte| (limb << 8) | u64::from(*byte));
+    }
+    let mut divide = || {
+        let mut rest = 0u128;
+        for limb in limbs.iter_mut().rev() {
+            let dividend = (rest << 64) | u128::from(*limb);
+            *limb = (dividend / u128::from(Z)) as u64;
+            rest = dividend % u128::from(Z);
+        }
+        rest
+    };
+    let (first, second) = (divide(), divide());
+    // The order is below z^4, so the quotient has two limbs.
+    let high = (u128::from(limbs[1]) << 64) | u128::from(limbs[0]);
+    (second * u128::from(Z) + first, high)
+}
+
+/// The digits of a number, each odd and below 2^(width-1) either way, or zero: at most one of
+/// `width` that follow each other is not zero.
+fn non_adjacent_form(mut number: u128, width: u32) -> [i16; HALF_BITS] {
+    let mut digits = [0; HALF_BITS];
+    let mut at = 0;
+    while number != 0 {
+        let zeros = number.trailing_zeros();
+        number >>= zeros;
+        at += zeros as usize;
+        let window = (number & ((1 << width) - 1)) as i16;
+        number >>= width;
+        digits[at] = if window >= 1 << (width - 1) {
+            number += 1;
+            window - (1 << width)
+        } else {
+            window
+        };
+        at += width as usize;
+    }
+    digits
+}
+
+/// β: by what z² multiplies the x of every point. Taken from the generator, once.
+fn endomorphism() -> &'static blst_fp {
+    static BETA: OnceLock<blst_fp> = OnceLock::new();
+    BETA.get_or_init(|| {
+        let mut z_squared = [0; SCALAR_BYTES];
+        z_squared[..16].copy_from_slice(&(u128::from(Z) * u128::from(Z)).to_le_bytes());
+        let mut image = blst_p1::default();
+        let mut affine = blst_p1_affine::default();
+        let mut inverse = blst_fp::default();
+        let mut beta = blst_fp::default();
+        // SAFETY: 255 bits are read from 32 bytes; the generator is a constant of blst.
+        unsafe {
+            let generator = blst_p1_generator();
+            blst_p1_mult(&mut image, generator, z_squared.as_ptr(), SCALAR_BITS);
+            blst_p1_to_affine(&mut affine, &image);
+            blst_fp_eucl_inverse(&mut inverse, &(*blst_p1_affine_generator()).x);
+            blst_fp_mul(&mut beta, &affine.x, &inverse);
+        }
+        beta
+    })
 }
 
 /// Entries of a row of [`SecretTable`]: the multiples 0 to 15, one for each window of four bits.

@@ -33,9 +33,9 @@ fn every_way_to_multiply_agrees() {
         let bases: Vec<Affine> = terms.iter().map(|(base, _)| *base).collect();
         let scalars: Vec<Scalar> = terms.iter().map(|(_, scalar)| *scalar).collect();
         assert!(sum_public(&terms) == expected);
-        let table = PublicTable::new(&bases);
-        assert!(table.sum_public(&scalars) == Some(expected));
-        assert!(table.sum_public(&scalars[1..]).is_none());
+        let staying = Multiples::of_staying(&bases);
+        let sum = sum_of_multiples(staying.iter().zip(scalars.iter().copied()));
+        assert!(sum == expected);
         let indexed: Vec<(usize, Scalar)> = scalars.iter().copied().enumerate().collect();
         let table = SecretTable::new(&bases);
         assert!(table.sum_secret(&indexed) == Some(expected));
@@ -43,7 +43,7 @@ fn every_way_to_multiply_agrees() {
         assert!(table.sum_secret(&[(bases.len(), Scalar::one())]).is_none());
     }
     assert!(sum_public(&[]).is_identity());
-    assert!(PublicTable::new(&[]).sum_public(&[]) == Some(Point::default()));
+    assert!(sum_public(&[(point(1), Scalar::default())]).is_identity());
 }
 
 #[test]
@@ -158,5 +158,39 @@ fn short_sums_agree_for_every_count() {
                 sum + Point::from(*base).mul_secret(&Scalar::from_wide(&wide))
             });
         assert!(sum_public_short(&bases, &shorts) == expected, "{count}");
+    }
+}
+
+#[test]
+fn halves_and_digits_give_the_number_back() {
+    let z = Scalar::from_wide(&{
+        let mut wide = [0; WIDE_BYTES];
+        wide[WIDE_BYTES - 8..].copy_from_slice(&Z.to_be_bytes());
+        wide
+    });
+    let of = |number: u128| {
+        let mut wide = [0; WIDE_BYTES];
+        wide[WIDE_BYTES - 16..].copy_from_slice(&number.to_be_bytes());
+        Scalar::from_wide(&wide)
+    };
+    let mut cases: Vec<Scalar> = (0..=255).map(scalar).collect();
+    cases.extend([Scalar::default(), Scalar::one(), minus_one(), z, z * z, -z]);
+    cases.extend([z * z - Scalar::one(), z * z * z, of(u128::MAX)]);
+    for case in cases {
+        let (low, high) = split(&case);
+        assert!(of(low) + of(high) * z * z == case);
+        for width in [PASSING_WIDTH, STAYING_WIDTH] {
+            for number in [low, high, u128::MAX, 1 << 127] {
+                let digits = non_adjacent_form(number, width);
+                let two = of(2);
+                let sum = digits.iter().rev().fold(Scalar::default(), |sum, digit| {
+                    let size = of(u128::from(digit.unsigned_abs()));
+                    sum * two + if *digit < 0 { -size } else { size }
+                });
+                assert!(sum == of(number));
+                assert!(digits.iter().all(|digit| *digit == 0 || digit % 2 != 0));
+            }
+        }
+        assert!(sum_public(&[(point(1), case)]) == naive(&[(point(1), case)]));
     }
 }
