@@ -23,15 +23,15 @@ use blst::{
     blst_fp_cneg, blst_fp_eucl_inverse, blst_fp_mul, blst_fp6, blst_fp12, blst_fp12_is_one,
     blst_fp12_mul, blst_fr, blst_fr_add, blst_fr_cneg, blst_fr_eucl_inverse, blst_fr_from_scalar,
     blst_fr_mul, blst_fr_sub, blst_hash_to_g1, blst_lendian_from_scalar, blst_miller_loop_lines,
-    blst_p1, blst_p1_add_or_double, blst_p1_add_or_double_affine, blst_p1_affine,
-    blst_p1_affine_compress, blst_p1_affine_generator, blst_p1_affine_in_g1, blst_p1_affine_is_inf,
-    blst_p1_cneg, blst_p1_double, blst_p1_from_affine, blst_p1_generator, blst_p1_is_equal,
-    blst_p1_is_inf, blst_p1_mult, blst_p1_to_affine, blst_p1_uncompress, blst_p1s_mult_pippenger,
-    blst_p1s_mult_pippenger_scratch_sizeof, blst_p1s_to_affine, blst_p2, blst_p2_affine,
-    blst_p2_affine_compress, blst_p2_affine_generator, blst_p2_affine_in_g2, blst_p2_affine_is_inf,
-    blst_p2_generator, blst_p2_mult, blst_p2_to_affine, blst_p2_uncompress, blst_precompute_lines,
-    blst_scalar, blst_scalar_fr_check, blst_scalar_from_be_bytes, blst_scalar_from_bendian,
-    blst_scalar_from_fr, limb_t,
+    blst_p1, blst_p1_add_affine, blst_p1_add_or_double, blst_p1_add_or_double_affine,
+    blst_p1_affine, blst_p1_affine_compress, blst_p1_affine_generator, blst_p1_affine_in_g1,
+    blst_p1_affine_is_inf, blst_p1_cneg, blst_p1_double, blst_p1_from_affine, blst_p1_generator,
+    blst_p1_is_equal, blst_p1_is_inf, blst_p1_mult, blst_p1_to_affine, blst_p1_uncompress,
+    blst_p1s_mult_pippenger, blst_p1s_mult_pippenger_scratch_sizeof, blst_p1s_to_affine, blst_p2,
+    blst_p2_affine, blst_p2_affine_compress, blst_p2_affine_generator, blst_p2_affine_in_g2,
+    blst_p2_affine_is_inf, blst_p2_generator, blst_p2_mult, blst_p2_to_affine, blst_p2_uncompress,
+    blst_precompute_lines, blst_scalar, blst_scalar_fr_check, blst_scalar_from_be_bytes,
+    blst_scalar_from_bendian, blst_scalar_from_fr, limb_t,
 };
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 use zeroize::{Zeroize, Zeroizing};
@@ -410,23 +410,19 @@ const HALF_BITS: usize = 129;
 /// Straus' way, with one chain of doublings for all, over scalars that are halved by the curve's
 /// endomorphism (Gallant, Lambert, Vanstone): k·P = low·P + high·(z²·P), and z²·P = (β·x, -y).
 pub fn sum_of_multiples<'a>(terms: impl Iterator<Item = (&'a Multiples, Scalar)>) -> Point {
-    struct Half<'a> {
-        multiples: &'a Multiples,
-        digits: [i16; HALF_BITS],
-        is_high: bool,
-    }
-    let mut halves = Vec::new();
-    for (multiples, scalar) in terms {
-        let (low, high) = split(&scalar);
-        for (half, is_high) in [(low, false), (high, true)] {
-            if half != 0 {
-                halves.push(Half {
-                    multiples,
-                    digits: non_adjacent_form(half, multiples.width),
-                    is_high,
-                });
-            }
-        }
+    let halves: Vec<(&Multiples, bool, u128)> = terms
+        .flat_map(|(multiples, scalar)| {
+            let (low, high) = split(&scalar);
+            [(multiples, false, low), (multiples, true, high)]
+        })
+        .filter(|(_, _, half)| *half != 0)
+        .collect();
+    // Digits by bit, then by half: what one step of the chain reads lies together.
+    let mut digits = vec![0; HALF_BITS * halves.len()];
+    for (index, (multiples, _, half)) in halves.iter().enumerate() {
+        non_adjacent_form(*half, multiples.width, |bit, digit| {
+            digits[bit * halves.len() + index] = digit;
+        });
     }
     let beta = endomorphism();
     let mut sum = blst_p1::default();
@@ -437,24 +433,28 @@ pub fn sum_of_multiples<'a>(terms: impl Iterator<Item = (&'a Multiples, Scalar)>
             // SAFETY: both are initialised.
             unsafe { blst_p1_double(&mut sum, &before) };
         }
-        for half in &halves {
-            let digit = half.digits[bit];
-            if digit == 0 {
+        let row = &digits[bit * halves.len()..][..halves.len()];
+        for (digit, (multiples, is_high, _)) in row.iter().zip(&halves) {
+            if *digit == 0 {
                 continue;
             }
             begun = true;
-            let mut term = half.multiples.odd[usize::from(digit.unsigned_abs() / 2)];
+            let mut term = multiples.odd[usize::from(i16::unsigned_abs(*digit) / 2)];
             let before = sum;
-            // SAFETY: all are initialised. The addition is complete: whoever chooses the scalars
-            // finds none for which the sum is wrong.
+            // SAFETY: all are initialised. The quick addition is wrong for equal points alone, and
+            // then answers with the identity; that is looked for, so that whoever chooses the
+            // scalars finds none for which the sum is wrong.
             unsafe {
-                if half.is_high {
+                if *is_high {
                     let x = term.x;
                     blst_fp_mul(&mut term.x, &x, beta);
                 }
                 let y = term.y;
-                blst_fp_cneg(&mut term.y, &y, half.is_high != (digit < 0));
-                blst_p1_add_or_double_affine(&mut sum, &before, &term);
+                blst_fp_cneg(&mut term.y, &y, *is_high != (*digit < 0));
+                blst_p1_add_affine(&mut sum, &before, &term);
+                if blst_p1_is_inf(&sum) {
+                    blst_p1_add_or_double_affine(&mut sum, &before, &term);
+                }
             }
         }
     }
@@ -489,26 +489,24 @@ fn split(scalar: &Scalar) -> (u128, u128) {
     (second * u128::from(Z) + first, high)
 }
 
-/// The digits of a number, each odd and below 2^(width-1) either way, or zero: at most one of
-/// `width` that follow each other is not zero.
-fn non_adjacent_form(mut number: u128, width: u32) -> [i16; HALF_BITS] {
-    let mut digits = [0; HALF_BITS];
-    let mut at = 0;
+/// The digits of a number that are not zero, by their bits: each odd and below 2^(width-1) either
+/// way, and no two within `width` bits.
+fn non_adjacent_form(mut number: u128, width: u32, mut digit_at: impl FnMut(usize, i16)) {
+    let mut bit = 0;
     while number != 0 {
         let zeros = number.trailing_zeros();
         number >>= zeros;
-        at += zeros as usize;
+        bit += zeros as usize;
         let window = (number & ((1 << width) - 1)) as i16;
         number >>= width;
-        digits[at] = if window >= 1 << (width - 1) {
+        if window >= 1 << (width - 1) {
             number += 1;
-            window - (1 << width)
+            digit_at(bit, window - (1 << width));
         } else {
-            window
-        };
-        at += width as usize;
+            digit_at(bit, window);
+        }
+        bit += width as usize;
     }
-    digits
 }
 
 /// β: by what z² multiplies the x of every point. Taken from the generator, once.

@@ -181,7 +181,8 @@ fn halves_and_digits_give_the_number_back() {
         assert!(of(low) + of(high) * z * z == case);
         for width in [PASSING_WIDTH, STAYING_WIDTH] {
             for number in [low, high, u128::MAX, 1 << 127] {
-                let digits = non_adjacent_form(number, width);
+                let mut digits = [0i16; HALF_BITS];
+                non_adjacent_form(number, width, |bit, digit| digits[bit] = digit);
                 let two = of(2);
                 let sum = digits.iter().rev().fold(Scalar::default(), |sum, digit| {
                     let size = of(u128::from(digit.unsigned_abs()));

@@ -9,7 +9,9 @@
 use zeroize::Zeroizing;
 
 use crate::bbs::{Proof, Setting, Signature, proof_finalize, random_scalars_for_proof, shown};
-use crate::curve::{Affine, Point, Scalar, hash_to_curve_g1, sum_public, to_affine};
+use crate::curve::{
+    Affine, Multiples, Point, Scalar, hash_to_curve_g1, sum_of_multiples, to_affine,
+};
 use crate::error::PassError;
 use crate::suite::{Interface, hash_to_scalar, octets_of_length};
 
@@ -23,6 +25,7 @@ pub struct ContextPoint {
     id: Vec<u8>,
     /// `OP = hash_to_curve_g1(context_id, api_id)`.
     op: Affine,
+    op_multiples: Vec<Multiples>,
     /// `z = hash_to_scalar(context_id, api_id || "VECT_NYM_SECRETS")`.
     z: Scalar,
 }
@@ -31,9 +34,11 @@ impl ContextPoint {
     /// For a context id, which is hashed.
     pub fn new(id: &[u8]) -> Self {
         let api_id = Interface::Nym.api_id();
+        let op = hash_to_curve_g1(id, api_id).to_affine();
         Self {
             id: id.to_vec(),
-            op: hash_to_curve_g1(id, api_id).to_affine(),
+            op,
+            op_multiples: Multiples::of_passing(&[op]),
             z: hash_to_scalar(id, &[api_id, b"VECT_NYM_SECRETS"].concat()),
         }
     }
@@ -153,10 +158,9 @@ pub fn proof_verify_responses(
     let init = setting.proof_verify_init(proof, disclosed)?;
     // PseudonymProofVerifyInit. As many hats as hidden messages, so the last are the secrets'.
     let hats = &proof.hats[proof.hats.len() - secrets..];
-    let u = sum_public(&[
-        (context.op, context.evaluate(hats)),
-        (*pseudonym, -proof.challenge),
-    ]);
+    let passing = Multiples::of_passing(&[*pseudonym]);
+    let scalars = [context.evaluate(hats), -proof.challenge];
+    let u = sum_of_multiples(context.op_multiples.iter().chain(&passing).zip(scalars));
     if u.is_identity() {
         return Err(PassError::Identity);
     }
