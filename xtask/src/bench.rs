@@ -17,13 +17,26 @@ use crate::demo::target_dir;
 use crate::needs;
 use crate::shell::{self, Failure, command};
 
-/// Each bench, in the order of the table, with the script of its peer where it has one.
-const BENCHES: [(&str, Option<&str>); 5] = [
-    ("apply", None),
-    ("resolve_http", None),
-    ("pid_issue", Some("sd-jwt-vc.mjs")),
-    ("pid_verify", Some("sd-jwt-vc.mjs")),
-    ("login_http", Some("oidc-provider.mjs")),
+/// Who measures a bench.
+#[derive(Clone, Copy)]
+enum By {
+    /// `realdid bench`, and the script of the peer where it has one.
+    Realdid(Option<&'static str>),
+    /// The example `measure` of the crate `pass`: ours and the peer in turns in one process.
+    Pass,
+}
+
+/// Each bench, in the order of the table.
+const BENCHES: [(&str, By); 9] = [
+    ("apply", By::Realdid(None)),
+    ("resolve_http", By::Realdid(None)),
+    ("pid_issue", By::Realdid(Some("sd-jwt-vc.mjs"))),
+    ("pid_verify", By::Realdid(Some("sd-jwt-vc.mjs"))),
+    ("login_http", By::Realdid(Some("oidc-provider.mjs"))),
+    ("pass_verify", By::Pass),
+    ("pass_verify_batch", By::Pass),
+    ("pass_prove", By::Pass),
+    ("pass_issue", By::Pass),
 ];
 
 const PEERS: &str = "bench/peers";
@@ -97,10 +110,10 @@ pub fn run(root: &Path, args: &[String]) -> Result<(), Failure> {
     };
     let benches: Vec<_> = BENCHES
         .into_iter()
-        .filter(|(id, peer)| match wanted {
+        .filter(|(id, by)| match wanted {
             Wanted::All => true,
             Wanted::Only(only) => *id == only,
-            Wanted::Peers => peer.is_some(),
+            Wanted::Peers => matches!(by, By::Realdid(Some(_))),
         })
         .collect();
     if benches.is_empty() {
@@ -108,35 +121,41 @@ pub fn run(root: &Path, args: &[String]) -> Result<(), Failure> {
         let why = format!("there is no such bench; there are {}", ids.join(", "));
         return Err(unreadable("--only", &why));
     }
-    if benches.iter().any(|(_, peer)| peer.is_some()) {
+    let has_script = |(_, by): &(_, By)| matches!(by, By::Realdid(Some(_)));
+    if benches.iter().any(has_script) {
         needs::npm_packages(root, PEERS)?;
     }
     if matches!(wanted, Wanted::Peers) {
-        for (id, script) in benches {
-            if let Some(script) = script {
+        for (id, by) in benches {
+            if let By::Realdid(Some(script)) = by {
                 let peer = run_peer(root, script, id)?;
                 println!("{id}: {} {} ({})", peer.peer_value, peer.unit, peer.peer);
             }
         }
         return Ok(());
     }
-    shell::run(command(
-        root,
-        &shell::cargo(),
-        &["build", "--package", "realdid"],
-    ))?;
+    if benches.iter().any(|(_, by)| matches!(by, By::Realdid(_))) {
+        shell::run(command(
+            root,
+            &shell::cargo(),
+            &["build", "--package", "realdid"],
+        ))?;
+    }
     let circumstances = Circumstances {
         machine: machine(),
         commit: commit(root),
         date: date_of(seconds_now()),
     };
     let mut rows = Vec::new();
-    for (id, script) in benches {
+    for (id, by) in benches {
         println!("measuring {id}");
-        let ours = run_ours(root, id)?;
-        let peer = script
-            .map(|script| run_peer(root, script, id))
-            .transpose()?;
+        let (ours, peer) = match by {
+            By::Realdid(script) => {
+                let peer = script.map(|script| run_peer(root, script, id));
+                (run_ours(root, id)?, peer.transpose()?)
+            }
+            By::Pass => run_pass(root, id)?,
+        };
         let row = merge(ours, peer, &circumstances)?;
         write(root, &row)?;
         rows.push(row);
@@ -155,6 +174,29 @@ fn run_ours(root: &Path, id: &str) -> Result<Ours, Failure> {
     let ours: Ours = last_object("realdid bench", &text)?;
     same_id(id, &ours.id)?;
     Ok(ours)
+}
+
+fn run_pass(root: &Path, id: &str) -> Result<(Ours, Option<Peer>), Failure> {
+    let text = shell::output(command(
+        root,
+        &shell::cargo(),
+        &[
+            "run",
+            "--quiet",
+            "-p",
+            "realdid-pass",
+            "--example",
+            "measure",
+            "--",
+            id,
+        ],
+    ))?;
+    let ours: Ours = last_object("the example measure", &text)?;
+    same_id(id, &ours.id)?;
+    // The peer's line stands before ours.
+    let peer = text.lines().find(|line| line.contains("\"peer\""));
+    let peer = peer.map(|line| last_object("the example measure", line));
+    Ok((ours, peer.transpose()?))
 }
 
 fn run_peer(root: &Path, script: &str, id: &str) -> Result<Peer, Failure> {

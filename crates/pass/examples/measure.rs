@@ -58,8 +58,11 @@ fn cpu() -> f64 {
     nanoseconds / 1e9
 }
 
+/// What is measured, with how many units it does each time.
+type Work<'a> = (usize, Box<dyn FnMut() + 'a>);
+
 /// Work per second of processor time of each, taking turns of a tenth of the time.
-fn rates(work: &mut [(usize, Box<dyn FnMut() + '_>)]) -> Vec<f64> {
+fn rates(work: &mut [Work<'_>]) -> Vec<f64> {
     let seconds: f64 = std::env::var("BENCH_SECONDS")
         .ok()
         .and_then(|text| text.parse().ok())
