@@ -273,20 +273,21 @@ impl World {
     }
 }
 
-fn scalar(seed: u8) -> Scalar {
-    Scalar::from_wide(&expand_message(&[seed], b"bench"))
+fn scalar(seed: usize) -> Scalar {
+    Scalar::from_wide(&expand_message(&seed.to_be_bytes(), b"bench"))
 }
 
-fn point(seed: u8) -> Affine {
-    hash_to_curve_g1(&[seed], b"bench").to_affine()
+fn point(seed: usize) -> Affine {
+    hash_to_curve_g1(&seed.to_be_bytes(), b"bench").to_affine()
 }
 
 /// What verifying one proof cannot do without: T1, T2, U, and two pairings with one final
 /// exponentiation, on points and tables that are ready.
 struct Bare {
     staying: Vec<Multiples>,
-    fixed: Vec<Scalar>,
-    free: Vec<(Affine, Scalar)>,
+    /// For each proof, the scalars of the points that stay, and points with their scalars.
+    fixed: Vec<Vec<Scalar>>,
+    free: Vec<Vec<(Affine, Scalar)>>,
     key: PublicPoint,
     generator: PublicPoint,
     left: Affine,
@@ -297,14 +298,23 @@ impl Bare {
     fn new() -> Self {
         // P1 + Q_1 · domain, the messages, the blind, the secrets.
         let fixed = 1 + MESSAGES + 1 + SECRETS;
-        let bases: Vec<Affine> = (0..fixed as u8).map(point).collect();
+        let bases: Vec<Affine> = (0..fixed).map(point).collect();
+        let of_proof = |proof: usize, count: usize| (proof * 100..).take(count);
         let secret = scalar(99);
         let left = point(1);
         let right = -realdid_pass::curve::Point::from(left).mul_secret(&secret);
         Self {
             staying: Multiples::of_staying(&bases),
-            fixed: (0..fixed as u8).map(scalar).collect(),
-            free: (50..53).map(|seed| (point(seed), scalar(seed))).collect(),
+            fixed: (0..BATCH)
+                .map(|proof| of_proof(proof, fixed).map(scalar).collect())
+                .collect(),
+            free: (0..BATCH)
+                .map(|proof| {
+                    of_proof(proof, 3)
+                        .map(|seed| (point(seed), scalar(seed + 50)))
+                        .collect()
+                })
+                .collect(),
             key: PublicPoint::generator_times_secret(&secret),
             generator: PublicPoint::generator(),
             left,
@@ -312,14 +322,15 @@ impl Bare {
         }
     }
 
-    fn multiply(&self) {
-        let points: Vec<Affine> = self.free.iter().map(|(point, _)| *point).collect();
+    fn multiply(&self, proof: usize) {
+        let (fixed, free) = (&self.fixed[proof], &self.free[proof]);
+        let points: Vec<Affine> = free.iter().map(|(point, _)| *point).collect();
         let passing = Multiples::of_passing(&points);
-        let scalars = || self.free.iter().map(|(_, scalar)| *scalar);
+        let scalars = || free.iter().map(|(_, scalar)| *scalar);
         let t1 = sum_of_multiples(passing.iter().zip(scalars()));
-        let fixed = self.staying.iter().zip(self.fixed.iter().copied());
+        let fixed = self.staying.iter().zip(fixed.iter().copied());
         let t2 = sum_of_multiples(fixed.chain(passing.iter().zip(scalars()).take(1)));
-        let u = sum_public(&self.free[..2]);
+        let u = sum_public(&free[..2]);
         assert!(!(t1 + t2 + u).is_identity());
     }
 
@@ -348,6 +359,7 @@ fn measure(id: &str, world: &World) -> Option<Row> {
         "pass_verify" => {
             let all = world.present_all();
             let mut next = (0..BATCH).cycle();
+            let mut proofs = (0..BATCH).cycle();
             let (proof, pseudonym) = world.peer.prove();
             let rates = rates(&mut [
                 (1, Box::new(|| world.verify(&all[next.next().unwrap()]))),
@@ -355,7 +367,7 @@ fn measure(id: &str, world: &World) -> Option<Row> {
                 (
                     1,
                     Box::new(|| {
-                        bare.multiply();
+                        bare.multiply(proofs.next().unwrap());
                         bare.pair();
                     }),
                 ),
