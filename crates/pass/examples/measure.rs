@@ -61,17 +61,18 @@ fn cpu() -> f64 {
 /// What is measured, with how many units it does each time.
 type Work<'a> = (usize, Box<dyn FnMut() + 'a>);
 
-/// Work per second of processor time of each, taking turns of a tenth of the time.
+/// Work per second of processor time of each, taking turns of a hundredth of the time, so that
+/// what else the machine does falls on all alike.
 fn rates(work: &mut [Work<'_>]) -> Vec<f64> {
     let seconds: f64 = std::env::var("BENCH_SECONDS")
         .ok()
         .and_then(|text| text.parse().ok())
         .unwrap_or(5.0);
-    let turn = Duration::from_secs_f64(seconds / 10.0);
+    let turn = Duration::from_secs_f64(seconds / 100.0);
     let mut spent = vec![0.0; work.len()];
     let mut done = vec![0; work.len()];
-    // The first turn warms up and does not count.
-    for round in 0..11 {
+    // The first turns warm up and do not count.
+    for round in 0..110 {
         for (index, (units, work)) in work.iter_mut().enumerate() {
             let (from, until) = (cpu(), Instant::now() + turn);
             let mut units_done = 0;
@@ -79,7 +80,7 @@ fn rates(work: &mut [Work<'_>]) -> Vec<f64> {
                 work();
                 units_done += *units;
             }
-            if round > 0 {
+            if round >= 10 {
                 spent[index] += cpu() - from;
                 done[index] += units_done;
             }

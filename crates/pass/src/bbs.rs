@@ -291,13 +291,29 @@ impl Setting {
         proof: &Proof,
         disclosed: &[(usize, Scalar)],
     ) -> Result<ProofInit, PassError> {
+        let (init, _) =
+            self.proof_verify_init_with(proof, disclosed, None, |_| Point::default())?;
+        Ok(init)
+    }
+
+    /// The same, with what the pseudonym draft adds: another point and a sum with it, so that all
+    /// points share their inversions.
+    pub(crate) fn proof_verify_init_with(
+        &self,
+        proof: &Proof,
+        disclosed: &[(usize, Scalar)],
+        another: Option<Affine>,
+        sum: impl FnOnce(&[Multiples]) -> Point,
+    ) -> Result<(ProofInit, Affine), PassError> {
         let indexes: Vec<usize> = disclosed.iter().map(|(index, _)| *index).collect();
         let hidden = hidden_indexes(&indexes, self.message_count())?;
         if hidden.len() != proof.hats.len() {
             return Err(PassError::Length);
         }
-        let passing = Multiples::of_passing(&[proof.b_bar, proof.a_bar, proof.d]);
-        let [.., d] = passing.as_slice() else {
+        let mut points = vec![proof.b_bar, proof.a_bar, proof.d];
+        points.extend(another);
+        let passing = Multiples::of_passing(&points);
+        let [_, _, d, another @ ..] = passing.as_slice() else {
             return Err(PassError::Length);
         };
         // 2. T1
@@ -318,14 +334,15 @@ impl Setting {
         }
         let fixed = self.multiples().iter().zip(scalars);
         let t2 = sum_of_multiples(fixed.chain(std::iter::once((d, proof.r3_hat))));
-        let [t1, t2] = to_affine([t1, t2]);
-        Ok(ProofInit {
+        let [t1, t2, sum] = to_affine([t1, t2, sum(another)]);
+        let init = ProofInit {
             a_bar: proof.a_bar,
             b_bar: proof.b_bar,
             d: proof.d,
             t1,
             t2,
-        })
+        };
+        Ok((init, sum))
     }
 
     /// `ProofChallengeCalculate` (section 3.7.4). `between` is what the pseudonym draft adds after

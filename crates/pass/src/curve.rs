@@ -425,13 +425,15 @@ pub fn sum_of_multiples<'a>(terms: impl Iterator<Item = (&'a Multiples, Scalar)>
         });
     }
     let beta = endomorphism();
-    let mut sum = blst_p1::default();
+    // The sum and room for the next, which change places instead of being copied.
+    let (mut one, mut other) = (blst_p1::default(), blst_p1::default());
+    let (mut sum, mut next) = (&mut one, &mut other);
     let mut begun = false;
     for bit in (0..HALF_BITS).rev() {
         if begun {
-            let before = sum;
             // SAFETY: both are initialised.
-            unsafe { blst_p1_double(&mut sum, &before) };
+            unsafe { blst_p1_double(next, sum) };
+            (sum, next) = (next, sum);
         }
         let row = &digits[bit * halves.len()..][..halves.len()];
         for (digit, (multiples, is_high, _)) in row.iter().zip(&halves) {
@@ -439,26 +441,27 @@ pub fn sum_of_multiples<'a>(terms: impl Iterator<Item = (&'a Multiples, Scalar)>
                 continue;
             }
             begun = true;
-            let mut term = multiples.odd[usize::from(i16::unsigned_abs(*digit) / 2)];
-            let before = sum;
+            let entry = &multiples.odd[usize::from(i16::unsigned_abs(*digit) / 2)];
+            let mut term = blst_p1_affine::default();
             // SAFETY: all are initialised. The quick addition is wrong for equal points alone, and
             // then answers with the identity; that is looked for, so that whoever chooses the
             // scalars finds none for which the sum is wrong.
             unsafe {
                 if *is_high {
-                    let x = term.x;
-                    blst_fp_mul(&mut term.x, &x, beta);
+                    blst_fp_mul(&mut term.x, &entry.x, beta);
+                } else {
+                    term.x = entry.x;
                 }
-                let y = term.y;
-                blst_fp_cneg(&mut term.y, &y, *is_high != (*digit < 0));
-                blst_p1_add_affine(&mut sum, &before, &term);
-                if blst_p1_is_inf(&sum) {
-                    blst_p1_add_or_double_affine(&mut sum, &before, &term);
+                blst_fp_cneg(&mut term.y, &entry.y, *is_high != (*digit < 0));
+                blst_p1_add_affine(next, sum, &term);
+                if blst_p1_is_inf(next) {
+                    blst_p1_add_or_double_affine(next, sum, &term);
                 }
             }
+            (sum, next) = (next, sum);
         }
     }
-    Point(sum)
+    Point(*sum)
 }
 
 /// z, by whose powers the curve is made; its sign is of no matter here.

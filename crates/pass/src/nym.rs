@@ -155,18 +155,23 @@ pub fn proof_verify_responses(
     {
         return Err(PassError::Disclosed);
     }
-    let init = setting.proof_verify_init(proof, disclosed)?;
     // PseudonymProofVerifyInit. As many hats as hidden messages, so the last are the secrets'.
-    let hats = &proof.hats[proof.hats.len() - secrets..];
-    let passing = Multiples::of_passing(&[*pseudonym]);
+    let hats = proof
+        .hats
+        .get(proof.hats.len().saturating_sub(secrets)..)
+        .unwrap_or_default();
     let scalars = [context.evaluate(hats), -proof.challenge];
-    let u = sum_of_multiples(context.op_multiples.iter().chain(&passing).zip(scalars));
+    let own = context.op_multiples.iter();
+    let (init, u) =
+        setting.proof_verify_init_with(proof, disclosed, Some(*pseudonym), |pseudonym| {
+            sum_of_multiples(own.chain(pseudonym).zip(scalars))
+        })?;
     if u.is_identity() {
         return Err(PassError::Identity);
     }
     let challenge = setting.challenge(
         &init,
-        &[*pseudonym, u.to_affine()],
+        &[*pseudonym, u],
         disclosed,
         presentation_header,
         &context.octets(),
