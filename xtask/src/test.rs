@@ -79,6 +79,7 @@ fn setup(root: &Path) -> Result<Runner, Failure> {
     needs::c_compiler(root)?;
     needs::rustfmt(root)?;
     needs::npm_packages(root, "examples/sign-in/express")?;
+    needs::npm_packages(root, "crates/pass/tests/peer")?;
     needs::python_packages(
         root,
         "target/sign-in-django",
