@@ -21,8 +21,9 @@ pub const MAX_MESSAGES: usize = 16;
 /// Longest message, in bytes.
 pub const MAX_MESSAGE_BYTES: usize = 64;
 
-/// Messages of a credential, in their order, within the bounds.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// Messages of a credential, in their order, within the bounds. They say something of a person, so
+/// there is no `Debug`.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Messages(Vec<Vec<u8>>);
 
 impl Messages {

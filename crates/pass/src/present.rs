@@ -1,6 +1,8 @@
 //! Showing a credential in a context, and verifying what is shown
 //! (spec/realpass.md, rules B14, B15 and B17).
 
+use std::fmt;
+
 use rand_core::CryptoRng;
 
 use crate::bbs::{Proof, random_scalars_for_proof};
@@ -44,8 +46,16 @@ impl Context {
 }
 
 /// What one person is called in one context: 48 bytes, always the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+///
+/// Its `Debug` does not show it: it is who a person is at a service, and must not reach a log.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Pseudonym(pub [u8; POINT_BYTES]);
+
+impl fmt::Debug for Pseudonym {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pseudonym(..)")
+    }
+}
 
 /// A presentation that was read and not verified: everything in it is a claim.
 #[derive(Clone)]
@@ -56,13 +66,20 @@ pub struct Presentation {
     pub(crate) proof: Proof,
 }
 
-/// What a verified presentation says.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a verified presentation says. Its `Debug` tells which messages are shown, and none.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Shown {
     /// Who, in this context.
     pub pseudonym: Pseudonym,
     /// The disclosed messages by index, ascending.
     pub messages: Vec<(usize, Vec<u8>)>,
+}
+
+impl fmt::Debug for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let indexes = self.messages.iter().map(|(index, _)| index);
+        f.debug_set().entries(indexes).finish()
+    }
 }
 
 impl Credential {

@@ -723,3 +723,11 @@ fn the_longest_presentation_fits_its_bound() {
         assert!(read.verify(key.public(), &context, BINDING).is_ok());
     }
 }
+
+#[test]
+fn nothing_about_a_person_reaches_a_log() {
+    let world = World::new();
+    let shown = world.verify(&world.present().to_bytes()).unwrap();
+    let text = format!("{shown:?} {:?}", shown.pseudonym);
+    assert_eq!(text, "{0, 3} Pseudonym(..)");
+}
