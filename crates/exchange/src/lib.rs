@@ -9,6 +9,7 @@
 //! - [`registration`]: a service's registration by a registrar
 //! - [`vp`]: presenting over OpenID4VP 1.0
 //! - [`did_proof`]: a DID's signature with its stapled state
+//! - [`jwe`]: encrypted answers
 //! - [`oidc`]: the OpenID Connect provider that a gate is towards its service
 
 mod refusal;
@@ -16,6 +17,7 @@ mod refusal;
 mod test_world;
 
 pub mod did_proof;
+pub mod jwe;
 pub mod oidc;
 pub mod registration;
 pub mod tag;

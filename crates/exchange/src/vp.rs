@@ -32,6 +32,7 @@ use serde_json::{Map, Value, json};
 use url::{Url, form_urlencoded};
 
 use crate::did_proof::{self, DidProofError, VerifiedDid};
+use crate::jwe::{DecryptionKey, Enc, EncryptionKey};
 use crate::refusal::refusals;
 use crate::registration::{self, Registration, RegistrationError};
 
@@ -54,6 +55,10 @@ pub const DID_FORMAT: &str = "rdid_proof";
 pub const MAX_REQUEST_BYTES: usize = 32 * 1024;
 /// The longest body of a response, in bytes: a full DID proof, a PID, and their form encoding.
 pub const MAX_RESPONSE_BYTES: usize = 160 * 1024;
+/// The same where it is encrypted: base64url adds a third.
+pub const MAX_ENCRYPTED_BYTES: usize = 224 * 1024;
+/// Random bytes for one answer: an ephemeral key and an initialisation vector.
+pub type AnswerEntropy = [u8; 44];
 /// The longest wallet link, in bytes.
 pub const MAX_LINK_BYTES: usize = 2048;
 /// The longest URL, nonce or state in a request, in bytes.
@@ -70,7 +75,8 @@ refusals! {
     Malformed Verifier "vp.request_malformed" "a request object is a signed JWT of type oauth-authz-req+jwt with the members of spec/login.md" "use a gate of this version",
     ClientId Verifier "vp.client_id" "client_id is verifier_attestation: and the service id of the registration, in link and request alike" "use the gate's own registration",
     Audience Verifier "vp.request_audience" "aud is https://self-issued.me/v2" "sign the request for wallets",
-    ResponseType Verifier "vp.response_type" "response_type is vp_token and response_mode is direct_post" "ask by direct_post",
+    ResponseType Verifier "vp.response_type" "response_type is vp_token and response_mode is direct_post or direct_post.jwt" "ask by direct_post or direct_post.jwt",
+    Encryption Verifier "vp.encryption" "direct_post.jwt names a P-256 key for ECDH-ES in client_metadata, and A128GCM or A256GCM" "put such a key into client_metadata.jwks",
     Signature Verifier "vp.request_signature" "the request is signed by the key that the registration names" "sign with the registered key, or register the new one",
     Expired Verifier "vp.request_expired" "the request is recent" "ask again",
     Future Verifier "vp.request_future" "the request was not made in the future" "set the clock of gate or wallet",
@@ -114,6 +120,8 @@ refusals! {
     TooLong Holder "vp.response_too_long" "a response is at most 160 kB" "send one PID and one DID proof",
     Malformed Holder "vp.response_malformed" "a response is a form with vp_token, a JSON object of arrays, and state" "use a wallet of this version",
     State Holder "vp.state" "state is the one of the request" "answer the request that was asked",
+    Unencrypted Holder "vp.unencrypted" "what is shown to direct_post.jwt is encrypted" "encrypt the answer to the request's key",
+    Encryption Holder "vp.response_encryption" "an encrypted response opens with the request's key" "encrypt to the key of this very request, by ECDH-ES with A128GCM or A256GCM",
     Incomplete Holder "vp.incomplete" "the response holds exactly one pid and one did" "show both",
     IssuerUnknown Issuer "credential.issuer_unknown" "the credential's issuer is admitted on the ledger" "use a credential of an admitted authority",
     IssuerSuspended Issuer "credential.issuer_suspended" "the credential's issuer is active" "wait until the authority is reinstated",
@@ -221,7 +229,7 @@ pub fn client_id(service_id: &Hash32) -> String {
 // ---- the request, gate side ---------------------------------------------------------------
 
 /// What a gate asks for in one login.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct RequestContent<'a> {
     pub service_id: Hash32,
     /// The service's registration, the registrar's JWT.
@@ -234,6 +242,9 @@ pub struct RequestContent<'a> {
     pub state: &'a str,
     /// Sent by the wallet with a POST, repeated in the request (§5.10).
     pub wallet_nonce: Option<&'a str>,
+    /// The key of this login that the answer is encrypted to (`direct_post.jwt`); none where it
+    /// comes in the clear, inside TLS.
+    pub encrypt_to: Option<&'a DecryptionKey>,
     /// Unix seconds.
     pub iat_s: u64,
     /// Unix seconds.
@@ -272,6 +283,13 @@ impl RequestContent<'_> {
             // Ours: why it asks. The wallet holds it against the registration and shows it.
             "purpose": self.purpose,
         });
+        if let Some(key) = self.encrypt_to {
+            payload["response_mode"] = "direct_post.jwt".into();
+            let metadata = &mut payload["client_metadata"];
+            metadata["jwks"] = json!({ "keys": [key.public_jwk()] });
+            let names = Enc::ALL.map(Enc::name);
+            metadata["encrypted_response_enc_values_supported"] = json!(names);
+        }
         if let (Some(nonce), Some(members)) = (self.wallet_nonce, payload.as_object_mut()) {
             members.insert("wallet_nonce".to_owned(), nonce.into());
         }
@@ -317,6 +335,7 @@ pub struct ClaimedRequest {
     state: Option<String>,
     wallet_nonce: Option<String>,
     purpose: String,
+    encryption: Option<EncryptionKey>,
     iat_s: u64,
     exp_s: u64,
     asked: Asked,
@@ -364,6 +383,8 @@ pub struct CheckedRequest {
     pub response_uri: String,
     pub state: Option<String>,
     pub asked: Asked,
+    /// The key that the answer is encrypted to.
+    pub encryption: Option<EncryptionKey>,
     pub registration: Registration,
 }
 
@@ -386,11 +407,20 @@ impl ClaimedRequest {
         let needed = |name: &str| text(name)?.ok_or(malformed);
         let time_s = |name: &str| payload.get(name).and_then(Value::as_u64).ok_or(malformed);
 
-        if text("response_type")?.as_deref() != Some("vp_token")
-            || text("response_mode")?.as_deref() != Some("direct_post")
-        {
+        if text("response_type")?.as_deref() != Some("vp_token") {
             return Err(RequestRefused::ResponseType);
         }
+        let encryption = match text("response_mode")?.as_deref() {
+            Some("direct_post") => None,
+            Some("direct_post.jwt") => {
+                let refused = RequestRefused::Encryption;
+                let metadata = payload.get("client_metadata").ok_or(refused)?;
+                let jwks = metadata.get("jwks").ok_or(refused)?;
+                let offered = metadata.get("encrypted_response_enc_values_supported");
+                Some(EncryptionKey::choose(jwks, offered).map_err(|_| refused)?)
+            }
+            _ => return Err(RequestRefused::ResponseType),
+        };
         if needed("aud")? != WALLET_AUDIENCE {
             return Err(RequestRefused::Audience);
         }
@@ -418,6 +448,7 @@ impl ClaimedRequest {
             state: text("state")?,
             wallet_nonce: text("wallet_nonce")?,
             purpose: needed("purpose")?,
+            encryption,
             iat_s: time_s("iat")?,
             exp_s: time_s("exp")?,
             asked,
@@ -481,6 +512,7 @@ impl ClaimedRequest {
             response_uri: self.response_uri.into(),
             state: self.state,
             asked: self.asked,
+            encryption: self.encryption,
             registration,
         })
     }
@@ -522,19 +554,37 @@ impl Asked {
 
 // ---- the response, wallet side ------------------------------------------------------------
 
-/// The form body of an answer (§8.2): what is shown, under the ids of the query.
-pub fn response_form(request: &CheckedRequest, pid: &str, did_proof: Option<&str>) -> String {
+/// The form body of an answer (§8.2, §8.3): what is shown, under the ids of the query, encrypted
+/// where the request has a key for it. `entropy` is fresh and random.
+pub fn response_form(
+    request: &CheckedRequest,
+    pid: &str,
+    did_proof: Option<&str>,
+    entropy: &AnswerEntropy,
+) -> Result<String, RequestRefused> {
     let mut vp_token = Map::new();
     vp_token.insert(request.asked.pid_id.clone(), json!([pid]));
     if let (Some(id), Some(proof)) = (&request.asked.did_id, did_proof) {
         vp_token.insert(id.clone(), json!([proof]));
     }
     let mut form = form_urlencoded::Serializer::new(String::new());
-    form.append_pair("vp_token", &Value::Object(vp_token).to_string());
+    let Some(key) = &request.encryption else {
+        form.append_pair("vp_token", &Value::Object(vp_token).to_string());
+        if let Some(state) = &request.state {
+            form.append_pair("state", state);
+        }
+        return Ok(form.finish());
+    };
+    let mut answer = json!({ "vp_token": vp_token });
     if let Some(state) = &request.state {
-        form.append_pair("state", state);
+        answer["state"] = state.clone().into();
     }
-    form.finish()
+    let refused = |_| RequestRefused::Encryption;
+    let (ephemeral, iv) = entropy.split_first_chunk::<32>().unwrap_or((&[0; 32], &[]));
+    let iv = iv.try_into().map_err(|_| RequestRefused::Encryption)?;
+    let sealed = key.encrypt(answer.to_string().as_bytes(), ephemeral, iv, None);
+    form.append_pair("response", &sealed.map_err(refused)?);
+    Ok(form.finish())
 }
 
 /// The form body of a refusal (§8.5): the person declined, or the wallet cannot answer.
@@ -569,6 +619,9 @@ impl WalletError {
 }
 
 // ---- the response, gate side --------------------------------------------------------------
+
+/// Presentations by the ids of the query.
+type VpToken = BTreeMap<String, Vec<String>>;
 
 /// A wallet's answer, taken apart; nothing is verified.
 #[derive(Clone, PartialEq, Eq)]
@@ -606,14 +659,26 @@ impl std::fmt::Debug for Presented {
 }
 
 impl WalletResponse {
-    /// Reads the form body of a direct post (§8.2).
-    pub fn parse(body: &[u8]) -> Result<Self, ResponseRefused> {
-        if body.len() > MAX_RESPONSE_BYTES {
+    /// Reads the form body of a direct post (§8.2, §8.3). With a key what is shown must be
+    /// encrypted to it; that nothing is shown may be said in the clear.
+    pub fn parse(body: &[u8], key: Option<&DecryptionKey>) -> Result<Self, ResponseRefused> {
+        let limit = match key {
+            Some(_) => MAX_ENCRYPTED_BYTES,
+            None => MAX_RESPONSE_BYTES,
+        };
+        if body.len() > limit {
             return Err(ResponseRefused::TooLong);
         }
         let malformed = ResponseRefused::Malformed;
         let text = std::str::from_utf8(body).map_err(|_| malformed)?;
         let mut parameters = parameters(text).ok_or(malformed)?;
+        let sealed = parameters.remove("response");
+        if let (Some(key), Some(sealed)) = (key, &sealed) {
+            return Self::open(key, sealed);
+        }
+        if key.is_some() && !parameters.contains_key("error") {
+            return Err(ResponseRefused::Unencrypted);
+        }
         let state = parameters.remove("state").ok_or(ResponseRefused::State)?;
         if let Some(error) = parameters.get("error") {
             let error = match error.as_str() {
@@ -624,8 +689,27 @@ impl WalletResponse {
             return Ok(Self::Declined { error, state });
         }
         let vp_token = parameters.remove("vp_token").ok_or(malformed)?;
-        let token: BTreeMap<String, Vec<String>> =
-            serde_json::from_str(&vp_token).map_err(|_| malformed)?;
+        let token = serde_json::from_str(&vp_token).map_err(|_| malformed)?;
+        Self::presented(state, &token)
+    }
+
+    /// Opens an encrypted answer: a JSON object with the same members.
+    fn open(key: &DecryptionKey, sealed: &str) -> Result<Self, ResponseRefused> {
+        #[derive(serde::Deserialize)]
+        struct Answer {
+            state: Option<String>,
+            vp_token: VpToken,
+        }
+        let opened = key
+            .decrypt(sealed)
+            .map_err(|_| ResponseRefused::Encryption)?;
+        let answer: Answer =
+            serde_json::from_slice(&opened).map_err(|_| ResponseRefused::Malformed)?;
+        let state = answer.state.ok_or(ResponseRefused::State)?;
+        Self::presented(state, &answer.vp_token)
+    }
+
+    fn presented(state: String, token: &VpToken) -> Result<Self, ResponseRefused> {
         let one = |id: &str| match token.get(id).map(Vec::as_slice) {
             Some([only]) => Ok(only.clone()),
             _ => Err(ResponseRefused::Incomplete),

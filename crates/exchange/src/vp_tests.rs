@@ -47,6 +47,7 @@ struct Ask {
     service: Option<Service>,
     registrar: Option<Issuer>,
     tamper: Option<fn(String) -> String>,
+    encrypt_to: Option<DecryptionKey>,
 }
 
 fn ask() -> Ask {
@@ -64,6 +65,7 @@ fn ask() -> Ask {
         service: Some(world.service()),
         registrar: Some(world.issuer(world::REGISTRAR)),
         tamper: None,
+        encrypt_to: None,
         world,
     }
 }
@@ -79,6 +81,7 @@ impl Ask {
             nonce: "n-1",
             state: "s-1",
             wallet_nonce: self.wallet_nonce,
+            encrypt_to: self.encrypt_to.as_ref(),
             iat_s: NOW_MS / 1000,
             exp_s: NOW_MS / 1000 + 300,
         }
@@ -942,7 +945,7 @@ fn an_answer_in_another_form_is_refused() {
             .for_each(|(name, value)| _ = form.append_pair(name, value));
         form.finish()
     };
-    let parse = |text: String| WalletResponse::parse(text.as_bytes()).map(|_| ());
+    let parse = |text: String| WalletResponse::parse(text.as_bytes(), None).map(|_| ());
     let token = r#"{"pid":["a~"],"did":["b"]}"#;
     assert_eq!(parse(form(&[("vp_token", token), ("state", "s")])), Ok(()));
     assert_eq!(
@@ -977,7 +980,7 @@ fn an_answer_in_another_form_is_refused() {
     ]);
     assert_eq!(parse(long), Err(ResponseRefused::TooLong));
     assert_eq!(
-        WalletResponse::parse(&[0xff]),
+        WalletResponse::parse(&[0xff], None),
         Err(ResponseRefused::Malformed)
     );
 }
@@ -985,24 +988,74 @@ fn an_answer_in_another_form_is_refused() {
 #[test]
 fn what_a_wallet_sends_a_gate_reads() {
     let request = ask().check().unwrap();
-    let body = response_form(&request, "a~b~c", Some("x.y.z"));
+    let body = response_form(&request, "a~b~c", Some("x.y.z"), &[1; 44]).unwrap();
     let expected = Presented {
         state: "s-1".to_owned(),
         pid: "a~b~c".to_owned(),
         did_proof: "x.y.z".to_owned(),
     };
     assert_eq!(
-        WalletResponse::parse(body.as_bytes()),
+        WalletResponse::parse(body.as_bytes(), None),
         Ok(WalletResponse::Presented(expected))
     );
     let declined = refusal_form(Some("s-1"), WalletError::AccessDenied);
     assert_eq!(
-        WalletResponse::parse(declined.as_bytes()),
+        WalletResponse::parse(declined.as_bytes(), None),
         Ok(WalletResponse::Declined {
             error: WalletError::AccessDenied,
             state: "s-1".to_owned()
         })
     );
+}
+
+#[test]
+fn an_encrypted_answer_opens_with_the_key_of_its_request_only() {
+    let key = |n: u8| DecryptionKey::from_bytes(&[n; 32], "k").unwrap();
+    let mut asked = ask();
+    asked.encrypt_to = Some(key(5));
+    let request = asked.check().unwrap();
+    let body = response_form(&request, "a~b~c", Some("x.y.z"), &[1; 44]).unwrap();
+    assert!(!body.contains("vp_token") && !body.contains("state"));
+    let parse = |body: &str, key: &DecryptionKey| WalletResponse::parse(body.as_bytes(), Some(key));
+    let Ok(WalletResponse::Presented(presented)) = parse(&body, &key(5)) else {
+        panic!("not presented");
+    };
+    assert_eq!(
+        (presented.state, presented.pid),
+        ("s-1".into(), "a~b~c".into())
+    );
+    assert_eq!(parse(&body, &key(6)), Err(ResponseRefused::Encryption));
+    let again = response_form(&request, "a~b~c", Some("x.y.z"), &[2; 44]).unwrap();
+    assert_ne!(again, body);
+
+    // in the clear: nothing may be shown, but it may be said that nothing is
+    let clear = response_form(&ask().check().unwrap(), "a~", Some("x"), &[1; 44]).unwrap();
+    assert_eq!(parse(&clear, &key(5)), Err(ResponseRefused::Unencrypted));
+    let declined = refusal_form(Some("s-1"), WalletError::AccessDenied);
+    assert!(matches!(
+        parse(&declined, &key(5)),
+        Ok(WalletResponse::Declined { .. })
+    ));
+    // and an encrypted answer is none where it was not asked for
+    let unasked = WalletResponse::parse(body.as_bytes(), None);
+    assert_eq!(unasked, Err(ResponseRefused::State));
+
+    // the form is read before the signature
+    asked.tamper = Some(|signed| {
+        use base64::Engine as _;
+        let parts: Vec<&str> = signed.split('.').collect();
+        let encoding = base64::engine::general_purpose::URL_SAFE_NO_PAD;
+        let payload = encoding.decode(parts[1]).unwrap();
+        let mut payload: Value = serde_json::from_slice(&payload).unwrap();
+        payload["client_metadata"]["jwks"]["keys"][0]["alg"] = "RSA-OAEP".into();
+        format!(
+            "{}.{}.{}",
+            parts[0],
+            jose_encode(payload.to_string().as_bytes()),
+            parts[2]
+        )
+    });
+    assert_eq!(asked.check().unwrap_err(), RequestRefused::Encryption);
 }
 
 #[test]

@@ -41,8 +41,23 @@ pub struct GateConfig {
     /// How long a person may take for a login, in seconds.
     #[serde(default = "default_login_s")]
     pub login_s: u64,
+    /// Whether wallets encrypt what they show.
+    #[serde(default)]
+    pub response_mode: ResponseMode,
     #[serde(default)]
     pub clients: Vec<ClientConfig>,
+}
+
+/// How a wallet answers (OpenID4VP 1.0 §8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+pub enum ResponseMode {
+    /// In the clear, inside TLS.
+    #[serde(rename = "direct_post")]
+    DirectPost,
+    /// Encrypted to a key of the login, as HAIP 1.0 asks.
+    #[default]
+    #[serde(rename = "direct_post.jwt")]
+    DirectPostJwt,
 }
 
 /// A website that signs people in through this gate.
@@ -231,6 +246,8 @@ max_staple_age_s = {max_staple_age_s}
 max_lag_slots = {max_lag_slots}
 # How long a person may take for a login, in seconds.
 login_s = 300
+# Whether wallets encrypt what they show ("direct_post.jwt"), or send it inside TLS ("direct_post").
+response_mode = "direct_post.jwt"
 "#,
         listen = text(&setup.listen.to_string()),
         supervised = setup.supervised,

@@ -34,8 +34,8 @@ use realdid_serve::{Bound, ConfigError, Probes, ServeError, ServeOptions};
 use utoipa::OpenApi as _;
 
 pub use config::{
-    ClientConfig, ClientSetup, ENV_PREFIX, GateConfig, GateSetup, example_config, render_config,
-    write_config,
+    ClientConfig, ClientSetup, ENV_PREFIX, GateConfig, GateSetup, ResponseMode, example_config,
+    render_config, write_config,
 };
 pub use keys::{GateKeys, init_gate, rotate_gate};
 
@@ -130,6 +130,7 @@ impl Gate {
                 standings: Standings::new(hearings.collect()),
                 clients,
                 issuer: public_url,
+                encrypted: config.response_mode == ResponseMode::DirectPostJwt,
                 login_s: config.login_s,
                 max_age_s: config.max_staple_age_s,
             }),

@@ -11,6 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use realdid_exchange::jwe::DecryptionKey;
 use realdid_exchange::oidc::{AuthorizationRequest, Client, Login};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -43,6 +44,8 @@ pub(crate) struct Start {
     pub client: Client,
     pub nonce: String,
     pub state: String,
+    /// This login's own key for what the wallet shows; it goes with the login.
+    pub encrypt_to: Option<DecryptionKey>,
     /// Unix seconds.
     pub expires_s: u64,
 }
@@ -107,6 +110,7 @@ impl Logins {
         &self,
         request: AuthorizationRequest,
         client: Client,
+        encrypt_to: Option<DecryptionKey>,
         secrets: [[u8; 32]; 4],
         now_s: u64,
         life_s: u64,
@@ -120,6 +124,7 @@ impl Logins {
             client,
             nonce: URL_SAFE_NO_PAD.encode(nonce),
             state: URL_SAFE_NO_PAD.encode(&state[..16]),
+            encrypt_to,
             expires_s: now_s + life_s,
         };
         let mut open = self.lock();

@@ -12,6 +12,7 @@ use axum::{Json, Router};
 use realdid_core::state::issuer_id;
 use realdid_credential::ClaimPath;
 use realdid_exchange::did_proof::{self, DidProofError};
+use realdid_exchange::jwe::DecryptionKey;
 use realdid_exchange::oidc::{AuthorizationRequest, Client, Grants, Login, OidcError};
 use realdid_exchange::registration::{self, Registration};
 use realdid_exchange::vp::{
@@ -47,6 +48,8 @@ pub(crate) struct Inner {
     pub clients: Vec<Client>,
     /// The public URL: the OpenID Connect issuer, without a trailing slash.
     pub issuer: String,
+    /// Whether wallets encrypt what they show (`direct_post.jwt`).
+    pub encrypted: bool,
     pub login_s: u64,
     pub max_age_s: u64,
 }
@@ -265,9 +268,18 @@ impl Inner {
             .map_err(|_| Refusal::REGISTRATION_WIDTH)?;
         let draw = || random().map_err(|_| Refusal::INTERNAL);
         let secrets = [draw()?, draw()?, draw()?, draw()?];
-        let Started { id, cookie } =
-            self.logins
-                .start(request, client, secrets, now_ms / 1000, self.login_s)?;
+        let encrypt_to = match self.encrypted {
+            true => Some(DecryptionKey::from_bytes(&draw()?, "1").map_err(|_| Refusal::INTERNAL)?),
+            false => None,
+        };
+        let Started { id, cookie } = self.logins.start(
+            request,
+            client,
+            encrypt_to,
+            secrets,
+            now_ms / 1000,
+            self.login_s,
+        )?;
         let start = self.logins.waiting(&id, now_ms / 1000)?;
         Ok(OpenLogin {
             id,
@@ -289,6 +301,7 @@ impl Inner {
             nonce: &start.nonce,
             state: &start.state,
             wallet_nonce,
+            encrypt_to: start.encrypt_to.as_ref(),
             iat_s: now_s,
             exp_s: start.expires_s,
         }
@@ -303,7 +316,7 @@ impl Inner {
         body: &[u8],
     ) -> Result<(&'static str, Answered), Refusal> {
         let start = self.logins.waiting(id, now_ms() / 1000)?;
-        let response = WalletResponse::parse(body)?;
+        let response = WalletResponse::parse(body, start.encrypt_to.as_ref())?;
         let state = match &response {
             WalletResponse::Presented(presented) => &presented.state,
             WalletResponse::Declined { state, .. } => state,

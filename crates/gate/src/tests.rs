@@ -175,6 +175,12 @@ impl Town {
 
     /// The form with which the person's wallet answers.
     fn answer(&self, request: &CheckedRequest) -> String {
+        let (pid, proof) = self.presentations(request);
+        vp::response_form(request, &pid, Some(&proof), &[9; 44]).unwrap()
+    }
+
+    /// What is in it: the PID and the DID's proof.
+    fn presentations(&self, request: &CheckedRequest) -> (String, String) {
         let world = &self.world;
         let now_s = now_ms() / 1000;
         let binding = Binding {
@@ -199,7 +205,7 @@ impl Town {
             &world.did.current,
         )
         .unwrap();
-        vp::response_form(request, &pid, Some(&proof))
+        (pid, proof)
     }
 
     /// A login up to the wallet's accepted answer: its JSON, and the browser's cookie.
@@ -540,15 +546,12 @@ async fn an_answer_is_taken_once() {
     let (other, _) = town.start().await;
     let other = town.fetch(&other).await;
     let moved = town.post(&other.response_uri, answer.clone()).await;
+    assert_eq!(code_of(moved).await, "vp.response_encryption");
+    let clear = vp::refusal_form(request.state.as_deref(), vp::WalletError::AccessDenied);
+    let moved = town.post(&other.response_uri, clear).await;
     assert_eq!(code_of(moved).await, "vp.state");
-    let mut pairs: Vec<(String, String)> = url::form_urlencoded::parse(answer.as_bytes())
-        .into_owned()
-        .collect();
-    pairs.retain(|(name, _)| name != "state");
-    pairs.push(("state".to_owned(), other.state.clone().unwrap()));
-    let moved = url::form_urlencoded::Serializer::new(String::new())
-        .extend_pairs(pairs)
-        .finish();
+    let (pid, proof) = town.presentations(&request);
+    let moved = vp::response_form(&other, &pid, Some(&proof), &[9; 44]).unwrap();
     assert_eq!(
         code_of(town.post(&other.response_uri, moved).await).await,
         "kb.nonce"
@@ -852,7 +855,7 @@ async fn an_issuer_that_nobody_can_vouch_for_is_not_believed() {
     let credential = ParsedSdJwt::parse(&pid).unwrap();
     let holder = world::jose_key(&elsewhere.world.holder);
     let pid = sd_jwt::present(&credential, &request.claims, &binding, &holder).unwrap();
-    let body = vp::response_form(&request, &pid, Some("a.b.c"));
+    let body = vp::response_form(&request, &pid, Some("a.b.c"), &[9; 44]).unwrap();
     // No node answers, so it cannot be proved absent either.
     assert_eq!(
         code_of(town.post(&request.response_uri, body).await).await,

@@ -11,7 +11,7 @@ use crate::http::{Http, UNREACHABLE, address};
 use crate::issue;
 use crate::journal::{self, Disclosure, Outcome};
 use crate::ledger::{Ledger, now_ms, now_s};
-use crate::vault;
+use crate::vault::{self, random};
 use crate::wallet::Wallet;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -234,7 +234,7 @@ pub async fn answer(
             Some(did_proof::build(&content, &signer.key)?)
         }
     };
-    let form = vp::response_form(request, &pid, proof.as_deref());
+    let form = vp::response_form(request, &pid, proof.as_deref(), &random()?)?;
     let url = address(&request.response_uri)?;
     let result = http
         .post_form(&url, form)

@@ -322,7 +322,9 @@ impl Scene {
             pid_hash: did_proof::pid_hash(&pid),
         };
         let proof = did_proof::build(&proof, &person.key).map_err(Fail::of)?;
-        let form = vp::response_form(&request, &pid, Some(&proof));
+        let mut entropy = [0; 44];
+        random(&mut entropy)?;
+        let form = vp::response_form(&request, &pid, Some(&proof), &entropy).map_err(Fail::of)?;
         Ok((form, request.response_uri))
     }
 }
