@@ -3,7 +3,7 @@
 //! Both live in the folder that they describe (`DIR/authority.toml`, `DIR/registrar.toml`), beside
 //! `keys/` and the database, so that the operator's commands need `--dir DIR` only.
 
-use realdid_serve::{ConfigError, RateLimit, ServeOptions, config};
+use realdid_serve::{ConfigError, RateLimit, ServeOptions, TlsFiles, config};
 use serde::Deserialize;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -30,6 +30,9 @@ pub struct AuthorityConfig {
     pub listen: SocketAddr,
     #[serde(default)]
     pub public_url: Option<String>,
+    /// HTTPS with this certificate; without it plain HTTP, for loopback and behind a proxy.
+    #[serde(default)]
+    pub tls: Option<TlsFiles>,
     #[serde(default)]
     pub supervised: bool,
     pub nodes: Vec<String>,
@@ -82,6 +85,9 @@ pub struct RegistrarConfig {
     pub listen: SocketAddr,
     #[serde(default)]
     pub public_url: Option<String>,
+    /// HTTPS with this certificate; without it plain HTTP, for loopback and behind a proxy.
+    #[serde(default)]
+    pub tls: Option<TlsFiles>,
     #[serde(default)]
     pub supervised: bool,
     pub nodes: Vec<String>,
@@ -102,6 +108,7 @@ impl AuthorityConfig {
         let folder = path.parent().unwrap_or(Path::new("."));
         config.dir = within(folder, &config.dir);
         config.genesis = within(folder, &config.genesis);
+        config.tls.iter_mut().for_each(|tls| tls.within(folder));
         if let Some(file) = &mut config.register.token_file {
             *file = within(folder, file);
         }
@@ -114,7 +121,7 @@ impl AuthorityConfig {
     }
 
     pub(crate) fn serve_options(&self) -> ServeOptions {
-        options(self.listen, &self.public_url, self.supervised)
+        options(self.listen, &self.public_url, &self.tls, self.supervised)
     }
 }
 
@@ -125,11 +132,12 @@ impl RegistrarConfig {
         let folder = path.parent().unwrap_or(Path::new("."));
         config.dir = within(folder, &config.dir);
         config.genesis = within(folder, &config.genesis);
+        config.tls.iter_mut().for_each(|tls| tls.within(folder));
         Ok(config)
     }
 
     pub(crate) fn serve_options(&self) -> ServeOptions {
-        options(self.listen, &self.public_url, self.supervised)
+        options(self.listen, &self.public_url, &self.tls, self.supervised)
     }
 }
 
@@ -168,8 +176,14 @@ fn within(folder: &Path, path: &Path) -> PathBuf {
     folder.join(path).components().collect()
 }
 
-fn options(listen: SocketAddr, public_url: &Option<String>, supervised: bool) -> ServeOptions {
+fn options(
+    listen: SocketAddr,
+    public_url: &Option<String>,
+    tls: &Option<TlsFiles>,
+    supervised: bool,
+) -> ServeOptions {
     ServeOptions {
+        tls: tls.clone(),
         public_url: public_url.clone(),
         supervised,
         ..ServeOptions::at(listen)

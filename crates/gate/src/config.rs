@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use realdid_core::hash::Hash32;
 use realdid_exchange::oidc::{Client, secret_hash};
 use realdid_exchange::registration::{self, Purpose};
-use realdid_serve::{ConfigError, config, files};
+use realdid_serve::{ConfigError, TlsFiles, config, files};
 use serde::Deserialize;
 
 use crate::GateError;
@@ -24,6 +24,9 @@ pub struct GateConfig {
     /// How browsers, wallets and services reach this gate. It is the OpenID Connect issuer, and
     /// its host must be a registered domain.
     pub public_url: Option<String>,
+    /// HTTPS with this certificate; without it plain HTTP, for loopback and behind a proxy.
+    #[serde(default)]
+    pub tls: Option<TlsFiles>,
     #[serde(default)]
     pub supervised: bool,
     /// Keys, and what the gate remembers of the ledger.
@@ -124,6 +127,7 @@ impl GateConfig {
         ] {
             *file = folder.join(&*file);
         }
+        config.tls.iter_mut().for_each(|tls| tls.within(folder));
         Ok(config)
     }
 }
@@ -220,8 +224,9 @@ pub fn render_config(setup: &GateSetup) -> String {
         r#"# RealDID gate: signs people in at your websites. Each key can be overridden by an environment
 # variable, as in REALDID_GATE_LISTEN. Relative paths are relative to this file.
 
-# Where to listen. Keep it on loopback behind your TLS proxy.
+# Where to listen: on loopback behind your TLS proxy, or anywhere with a certificate below.
 listen = {listen}
+# tls = {{ cert = "chain.pem", key = "key.pem" }}
 # How browsers, wallets and your websites reach this gate. It is the OpenID Connect issuer that your
 # library is pointed at, and its host must be one of the registered domains.
 {public_url}

@@ -180,6 +180,7 @@ impl Gate {
 pub async fn run(config: GateConfig) -> Result<(), GateError> {
     let mut options = ServeOptions::at(config.listen);
     options.public_url = config.public_url.clone();
+    options.tls = config.tls.clone();
     options.supervised = config.supervised;
     let bound = Bound::bind(options).await?;
     let gate = Gate::open(&config, bound.public_url())?;

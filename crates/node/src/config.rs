@@ -4,6 +4,7 @@ use crate::engine::{DealError, DealtValidator, EngineError};
 use crate::machine::MachineError;
 use crate::store::{BlockLogError, StoreError};
 use realdid_core::genesis::GenesisError;
+use realdid_serve::TlsFiles;
 use realdid_serve::files::{self, FileError};
 use realdid_serve::{ConfigError, ServeError};
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,9 @@ pub struct NodeConfig {
     /// How others reach it over HTTP.
     #[serde(default)]
     pub public_url: Option<String>,
+    /// HTTPS with this certificate; without it plain HTTP, for loopback and behind a proxy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsFiles>,
     /// Where other validators connect.
     pub p2p_listen: SocketAddr,
     /// All validators, this one included.
@@ -40,6 +44,7 @@ impl NodeConfig {
         let folder = path.parent().unwrap_or(Path::new(""));
         config.dir = folder.join(&config.dir);
         config.genesis = folder.join(&config.genesis);
+        config.tls.iter_mut().for_each(|tls| tls.within(folder));
         Ok(config)
     }
 }

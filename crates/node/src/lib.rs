@@ -39,6 +39,7 @@ use utoipa::OpenApi as _;
 pub async fn run(config: NodeConfig) -> Result<(), NodeError> {
     let bound = Bound::bind(ServeOptions {
         public_url: config.public_url.clone(),
+        tls: config.tls.clone(),
         supervised: config.supervised,
         ..ServeOptions::at(config.listen)
     })

@@ -73,6 +73,7 @@ fn network(dir: &Path, now_ms: u64) -> (Genesis, NodeConfig) {
         genesis: dir.join("genesis.cbor"),
         listen: free_address(),
         public_url: None,
+        tls: None,
         p2p_listen,
         peers: vec![Peer {
             public_key: hex::encode(dealt.validators[0].public_key),

@@ -86,6 +86,12 @@ pub struct Listen {
     /// How others reach this part
     #[arg(long, value_name = "URL")]
     pub public_url: Option<String>,
+    /// A certificate chain in PEM: HTTPS without a proxy in front
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's private key in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

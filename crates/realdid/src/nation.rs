@@ -162,6 +162,7 @@ impl Nation {
             genesis: "../genesis.cbor".into(),
             listen: self.at(index),
             public_url: None,
+            tls: None,
             p2p_listen: self.at(P2P + index),
             peers,
             supervised: false,

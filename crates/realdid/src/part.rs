@@ -8,27 +8,31 @@ use realdid_core::state::ReasonCode;
 use realdid_demo::DemoConfig;
 use realdid_gate::GateConfig;
 use realdid_node::config::NodeConfig;
+use realdid_serve::TlsFiles;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 pub async fn node(args: PartArgs) -> Result<(), Fail> {
     realdid_serve::init_logging("node", false);
     let mut config = NodeConfig::load(&args.config).map_err(Fail::of)?;
-    args.at.over(&mut config.listen, &mut config.public_url);
+    args.at
+        .over(&mut config.listen, &mut config.public_url, &mut config.tls);
     realdid_node::run(config).await.map_err(Fail::of)
 }
 
 pub async fn authority(args: OptionalPartArgs) -> Result<(), Fail> {
     realdid_serve::init_logging("authority", false);
     let mut config = AuthorityConfig::load(&needed(args.config)?).map_err(Fail::of)?;
-    args.at.over(&mut config.listen, &mut config.public_url);
+    args.at
+        .over(&mut config.listen, &mut config.public_url, &mut config.tls);
     realdid_authority::run(config).await.map_err(Fail::of)
 }
 
 pub async fn registrar(args: PartArgs) -> Result<(), Fail> {
     realdid_serve::init_logging("registrar", false);
     let mut config = RegistrarConfig::load(&args.config).map_err(Fail::of)?;
-    args.at.over(&mut config.listen, &mut config.public_url);
+    args.at
+        .over(&mut config.listen, &mut config.public_url, &mut config.tls);
     realdid_authority::registrar::run(config)
         .await
         .map_err(Fail::of)
@@ -37,7 +41,8 @@ pub async fn registrar(args: PartArgs) -> Result<(), Fail> {
 pub async fn gate(args: OptionalPartArgs) -> Result<(), Fail> {
     realdid_serve::init_logging("gate", false);
     let mut config = GateConfig::load(&needed(args.config)?).map_err(Fail::of)?;
-    args.at.over(&mut config.listen, &mut config.public_url);
+    args.at
+        .over(&mut config.listen, &mut config.public_url, &mut config.tls);
     realdid_gate::run(config).await.map_err(Fail::of)
 }
 
@@ -55,7 +60,7 @@ pub async fn demo(args: PartArgs) -> Result<(), Fail> {
     let mut config: DemoConfig =
         realdid_serve::config::load(&args.config, "REALDID_DEMO_SERVICE").map_err(Fail::of)?;
     let mut public_url = None;
-    args.at.over(&mut config.listen, &mut public_url);
+    args.at.over(&mut config.listen, &mut public_url, &mut None);
     config.public_url = public_url.unwrap_or(config.public_url);
     if std::env::var_os("REALDID_DEMO_SUPERVISED").is_some() {
         realdid_serve::exit_with_parent();
@@ -131,7 +136,15 @@ fn needed(config: Option<PathBuf>) -> Result<PathBuf, Fail> {
 }
 
 impl Listen {
-    fn over(self, listen: &mut std::net::SocketAddr, public_url: &mut Option<String>) {
+    fn over(
+        self,
+        listen: &mut std::net::SocketAddr,
+        public_url: &mut Option<String>,
+        tls: &mut Option<TlsFiles>,
+    ) {
+        if let (Some(cert), Some(key)) = (self.tls_cert, self.tls_key) {
+            *tls = Some(TlsFiles { cert, key });
+        }
         if let Some(address) = self.listen {
             *listen = address;
         }

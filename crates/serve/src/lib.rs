@@ -28,6 +28,7 @@ mod metrics;
 mod plumbing;
 mod problem;
 mod run;
+mod tls;
 
 pub use config::ConfigError;
 pub use limit::{RateLimit, limit_rate};
@@ -35,3 +36,4 @@ pub use logging::init_logging;
 pub use plumbing::{DEFAULT_CSP, Probes, plumb};
 pub use problem::{OAuthError, Problem};
 pub use run::{Bound, ServeError, ServeOptions, exit_with_parent, shutdown_signal};
+pub use tls::TlsFiles;

@@ -6,14 +6,17 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::Router;
+use axum::serve::ListenerExt as _;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use crate::plumbing::{Probes, plumb};
+use crate::tls::{TlsFiles, TlsListener};
 
 /// How long open connections may take to finish after a stop was asked for.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -27,6 +30,8 @@ pub struct ServeOptions {
     pub public_url: Option<String>,
     /// Exit at once when standard input ends, because the parent that held it is gone.
     pub supervised: bool,
+    /// HTTPS with this certificate; plain HTTP without.
+    pub tls: Option<TlsFiles>,
     pub body_limit_bytes: usize,
     pub request_timeout: Duration,
 }
@@ -38,6 +43,7 @@ impl ServeOptions {
             listen,
             public_url: None,
             supervised: false,
+            tls: None,
             body_limit_bytes: 256 * 1024,
             request_timeout: Duration::from_secs(30),
         }
@@ -73,6 +79,18 @@ pub enum ServeError {
         self.code()
     )]
     Broken { kind: io::ErrorKind },
+    #[error(
+        "{}: {} must be a readable PEM file of a certificate chain or its key; fault: operator; \
+         do: correct --tls-cert and --tls-key",
+        self.code(), path.display()
+    )]
+    TlsFile { path: PathBuf },
+    #[error(
+        "{}: the key must be that of the first certificate in {}; fault: operator; \
+         do: give the chain and the key that belong together",
+        self.code(), cert.display()
+    )]
+    TlsPair { cert: PathBuf },
 }
 
 impl ServeError {
@@ -83,6 +101,8 @@ impl ServeError {
             Self::PortForbidden { .. } => "port.forbidden",
             Self::Unbindable { .. } => "port.unbindable",
             Self::Broken { .. } => "port.broken",
+            Self::TlsFile { .. } => "tls.file",
+            Self::TlsPair { .. } => "tls.pair",
         }
     }
 
@@ -96,20 +116,29 @@ impl ServeError {
 }
 
 /// A socket that listens but does not answer yet.
-#[derive(Debug)]
 pub struct Bound {
+    acceptor: Option<tokio_rustls::TlsAcceptor>,
     listener: TcpListener,
     address: SocketAddr,
     options: ServeOptions,
 }
 
+/// Without the certificate's key.
+impl std::fmt::Debug for Bound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Bound({})", self.address)
+    }
+}
+
 impl Bound {
     pub async fn bind(options: ServeOptions) -> Result<Self, ServeError> {
         let listen = options.listen;
+        let acceptor = options.tls.as_ref().map(TlsFiles::acceptor).transpose()?;
         let refuse = |error| ServeError::binding(listen, &error);
         let listener = TcpListener::bind(listen).await.map_err(refuse)?;
         let address = listener.local_addr().map_err(refuse)?;
         Ok(Self {
+            acceptor,
             listener,
             address,
             options,
@@ -121,10 +150,11 @@ impl Bound {
         self.address
     }
 
-    /// The configured public URL without a trailing slash, or `http://` and the bound address.
+    /// The configured public URL without a trailing slash, or the scheme and the bound address.
     pub fn public_url(&self) -> String {
         match &self.options.public_url {
             Some(url) => url.trim_end_matches('/').to_owned(),
+            None if self.acceptor.is_some() => format!("https://{}", self.address),
             None => format!("http://{}", self.address),
         }
     }
@@ -154,14 +184,31 @@ impl Bound {
         let service = plumb(part, router, probes, &self.options)
             .into_make_service_with_connect_info::<SocketAddr>();
         let (stopping, stopped) = oneshot::channel();
-        let served = axum::serve(self.listener, service).with_graceful_shutdown(async move {
+        let stop = async move {
             stop.await;
             // The receiver is gone only when serving has already ended.
             let _ = stopping.send(());
-        });
-        tracing::info!(part, address = %self.address, "listening");
+        };
+        tracing::info!(part, address = %self.address, tls = self.acceptor.is_some(), "listening");
+        let broken = |error: io::Error| ServeError::Broken { kind: error.kind() };
+        let served = async move {
+            match self.acceptor {
+                None => {
+                    axum::serve(self.listener, service)
+                        .with_graceful_shutdown(stop)
+                        .await
+                }
+                Some(acceptor) => {
+                    // `tap_io` is what lets a listener of ours tell the peer's address.
+                    let listener = TlsListener::new(self.listener, acceptor)?.tap_io(|_| {});
+                    axum::serve(listener, service)
+                        .with_graceful_shutdown(stop)
+                        .await
+                }
+            }
+        };
         tokio::select! {
-            done = served => done.map_err(|error| ServeError::Broken { kind: error.kind() })?,
+            done = served => done.map_err(broken)?,
             () = drained(stopped) => tracing::warn!(part, "connections cut that did not finish"),
         }
         tracing::info!(part, "stopped");
@@ -289,6 +336,75 @@ mod tests {
             .unwrap()
             .unwrap();
         slow.abort();
+    }
+
+    /// A certificate for localhost, in two files.
+    fn certificate(folder: &std::path::Path, name: &str) -> (TlsFiles, String) {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let files = TlsFiles {
+            cert: folder.join(format!("{name}.pem")),
+            key: folder.join(format!("{name}.key")),
+        };
+        std::fs::write(&files.cert, made.cert.pem()).unwrap();
+        std::fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
+        (files, made.cert.pem())
+    }
+
+    #[tokio::test]
+    async fn https_by_a_certificate_from_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let (files, pem) = certificate(folder.path(), "a");
+        let mut options = loopback();
+        options.tls = Some(files);
+        let bound = Bound::bind(options).await.unwrap();
+        assert!(bound.public_url().starts_with("https://"));
+        let url = format!("https://localhost:{}/", bound.address().port());
+        let (stop, stopped) = oneshot::channel::<()>();
+        let peer = |axum::extract::ConnectInfo(peer): axum::extract::ConnectInfo<SocketAddr>| async move {
+            peer.ip().to_string()
+        };
+        let router = Router::new().route("/", get(peer));
+        let address = bound.address();
+        let serving = tokio::spawn(bound.serve_until("test", router, probes(), async {
+            let _ = stopped.await;
+        }));
+        // whoever never finishes a handshake holds up nobody
+        let silent = tokio::net::TcpStream::connect(address).await.unwrap();
+        let client = |trusted: bool| {
+            let builder = reqwest::Client::builder();
+            let root = reqwest::Certificate::from_pem(pem.as_bytes()).unwrap();
+            match trusted {
+                true => builder.tls_certs_only([root]),
+                false => builder,
+            }
+            .build()
+            .unwrap()
+        };
+        let answer = client(true).get(&url).send().await.unwrap();
+        assert_eq!(answer.text().await.unwrap(), "127.0.0.1");
+        assert!(client(false).get(&url).send().await.is_err());
+        drop(silent);
+        stop.send(()).unwrap();
+        serving.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_certificate_that_cannot_be_served_is_refused_before_anything_listens() {
+        let folder = tempfile::tempdir().unwrap();
+        let (a, _) = certificate(folder.path(), "a");
+        let (b, _) = certificate(folder.path(), "b");
+        let code = |cert: &std::path::Path, key: &std::path::Path| {
+            let files = TlsFiles {
+                cert: cert.to_owned(),
+                key: key.to_owned(),
+            };
+            files.acceptor().err().map(|error| error.code())
+        };
+        assert_eq!(code(&a.cert, &a.key), None);
+        assert_eq!(code(&a.cert, &b.key), Some("tls.pair"));
+        assert_eq!(code(&a.key, &a.key), Some("tls.file"));
+        assert_eq!(code(&a.cert, &a.cert), Some("tls.file"));
+        assert_eq!(code(&folder.path().join("none"), &a.key), Some("tls.file"));
     }
 
     #[tokio::test]

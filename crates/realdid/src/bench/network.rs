@@ -103,6 +103,7 @@ impl Node {
             genesis: "genesis.cbor".into(),
             listen,
             public_url: None,
+            tls: None,
             p2p_listen: p2p,
             peers: vec![Peer {
                 public_key: genesis.validators[0].to_string(),
