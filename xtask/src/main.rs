@@ -1,6 +1,7 @@
 //! `cargo xtask`: the chores of this repository, each one command. Start with [`HELP`].
 
 mod bench;
+mod cert;
 mod demo;
 mod needs;
 mod shell;
@@ -20,6 +21,7 @@ cargo xtask test               Set up what tests need, run all of them, print th
                                and end with `N passed, N failed`.
 cargo xtask tidy               Check what a compiler cannot: allowed edges between crates, a test for
                                each promise, banned words, dead files, formatting, links.
+cargo xtask cert [HOST]...      A certificate for development in .realdid/tls/, for these names and addresses.
 cargo xtask bench [--only ID]  Measure ours and its peer in one run, print one table,
                                write bench/results/ID.json. IDs: apply, resolve_http, pid_issue,
                                pid_verify, login_http.
@@ -44,6 +46,10 @@ fn main() -> ExitCode {
         ("demo", rest) => finish(demo::run(&root, rest)),
         ("test", []) => test::run(&root),
         ("tidy", []) => tidy::run(&root),
+        ("cert", hosts) if hosts.iter().all(|host| !host.starts_with('-')) => {
+            finish(cert::run(&root, hosts))
+        }
+        ("cert", _) => usage("cert takes names and addresses of this machine"),
         ("bench", rest) => finish(bench::run(&root, rest)),
         ("test" | "tidy", [unknown, ..]) => usage(&format!("{command} takes no {unknown}")),
         _ => usage(&format!("there is no chore `{command}`")),
