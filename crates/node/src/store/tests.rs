@@ -229,10 +229,12 @@ fn command(words: &[String]) -> Command {
     command
 }
 
-/// A disk in memory on which only so many more writes succeed.
+/// A disk in memory on which only so many more writes succeed, and which a power cut takes back
+/// to its last sync.
 #[derive(Debug, Clone, Default)]
 struct Disk {
     bytes: Arc<Mutex<Vec<u8>>>,
+    synced: Arc<Mutex<Vec<u8>>>,
     room: Arc<AtomicI64>,
 }
 
@@ -241,6 +243,14 @@ impl Disk {
         let below = self.clone();
         let opener = move || Database::builder().create_with_backend(below.clone());
         Tables::with_opener(Box::new(opener)).unwrap()
+    }
+
+    /// Another disk with what was synced.
+    fn after_a_power_cut(&self) -> Self {
+        let left = Self::default();
+        left.room.store(i64::MAX, Ordering::SeqCst);
+        *left.bytes.lock().unwrap() = self.synced.lock().unwrap().clone();
+        left
     }
 
     fn spend(&self) -> io::Result<()> {
@@ -271,7 +281,9 @@ impl StorageBackend for Disk {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.spend()
+        self.spend()?;
+        *self.synced.lock().unwrap() = self.bytes.lock().unwrap().clone();
+        Ok(())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {

@@ -26,6 +26,7 @@ fn request(claims: &[&str]) -> CheckedRequest {
             claims,
             did_id: Some("did".into()),
         },
+        encryption: None,
         registration: Registration {
             registrar: "https://registrar.example".into(),
             service_id: Hash32([1; 32]),
