@@ -199,9 +199,9 @@ def vectors():
     yield "ledger/rotate.id", tagged("operation", cbor(rotation)).hex()
 
     # A genesis with one issuer, which enrols and sponsors.
-    issuer = [url, [[2, key(4), [0, []], 0]], b"\xaa" * 32, 0, 0, 10, 20, 0]
+    issuer = [url, [[2, key(4), [0, []], 0]], b"\xaa" * 32, 0, 0, 10, 20, 0, []]
     governance = [0, 1, [key(7)]]
-    parameters = [200, 2, 60, 60, 20, 10, 10_000, 4096]
+    parameters = [200, 2, 60, 60, 20, 10, 10_000, 4096, 600, 4]
     time_ms = 1_800_000_000_000
     genesis = cbor(
         [1, "dev", time_ms, parameters, b"\xbb" * 96, [b"\xcc" * 32], governance, [issuer]]
@@ -233,6 +233,7 @@ def vectors():
         "service": (0x40, b"\x22" * 32),
         "totals": (0x50, issuer_id + (30_000_000).to_bytes(8, "big")),
         "governance": (0x60, b""),
+        "slot": (0x70, b"\x33" * 48),
     }
     lines = [f"{name} {state_key(*args).hex()}" for name, args in names.items()]
     yield "ledger/state-keys.txt", "\n".join(lines)

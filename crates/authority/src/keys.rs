@@ -165,6 +165,7 @@ fn issuer(url: &str, operation: &SecretKey, usage: KeyUse, document: &DocumentKe
         enrolment_quota: 0,
         sponsor_quota: 0,
         registration_quota: 0,
+        pass_keys: Vec::new(),
     }
 }
 

@@ -16,6 +16,8 @@ pub const MAX_GENESIS_BYTES: usize = 64 * 1024;
 const MAX_VALIDATORS: usize = 256;
 /// The most governance keys: a decision carries at most as many signatures (rule O4).
 const MAX_GOVERNORS: usize = 32;
+/// The most personhood slots of a period.
+const MAX_PERSONHOOD_SLOTS: u64 = 1000;
 /// The longest of the network's periods in seconds: ten years.
 const MAX_PERIOD_S: u64 = 3660 * 24 * 3600;
 
@@ -120,6 +122,12 @@ pub struct Parameters {
     /// The most operations in a block.
     #[n(7)]
     pub block_operations: u64,
+    /// The time in which a person has so many personhood slots: a year where a country runs.
+    #[n(8)]
+    pub personhood_period_s: u64,
+    /// How many DIDs a person may anchor on their own account in one period.
+    #[n(9)]
+    pub personhood_slots: u64,
 }
 
 impl Parameters {
@@ -135,12 +143,26 @@ impl Parameters {
             status_period_s: 10,
             expiry_window: 10_000,
             block_operations: 4096,
+            personhood_period_s: 600,
+            personhood_slots: 4,
         }
     }
 
     /// The epoch of a time in Unix milliseconds.
     pub fn epoch_at(&self, time_ms: u64) -> u64 {
         time_ms / self.epoch_s.max(1).saturating_mul(1000)
+    }
+
+    /// The personhood period of a time in Unix milliseconds.
+    pub fn personhood_period_at(&self, time_ms: u64) -> u64 {
+        time_ms / self.personhood_period_s.max(1).saturating_mul(1000)
+    }
+
+    /// Whether a credential of `epoch` stands at a time in Unix milliseconds: its epoch has begun,
+    /// and it has not expired.
+    pub fn epoch_stands(&self, epoch: u64, time_ms: u64) -> bool {
+        epoch <= self.epoch_at(time_ms)
+            && self.credential_expiry_s(epoch).saturating_mul(1000) > time_ms
     }
 
     /// Unix seconds at which a login credential that is issued in `epoch` expires: the end of
@@ -154,13 +176,19 @@ impl Parameters {
 
     /// H12: no period is so long that milliseconds overflow, and none that divides is zero.
     fn are_bounded(&self) -> bool {
-        let divide = [self.slot_s, self.epoch_s, self.status_period_s];
+        let divide = [
+            self.slot_s,
+            self.epoch_s,
+            self.status_period_s,
+            self.personhood_period_s,
+        ];
         let wait = [self.refresh_lead_s, self.recovery_delay_s];
         divide.iter().all(|s| (1..=MAX_PERIOD_S).contains(s))
             && wait.iter().all(|s| *s <= MAX_PERIOD_S)
             && (1..=60_000).contains(&self.block_interval_ms)
             && (1..=u64::from(u32::MAX)).contains(&self.expiry_window)
             && (1..=u64::from(u32::MAX)).contains(&self.block_operations)
+            && self.personhood_slots <= MAX_PERSONHOOD_SLOTS
     }
 }
 
@@ -288,11 +316,13 @@ mod tests {
             refused(parameters, &|g| g.parameters.slot_s = extreme);
             refused(parameters, &|g| g.parameters.epoch_s = extreme);
             refused(parameters, &|g| g.parameters.status_period_s = extreme);
+            refused(parameters, &|g| g.parameters.personhood_period_s = extreme);
             refused(parameters, &|g| g.parameters.block_interval_ms = extreme);
             refused(parameters, &|g| g.parameters.expiry_window = extreme);
             refused(parameters, &|g| g.parameters.block_operations = extreme);
         }
         refused(parameters, &|g| g.parameters.refresh_lead_s = u64::MAX);
+        refused(parameters, &|g| g.parameters.personhood_slots = 1001);
         refused(parameters, &|g| g.parameters.recovery_delay_s = u64::MAX);
         refused("genesis.validators", &|g| g.validators.clear());
         refused("genesis.validators", &|g| {

@@ -40,6 +40,8 @@ pub enum Domain {
     Issuer,
     /// The digest of a service's registration.
     Registration,
+    /// What a personhood proof is bound to: the operation that it pays for.
+    Personhood,
     /// Key material derived from a wallet's roots.
     Wallet,
 }
@@ -61,6 +63,7 @@ impl Domain {
             Self::EnrolmentCommitment => "rdid/1/enrolment-commitment",
             Self::Issuer => "rdid/1/issuer",
             Self::Registration => "rdid/1/registration",
+            Self::Personhood => "rdid/1/personhood",
             Self::Wallet => "rdid/1/wallet",
         }
     }

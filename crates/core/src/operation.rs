@@ -4,10 +4,10 @@
 //! that its kind needs. Whether it is admitted is decided by one function, `apply` in
 //! `realdid-ledger`; nothing here judges.
 
-use crate::codec;
+use crate::codec::{self, Bytes};
 use crate::did::{DidId, Inception, Keys, NetworkName};
 use crate::hash::{Domain, Hash32, hash};
-use crate::state::{Issuer, IssuerKey, KeyStatus, PersonTag, ReasonCode, Standing};
+use crate::state::{EpochKey, Issuer, IssuerKey, KeyStatus, PersonTag, ReasonCode, Standing};
 use crate::suite::{Context, KeyError, PublicKey, SecretKey, Signature};
 use minicbor::{Decode, Encode};
 
@@ -78,6 +78,11 @@ pub enum Body {
         #[n(4)] ReasonCode,
     ),
 
+    /// How many RealPasses an issuer has issued for an epoch: issuer, epoch, total. By its
+    /// operation key.
+    #[n(20)]
+    PassTotal(#[n(0)] Hash32, #[n(1)] u64, #[n(2)] u64),
+
     /// A decision of the network's governance. By a threshold of its keys.
     #[n(32)]
     Govern(#[n(0)] u64, #[n(1)] Decision, #[n(2)] ReasonCode),
@@ -117,6 +122,9 @@ pub enum Decision {
     /// Retires a key, or marks it compromised since a height (promise P7).
     #[n(3)]
     IssuerKeyStatus(#[n(0)] Hash32, #[n(1)] Hash32, #[n(2)] KeyStatus),
+    /// Gives an issuer a RealPass key from an epoch on that has not begun.
+    #[n(4)]
+    AddPassKey(#[n(0)] Hash32, #[n(1)] EpochKey),
 }
 
 /// An operation with what authorises it.
@@ -131,6 +139,9 @@ pub struct SignedOperation {
     /// Who answers for the state that the operation creates.
     #[n(2)]
     pub sponsor: Option<Sponsorship>,
+    /// A person's own account, where nobody sponsors.
+    #[n(3)]
+    pub personhood: Option<Personhood>,
 }
 
 /// A signature and the key that made it.
@@ -154,7 +165,43 @@ pub struct Sponsorship {
     pub by: KeySignature,
 }
 
+/// A proof that a verified person, whom it does not name, spends one of their slots on this
+/// operation.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Personhood {
+    /// The id of the issuer of the RealPass.
+    #[n(0)]
+    pub issuer: Hash32,
+    /// The personhood period, by the network's parameters.
+    #[n(1)]
+    pub period: u64,
+    /// The number of the slot, from 0.
+    #[n(2)]
+    pub slot: u64,
+    /// The RealPass presentation (spec/realpass.md, B17), which shows its epoch alone.
+    #[n(3)]
+    pub presentation: Bytes,
+}
+
+/// The id of a personhood slot, of which the context of its pseudonym is made
+/// (spec/operations.md, V2).
+pub fn slot_id(network: &NetworkName, period: u64, slot: u64) -> Vec<u8> {
+    [
+        network.as_str().as_bytes(),
+        &[0],
+        &period.to_be_bytes(),
+        &slot.to_be_bytes(),
+    ]
+    .concat()
+}
+
 impl Operation {
+    /// What a personhood proof for this operation is bound to.
+    pub fn personhood_binding(&self) -> Hash32 {
+        hash(Domain::Personhood, &[&codec::encode(self)])
+    }
+
     pub fn new(network: NetworkName, expires: u64, body: Body) -> Self {
         Self {
             version: 1,
@@ -178,6 +225,7 @@ impl Operation {
             operation: self,
             signatures,
             sponsor: None,
+            personhood: None,
         }
     }
 }
@@ -209,6 +257,12 @@ impl SignedOperation {
                 signature: key.sign(Context::Sponsorship, network, &message),
             },
         });
+        self
+    }
+
+    /// Adds a personhood proof, which is bound to [`Operation::personhood_binding`].
+    pub fn on_own_account(mut self, personhood: Personhood) -> Self {
+        self.personhood = Some(personhood);
         self
     }
 

@@ -12,6 +12,8 @@ use minicbor::{Decode, Encode};
 
 /// The most keys an issuer may have, its history included.
 pub const MAX_ISSUER_KEYS: usize = 64;
+/// The most RealPass keys an issuer may have, those of past epochs included.
+pub const MAX_PASS_KEYS: usize = 64;
 /// The longest issuer URL in bytes.
 pub const MAX_URL_BYTES: usize = 200;
 /// The longest record in bytes.
@@ -32,16 +34,19 @@ pub enum Family {
     /// Per issuer and epoch: what it enrolled and sponsored.
     Totals = 0x50,
     Governance = 0x60,
+    /// Spent personhood slots, by pseudonym.
+    Slots = 0x70,
 }
 
 impl Family {
-    pub const ALL: [Family; 6] = [
+    pub const ALL: [Family; 7] = [
         Self::Dids,
         Self::Enrolments,
         Self::Issuers,
         Self::Services,
         Self::Totals,
         Self::Governance,
+        Self::Slots,
     ];
 
     pub fn from_byte(byte: u8) -> Option<Self> {
@@ -86,6 +91,12 @@ pub fn service_key(id: &Hash32) -> trie::Key {
 /// The key of an issuer's totals in an epoch.
 pub fn totals_key(issuer: &Hash32, epoch: u64) -> trie::Key {
     Family::Totals.key(&[&issuer.0[..], &epoch.to_be_bytes()].concat())
+}
+
+/// The key of a spent personhood slot. The pseudonym is one person's in this network, period and
+/// slot, and says nothing in any other.
+pub fn slot_key(pseudonym: &[u8; 48]) -> trie::Key {
+    Family::Slots.key(pseudonym)
 }
 
 /// The key of the one governance record.
@@ -204,6 +215,31 @@ pub struct DidRecord {
     /// Unix milliseconds of the block that last changed it.
     #[n(7)]
     pub updated_ms: u64,
+    /// Who said that a verified person anchored it; absent where a sponsor did. Which person nobody
+    /// can say (promise P11).
+    #[n(8)]
+    pub verified: Option<VerifiedPerson>,
+}
+
+/// A personhood proof that the ledger has verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct VerifiedPerson {
+    /// The id of the issuer of the RealPass.
+    #[n(0)]
+    pub issuer: Hash32,
+    /// The epoch of the RealPass.
+    #[n(1)]
+    pub epoch: u64,
+}
+
+/// A personhood slot that somebody has spent.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct SpentSlot {
+    /// The period in which it could be spent, after which nobody asks for it.
+    #[n(0)]
+    pub period: u64,
 }
 
 /// A recovery that has been asked for and not taken effect.
@@ -310,6 +346,22 @@ crate::fixed_bytes!(
     32
 );
 
+crate::fixed_bytes!(
+    /// A RealPass public key: a compressed BLS12-381 G2 point.
+    PassPublicKey,
+    96
+);
+
+/// The RealPass key of an issuer from an epoch on: one for everybody, until the next begins.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct EpochKey {
+    #[n(0)]
+    pub key: PassPublicKey,
+    #[n(1)]
+    pub from_epoch: u64,
+}
+
 /// An authority or a registrar.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
@@ -335,6 +387,9 @@ pub struct Issuer {
     /// How many registrations it may make in one epoch.
     #[n(7)]
     pub registration_quota: u64,
+    /// Its RealPass keys, by the epoch from which each holds, ascending.
+    #[n(8)]
+    pub pass_keys: Vec<EpochKey>,
 }
 
 impl Issuer {
@@ -352,7 +407,21 @@ impl Issuer {
             && (1..=MAX_ISSUER_KEYS).contains(&n)
             && distinct
             && active
+            && self.pass_keys.len() <= MAX_PASS_KEYS
+            && self
+                .pass_keys
+                .is_sorted_by(|a, b| a.from_epoch < b.from_epoch)
             && self.standing == Standing::Active
+    }
+
+    /// The one RealPass key of an epoch.
+    pub fn pass_key(&self, epoch: u64) -> Option<&PassPublicKey> {
+        let begun = |entry: &&EpochKey| entry.from_epoch <= epoch;
+        self.pass_keys
+            .iter()
+            .rev()
+            .find(begun)
+            .map(|entry| &entry.key)
     }
 
     /// The key with this id and use, whatever its status.
@@ -412,6 +481,9 @@ pub struct Totals {
     pub sponsored: u64,
     #[n(2)]
     pub registrations: u64,
+    /// RealPasses issued for the epoch, as the issuer declares.
+    #[n(3)]
+    pub passes: u64,
 }
 
 /// A service that a registrar has admitted.

@@ -10,7 +10,7 @@ use crate::header::Header;
 use crate::operation::{Body, Operation, SignedOperation};
 use crate::state::{
     Governance, Issuer, IssuerKey, KeyStatus, KeyUse, ReasonCode, Standing, TagKey, did_key,
-    enrolment_key, governance_key, issuer_id, issuer_key, service_key, totals_key,
+    enrolment_key, governance_key, issuer_id, issuer_key, service_key, slot_key, totals_key,
 };
 use crate::suite::{SecretKey, Suite};
 use crate::{codec, trie};
@@ -63,6 +63,8 @@ fn genesis() -> Genesis {
             status_period_s: 10,
             expiry_window: 10_000,
             block_operations: 4096,
+            personhood_period_s: 600,
+            personhood_slots: 4,
         },
         network_key: NetworkKey([0xbb; 96]),
         validators: vec![PeerKey([0xcc; 32])],
@@ -85,6 +87,7 @@ fn genesis() -> Genesis {
             enrolment_quota: 10,
             sponsor_quota: 20,
             registration_quota: 0,
+            pass_keys: Vec::new(),
         }],
     }
 }
@@ -134,13 +137,14 @@ fn genesis_and_its_header_are_frozen() {
 #[test]
 fn state_keys_are_frozen() {
     let issuer = issuer_id(AUTHORITY);
-    let keys: [(&str, trie::Key); 6] = [
+    let keys: [(&str, trie::Key); 7] = [
         ("did", did_key(&inception().id())),
         ("enrolment", enrolment_key(&Hash32([0x11; 32]))),
         ("issuer", issuer_key(&issuer)),
         ("service", service_key(&Hash32([0x22; 32]))),
         ("totals", totals_key(&issuer, 30_000_000)),
         ("governance", governance_key()),
+        ("slot", slot_key(&[0x33; 48])),
     ];
     let lines = keys.map(|(name, key)| format!("{name} {}", hex::encode(key)));
     assert_eq!(lines.join("\n"), vector!("ledger/state-keys.txt"));

@@ -58,6 +58,7 @@ pub fn issuer(url: &str, usage: KeyUse, key: &SecretKey) -> Issuer {
         enrolment_quota: 10,
         sponsor_quota: 10,
         registration_quota: 10,
+        pass_keys: Vec::new(),
     }
 }
 
@@ -105,6 +106,7 @@ impl TestDid {
             deactivated: false,
             created_ms: time_ms,
             updated_ms: time_ms,
+            verified: None,
         }
     }
 }

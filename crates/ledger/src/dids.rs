@@ -13,7 +13,7 @@
 //! with the words can be overruled by the next key, which is kept off the device.
 
 use crate::state::{Read, Records};
-use crate::{Moment, Network, registry};
+use crate::{Moment, Network, personhood, registry};
 use realdid_core::did::{Inception, Keys, commitment};
 use realdid_core::operation::{Body, SignedOperation};
 use realdid_core::rule::Rule;
@@ -32,13 +32,14 @@ pub(crate) fn change<R: Read>(
     network: Network<'_>,
     now: Moment,
     signed: &SignedOperation,
+    proof: &personhood::Answer,
     records: &mut Records<R>,
 ) -> Result<Result<(), Rule>, R::Error> {
     let Some(by) = signed.signatures.first().map(|by| &by.key) else {
         return Ok(Err(Rule::SignatureCount));
     };
     let (id, seq) = match &signed.operation.body {
-        Body::Anchor(inception) => return anchor(network, now, inception, by, signed, records),
+        Body::Anchor(inception) => return anchor(network, now, inception, signed, proof, records),
         Body::Rotate(id, seq, _)
         | Body::Recover(id, seq, _)
         | Body::Cancel(id, seq)
@@ -125,36 +126,48 @@ fn decide(
     }
 }
 
-/// D4: an anchor puts the inception on the ledger as it is, at a sponsor's expense.
+/// D4: an anchor puts the inception on the ledger as it is, at a sponsor's expense or for one of
+/// the person's own slots.
 fn anchor<R: Read>(
     network: Network<'_>,
     now: Moment,
     inception: &Inception,
-    by: &PublicKey,
     signed: &SignedOperation,
+    proof: &personhood::Answer,
     records: &mut Records<R>,
 ) -> Result<Result<(), Rule>, R::Error> {
     if inception.check().is_err() || inception.network != *network.name {
         return Ok(Err(Rule::Shape));
     }
-    if !inception.keys.current.contains(by) {
+    let by = |key: &PublicKey| inception.keys.current.contains(key);
+    if !signed.signatures.iter().all(|signature| by(&signature.key)) {
         return Ok(Err(Rule::Signer));
     }
     let key = did_key(&inception.id());
     if records.bytes(&key)?.is_some() {
         return Ok(Err(Rule::DidExists));
     }
-    let Some(sponsorship) = &signed.sponsor else {
-        return Ok(Err(Rule::Sponsor));
-    };
-    let sponsor = match registry::spend_sponsorship(network, now, sponsorship, records)? {
-        Ok(sponsor) => sponsor,
-        Err(rule) => return Ok(Err(rule)),
+    let (sponsor, verified) = match (&signed.sponsor, proof) {
+        (Some(sponsorship), None) => {
+            match registry::spend_sponsorship(network, now, sponsorship, records)? {
+                Ok(sponsor) => (Some(sponsor), None),
+                Err(rule) => return Ok(Err(rule)),
+            }
+        }
+        (None, Some(Ok(proved))) => match personhood::spend(proved, records)? {
+            Ok(person) => (None, Some(person)),
+            Err(rule) => return Ok(Err(rule)),
+        },
+        (None, Some(Err(rule))) => return Ok(Err(*rule)),
+        (None, None) => return Ok(Err(Rule::Sponsor)),
+        (Some(_), Some(_)) => return Ok(Err(Rule::UnneededSponsor)),
     };
     // P1: an endpoint is text on a public ledger, so it stands only under a domain that
-    // governance has admitted.
+    // governance has admitted. A person's DID has none.
     let under = |url: &String| {
-        url.strip_prefix(&sponsor.url)
+        sponsor
+            .as_ref()
+            .and_then(|sponsor| url.strip_prefix(&sponsor.url))
             .is_some_and(|rest| rest.starts_with('/'))
     };
     if !inception.endpoints.iter().all(under) {
@@ -169,6 +182,7 @@ fn anchor<R: Read>(
         deactivated: false,
         created_ms: now.time_ms,
         updated_ms: now.time_ms,
+        verified,
     };
     records.put(key, &record);
     Ok(Ok(()))

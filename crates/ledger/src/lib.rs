@@ -7,9 +7,11 @@
 //!
 //! - [`dids`]: the update rule of a DID, in one short file
 //! - [`registry`]: issuers, enrolments, services, totals and governance
+//! - `personhood`: anchors that a person makes on their own account
 //! - [`state`]: reading and changing records over any store
 
 pub mod dids;
+mod personhood;
 pub mod registry;
 pub mod state;
 
@@ -47,26 +49,47 @@ pub fn apply_block<R: Read>(
     operations: &[Bytes],
     records: &mut Records<R>,
 ) -> Result<Vec<Receipt>, R::Error> {
-    operations
+    let decoded: Vec<Option<SignedOperation>> = operations
         .iter()
-        .map(|bytes| {
-            let signed = match SignedOperation::decode(&bytes.0) {
-                Ok(signed) => signed,
-                // A proposer may put anything into a block; what is no operation has no effect.
-                Err(_) => {
-                    return Ok(Receipt {
-                        operation: hash(Domain::Operation, &[&bytes.0]),
-                        refused: Some(Rule::Shape),
-                    });
-                }
-            };
-            let refused = apply(network, now, &signed, records)?.err();
-            Ok(Receipt {
-                operation: signed.id(),
-                refused,
-            })
+        .map(|bytes| SignedOperation::decode(&bytes.0).ok())
+        .collect();
+    // Signatures first: nobody makes a validator verify a proof without one.
+    let allowed: Vec<Result<(), Rule>> = decoded
+        .iter()
+        .map(|signed| match signed {
+            Some(signed) => admissible(network, now.height, signed),
+            // A proposer may put anything into a block; what is no operation has no effect.
+            None => Err(Rule::Shape),
         })
-        .collect()
+        .collect();
+    let to_prove: Vec<Option<&SignedOperation>> = decoded
+        .iter()
+        .zip(&allowed)
+        .map(|(signed, allowed)| signed.as_ref().filter(|_| allowed.is_ok()))
+        .collect();
+    let proofs = personhood::prove(network, now, &to_prove, records)?;
+    let mut receipts = Vec::with_capacity(operations.len());
+    for (((bytes, signed), allowed), proof) in
+        operations.iter().zip(&decoded).zip(allowed).zip(&proofs)
+    {
+        receipts.push(match signed {
+            None => Receipt {
+                operation: hash(Domain::Operation, &[&bytes.0]),
+                refused: Some(Rule::Shape),
+            },
+            Some(signed) => {
+                let outcome = match allowed {
+                    Ok(()) => all_or_nothing(network, now, signed, proof, records)?,
+                    Err(rule) => Err(rule),
+                };
+                Receipt {
+                    operation: signed.id(),
+                    refused: outcome.err(),
+                }
+            }
+        });
+    }
+    Ok(receipts)
 }
 
 /// Applies one operation: all of it, or nothing and the rule that it broke. The outer error is
@@ -80,8 +103,19 @@ pub fn apply<R: Read>(
     if let Err(rule) = admissible(network, now.height, signed) {
         return Ok(Err(rule));
     }
+    let proofs = personhood::prove(network, now, &[Some(signed)], records)?;
+    all_or_nothing(network, now, signed, &proofs[0], records)
+}
+
+fn all_or_nothing<R: Read>(
+    network: Network<'_>,
+    now: Moment,
+    signed: &SignedOperation,
+    proof: &personhood::Answer,
+    records: &mut Records<R>,
+) -> Result<Result<(), Rule>, R::Error> {
     let before = records.mark();
-    let outcome = change(network, now, signed, records)?;
+    let outcome = change(network, now, signed, proof, records)?;
     if outcome.is_err() {
         records.undo(before);
     }
@@ -111,10 +145,11 @@ pub fn admissible(network: Network<'_>, height: u64, signed: &SignedOperation) -
     if count == 0 || count > 32 || (one_expected && count != 1) || !distinct {
         return Err(Rule::SignatureCount);
     }
-    match (&operation.body, &signed.sponsor) {
-        (Body::Anchor(_), None) => return Err(Rule::Sponsor),
-        (Body::Anchor(_), Some(_)) | (_, None) => {}
-        (_, Some(_)) => return Err(Rule::UnneededSponsor),
+    let paid = usize::from(signed.sponsor.is_some()) + usize::from(signed.personhood.is_some());
+    match (&operation.body, paid) {
+        (Body::Anchor(_), 0) => return Err(Rule::Sponsor),
+        (Body::Anchor(_), 1) | (_, 0) => {}
+        _ => return Err(Rule::UnneededSponsor),
     }
     signed.verify_signatures().map_err(|_| Rule::Signature)
 }
@@ -123,6 +158,7 @@ fn change<R: Read>(
     network: Network<'_>,
     now: Moment,
     signed: &SignedOperation,
+    proof: &personhood::Answer,
     records: &mut Records<R>,
 ) -> Result<Result<(), Rule>, R::Error> {
     match &signed.operation.body {
@@ -131,11 +167,12 @@ fn change<R: Read>(
         | Body::Recover(..)
         | Body::Cancel(..)
         | Body::Freeze(..)
-        | Body::Deactivate(..) => dids::change(network, now, signed, records),
+        | Body::Deactivate(..) => dids::change(network, now, signed, proof, records),
         Body::Enrol(_)
         | Body::EnrolmentStanding(..)
         | Body::Register(..)
         | Body::ServiceStanding(..)
+        | Body::PassTotal(..)
         | Body::Govern(..) => registry::change(network, now, signed, records),
     }
 }

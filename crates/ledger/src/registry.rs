@@ -1,5 +1,5 @@
 //! Issuers and what they answer for: enrolments, services, sponsored state, and the governance
-//! that admits them (spec/operations.md, rules R1 to R12).
+//! that admits them (spec/operations.md, rules R1 to R14).
 //!
 //! Each thing that an issuer puts on the ledger counts against its quota of the epoch and adds
 //! to its public totals, so that nobody enrols in secret or without bound (promise P6).
@@ -10,9 +10,9 @@ use realdid_core::hash::Hash32;
 use realdid_core::operation::{Body, Decision, Enrol, SignedOperation, Sponsorship};
 use realdid_core::rule::Rule;
 use realdid_core::state::{
-    Enrolment, Governance, Issuer, IssuerKey, KeyStatus, KeyUse, MAX_ISSUER_KEYS, PersonTag,
-    ReasonCode, Service, Standing, Totals, enrolment_key, governance_key, issuer_key, service_key,
-    totals_key,
+    Enrolment, Governance, Issuer, IssuerKey, KeyStatus, KeyUse, MAX_ISSUER_KEYS, MAX_PASS_KEYS,
+    PersonTag, ReasonCode, Service, Standing, Totals, enrolment_key, governance_key, issuer_key,
+    service_key, totals_key,
 };
 use realdid_core::suite::PublicKey;
 
@@ -48,8 +48,11 @@ pub(crate) fn change<R: Read>(
         Body::ServiceStanding(issuer, id, seq, standing, reason) => {
             service_standing(issuer, id, *seq, *standing, *reason, by, records)
         }
+        Body::PassTotal(issuer, epoch, total) => {
+            pass_total(network, now, issuer, *epoch, *total, by, records)
+        }
         Body::Govern(seq, decision, reason) => {
-            govern(now, *seq, decision, *reason, signed, records)
+            govern(network, now, *seq, decision, *reason, signed, records)
         }
         _ => Ok(Err(Rule::Shape)),
     }
@@ -215,6 +218,7 @@ fn service_standing<R: Read>(
 /// R8: a decision carries the signatures of at least the threshold of governance keys, and of
 /// nobody else.
 fn govern<R: Read>(
+    network: Network<'_>,
     now: Moment,
     seq: u64,
     decision: &Decision,
@@ -235,7 +239,7 @@ fn govern<R: Read>(
     if seq != governance.seq + 1 {
         return Ok(Err(Rule::Sequence));
     }
-    let issuer = rule!(decide(now, decision, reason, records)?);
+    let issuer = rule!(decide(network, now, decision, reason, records)?);
     records.put(issuer_key(&issuer.id()), &issuer);
     records.put(governance_key(), &Governance { seq, ..governance });
     Ok(Ok(()))
@@ -243,6 +247,7 @@ fn govern<R: Read>(
 
 /// R9 to R12: what a decision makes of an issuer.
 fn decide<R: Read>(
+    network: Network<'_>,
     now: Moment,
     decision: &Decision,
     reason: ReasonCode,
@@ -265,7 +270,8 @@ fn decide<R: Read>(
         }
         Decision::IssuerStanding(id, _)
         | Decision::AddIssuerKey(id, _)
-        | Decision::IssuerKeyStatus(id, _, _) => id,
+        | Decision::IssuerKeyStatus(id, _, _)
+        | Decision::AddPassKey(id, _) => id,
     };
     let Some(mut issuer) = records.get::<Issuer>(&issuer_key(id))? else {
         return Ok(Err(Rule::IssuerUnknown));
@@ -296,8 +302,44 @@ fn decide<R: Read>(
             rule!(may_become(key.status, *status, now.height));
             key.status = *status;
         }
+        Decision::AddPassKey(_, entry) => {
+            // R14: an epoch that has begun keeps its key, so that nobody's is another one.
+            let begins = entry.from_epoch > network.parameters.epoch_at(now.time_ms);
+            let last = issuer.pass_keys.last();
+            let later = last.is_none_or(|last| last.from_epoch < entry.from_epoch);
+            let point = realdid_pass::bbs::PublicKey::from_bytes(&entry.key.0).is_ok();
+            if !(begins && later && point) || issuer.pass_keys.len() >= MAX_PASS_KEYS {
+                return Ok(Err(Rule::IssuerKey));
+            }
+            issuer.pass_keys.push(entry.clone());
+        }
     }
     Ok(Ok(issuer))
+}
+
+/// R13: an issuer says how many RealPasses it has issued for an epoch. What was said does not
+/// shrink, so that it can be held against what people hold (promise P6).
+fn pass_total<R: Read>(
+    network: Network<'_>,
+    now: Moment,
+    id: &Hash32,
+    epoch: u64,
+    total: u64,
+    by: &PublicKey,
+    records: &mut Records<R>,
+) -> Outcome<(), R::Error> {
+    let issuer = rule!(acting_issuer(id, by, records)?);
+    if issuer.pass_key(epoch).is_none() {
+        return Ok(Err(Rule::IssuerKey));
+    }
+    let key = totals_key(id, epoch);
+    let totals = records.get::<Totals>(&key)?.unwrap_or_default();
+    if epoch > network.parameters.epoch_at(now.time_ms) || total <= totals.passes {
+        return Ok(Err(Rule::PassTotal));
+    }
+    let passes = total;
+    records.put(key, &Totals { passes, ..totals });
+    Ok(Ok(()))
 }
 
 /// R2: spends one of a sponsor's quota and answers who it is.

@@ -3,9 +3,11 @@
 //! - [`rules`]: each rule has ways to break it, and each kind of operation a way to be accepted
 //! - [`precedence`]: every short history of a DID, against the table of spec/did.md
 //! - [`hostile`]: arbitrary bytes and mutated operations
+//! - [`personhood`]: anchors on a person's own account
 //! - [`privacy`]: where the ledger holds text at all (promise P1)
 
 mod hostile;
+mod personhood;
 mod precedence;
 mod privacy;
 mod rules;

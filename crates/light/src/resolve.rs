@@ -160,6 +160,12 @@ fn described(state: &DidState) -> (Value, Value) {
                 fields.insert("nextUpdate".into(), json!(from));
                 fields.insert("recoveryPending".into(), json!(true));
             }
+            if let (Some(person), Some(fields)) = (&record.verified, metadata.as_object_mut()) {
+                // Proved with the record: validators checked a RealPass when it was anchored.
+                fields.insert("verifiedPerson".into(), json!(true));
+                fields.insert("verifiedBy".into(), json!(person.issuer.to_string()));
+                fields.insert("verifiedEpoch".into(), json!(person.epoch));
+            }
             if record.deactivated {
                 return (Value::Null, metadata);
             }

@@ -31,6 +31,7 @@ fn record(n: u64) -> Vec<u8> {
         deactivated: false,
         created_ms: START_MS,
         updated_ms: START_MS,
+        verified: None,
     })
 }
 

@@ -41,6 +41,7 @@ fn issuer() -> Issuer {
         enrolment_quota: 0,
         sponsor_quota: 100,
         registration_quota: 0,
+        pass_keys: Vec::new(),
     }
 }
 

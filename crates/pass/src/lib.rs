@@ -17,6 +17,7 @@
 //! | read | for |
 //! | --- | --- |
 //! | `issue`, `hold`, `present`, `batch` | what the scheme is for its users |
+//! | `facts` | what a RealPass says of a person |
 //! | `bbs`, `blind`, `nym` | the three drafts, step by step |
 //! | `suite`, `curve` | the ciphersuite and the curve, the one place of unsafe code |
 //!
@@ -30,6 +31,7 @@ pub mod bbs;
 pub mod blind;
 pub mod curve;
 mod error;
+pub mod facts;
 mod hedge;
 mod hold;
 mod issue;

@@ -168,6 +168,7 @@ impl TestNet {
                     tag_key: Some(TAG_KEY),
                     enrolment_quota: 100,
                     sponsor_quota: 100,
+                    pass_keys: vec![crate::person::pass_key()],
                     ..issuer(AUTHORITY, &authority, KeyUse::Pid)
                 },
                 Issuer {
@@ -332,5 +333,6 @@ fn issuer(url: &str, secrets: &TestIssuer, usage: KeyUse) -> Issuer {
         enrolment_quota: 0,
         sponsor_quota: 0,
         registration_quota: 0,
+        pass_keys: Vec::new(),
     }
 }

@@ -2,4 +2,5 @@
 
 pub mod chain;
 pub mod ledger;
+pub mod person;
 pub mod trie;

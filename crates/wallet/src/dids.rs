@@ -195,6 +195,7 @@ fn dry_run(
         deactivated: false,
         created_ms: 0,
         updated_ms: 0,
+        verified: None,
     };
     let terms = Terms {
         network: inception.network.clone(),

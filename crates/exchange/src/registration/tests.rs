@@ -30,6 +30,7 @@ fn issuer(status: KeyStatus) -> Issuer {
         enrolment_quota: 0,
         sponsor_quota: 0,
         registration_quota: 10,
+        pass_keys: Vec::new(),
     }
 }
 

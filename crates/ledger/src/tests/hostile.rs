@@ -8,11 +8,12 @@ use realdid_core::codec::Bytes;
 use realdid_core::hash::Hash32;
 use realdid_core::operation::{Body, Decision, MAX_OPERATION_BYTES, SignedOperation};
 use realdid_core::state::{
-    DidRecord, Enrolment, Family, Governance, Issuer, Service, Standing, Totals, decode_record,
-    governance_key, issuer_key, totals_key,
+    DidRecord, Enrolment, Family, Governance, Issuer, Service, SpentSlot, Standing, Totals,
+    decode_record, governance_key, issuer_key, totals_key,
 };
 use realdid_core::trie::Key;
 use realdid_testkit::ledger::{TestDid, TestNet, keys};
+use realdid_testkit::person::TestPerson;
 use std::collections::BTreeMap;
 
 type State = BTreeMap<Key, Vec<u8>>;
@@ -28,6 +29,7 @@ fn holds(net: &TestNet, before: &State) {
             Some(Family::Services) => decode_record::<Service>(bytes).map(drop),
             Some(Family::Totals) => decode_record::<Totals>(bytes).map(drop),
             Some(Family::Governance) => decode_record::<Governance>(bytes).map(drop),
+            Some(Family::Slots) => decode_record::<SpentSlot>(bytes).map(drop),
             None => panic!("a key of no family"),
         };
         assert_eq!(reads, Ok(()));
@@ -67,7 +69,11 @@ fn holds(net: &TestNet, before: &State) {
         sponsored += now.sponsored - then.sponsored;
         registered += now.registrations - then.registrations;
     }
-    assert_eq!(added(Family::Dids), sponsored, "a DID without a sponsor");
+    assert_eq!(
+        added(Family::Dids),
+        sponsored + added(Family::Slots),
+        "a DID that nobody paid for"
+    );
     assert!(
         added(Family::Enrolments) <= enrolled,
         "an enrolment that nobody counted"
@@ -104,7 +110,7 @@ fn request(scene: &Scene, kind: u8, n: u64, seq: u64) -> SignedOperation {
     let did = &scene.did;
     let id = did.id();
     let standing = [Standing::Active, Standing::Suspended, Standing::Ended][n as usize % 3];
-    match kind % 12 {
+    match kind % 14 {
         0 => net.anchor(&TestDid::new(net.network(), n % 6)),
         1 => scene.sign(scene.rotate(seq, n % 6 + 2), &did.next),
         2 => scene.sign(scene.recover(seq, n % 6 + 2), &did.recovery),
@@ -122,6 +128,12 @@ fn request(scene: &Scene, kind: u8, n: u64, seq: u64) -> SignedOperation {
         7 => scene.enrolment_standing(seq, standing),
         8 => net.register(Hash32([n as u8 % 4; 32]), TAG),
         9 => scene.service_standing(seq, standing),
+        11 => TestPerson::new(net, n % 2).anchor(net, &TestDid::new(net.network(), n % 6), seq),
+        12 => {
+            let epoch = net.epoch().saturating_sub(n % 2);
+            let body = Body::PassTotal(net.authority.id, epoch, seq);
+            scene.sign(body, &net.authority.operation)
+        }
         10 => scene.govern(seq, Decision::AdmitIssuer(newcomer())),
         _ => scene.govern(seq, Decision::IssuerStanding(net.authority.id, standing)),
     }

@@ -155,6 +155,7 @@ impl Point {
             deactivated: false,
             created_ms: START_MS,
             updated_ms: START_MS,
+            verified: None,
         };
         records.put(did_key(&id), &record);
         Self {
@@ -218,6 +219,7 @@ impl Point {
                 signature: Signature([0; 64]),
             }],
             sponsor: None,
+            personhood: None,
         }
     }
 
@@ -227,7 +229,7 @@ impl Point {
             name: &name,
             parameters: &PARAMETERS,
         };
-        dids::change(network, self.now, signed, &mut self.records).unwrap()
+        dids::change(network, self.now, signed, &None, &mut self.records).unwrap()
     }
 
     /// Tries a move with the keys that stand; after an accepted one, holds the ledger against

@@ -11,6 +11,7 @@ use realdid_core::state::{
 };
 use realdid_core::suite::SecretKey;
 use realdid_testkit::ledger::{REGISTRAR, TAG_KEY, TestDid, TestNet, key, key_of, keys};
+use realdid_testkit::person::TestPerson;
 
 pub(super) const TAG: Hash32 = Hash32([0x7a; 32]);
 pub(super) const SERVICE: Hash32 = Hash32([0x5e; 32]);
@@ -170,6 +171,7 @@ pub(super) fn newcomer() -> Issuer {
         enrolment_quota: 5,
         sponsor_quota: 5,
         registration_quota: 5,
+        pass_keys: Vec::new(),
     }
 }
 
@@ -377,7 +379,17 @@ fn ways(rule: Rule) -> Vec<Way> {
             let s = s();
             let (id, by) = (s.net.authority.id, s.net.authority.operation.clone());
             let broken = s.rotation(1).sponsored(id, &by);
-            vec![s.breaks("a sponsored rotation", broken)]
+            let (b, c) = (Scene::new(), Scene::new());
+            let person = TestPerson::new(&b.net, 1);
+            let anchor = person.anchor(&b.net, &other(&b.net, 3), 0);
+            let twice = anchor.clone().sponsored(id, &by);
+            let mut rotation = c.rotation(1);
+            rotation.personhood = anchor.personhood;
+            vec![
+                s.breaks("a sponsored rotation", broken),
+                b.breaks("an anchor that is paid for twice", twice),
+                c.breaks("a rotation with a personhood proof", rotation),
+            ]
         }
         Rule::DidUnknown => {
             let s = s();
@@ -536,6 +548,120 @@ fn ways(rule: Rule) -> Vec<Way> {
             vec![s.breaks("an issuer that is there", broken)]
         }
         Rule::IssuerKey => issuer_key_ways(),
+        Rule::PassTotal => {
+            let total = |what, said: &[u64], epoch: &dyn Fn(&Scene) -> u64, total| {
+                let s = s();
+                let by = s.net.authority.operation.clone();
+                let say = |n| s.sign(Body::PassTotal(s.net.authority.id, epoch(&s), n), &by);
+                let (before, broken) =
+                    (said.iter().map(|n| say(*n)).collect::<Vec<_>>(), say(total));
+                s.after(&before).breaks(what, broken)
+            };
+            vec![
+                total("of an epoch to come", &[], &|s| s.net.epoch() + 1, 5),
+                total("nothing", &[], &|s| s.net.epoch(), 0),
+                total("less than before", &[7], &|s| s.net.epoch(), 6),
+                total("the same again", &[7], &|s| s.net.epoch(), 7),
+            ]
+        }
+        Rule::Personhood => {
+            let changed = |what, change: &dyn Fn(&Scene, &mut SignedOperation)| {
+                let s = s();
+                let mut broken = TestPerson::new(&s.net, 1).anchor(&s.net, &other(&s.net, 3), 0);
+                change(&s, &mut broken);
+                s.breaks(what, broken)
+            };
+            let presentation = |broken: &mut SignedOperation, alter: &dyn Fn(&mut Vec<u8>)| {
+                alter(&mut broken.personhood.as_mut().unwrap().presentation.0);
+            };
+            let period = |s: &Scene| {
+                let time_ms = s.net.now.time_ms;
+                s.net.genesis.parameters.personhood_period_at(time_ms)
+            };
+            let show = |s: &Scene, shown: &[usize]| {
+                TestPerson::new(&s.net, 1).anchor_showing(
+                    &s.net,
+                    &other(&s.net, 3),
+                    (period(s), 0),
+                    shown,
+                )
+            };
+            vec![
+                changed("of another anchor", &|s, broken| {
+                    let person = TestPerson::new(&s.net, 1);
+                    broken.personhood = person.anchor(&s.net, &other(&s.net, 4), 0).personhood;
+                }),
+                changed("said to be of another slot", &|_, broken| {
+                    broken.personhood.as_mut().unwrap().slot = 1;
+                }),
+                changed("a response changed", &|_, broken| {
+                    presentation(broken, &|bytes| *bytes.last_mut().unwrap() ^= 1);
+                }),
+                changed("cut short", &|_, broken| {
+                    presentation(broken, &|bytes| bytes.truncate(100));
+                }),
+                changed("nothing", &|_, broken| presentation(broken, &Vec::clear)),
+                changed("another person's pseudonym", &|s, broken| {
+                    let person = TestPerson::new(&s.net, 2);
+                    let theirs = person.anchor(&s.net, &other(&s.net, 3), 0);
+                    let theirs = theirs.personhood.unwrap().presentation.0;
+                    // Version, mask, the epoch with its length; then the pseudonym.
+                    presentation(broken, &|bytes| {
+                        bytes[12..60].copy_from_slice(&theirs[12..60]);
+                    });
+                }),
+                changed("shows more than its epoch", &|s, broken| {
+                    *broken = show(s, &[0, 1]);
+                }),
+                changed("does not show its epoch", &|s, broken| {
+                    *broken = show(s, &[4])
+                }),
+            ]
+        }
+        Rule::Slot => {
+            let of = |what, change: &dyn Fn(u64) -> (u64, u64)| {
+                let s = s();
+                let parameters = &s.net.genesis.parameters;
+                let period = parameters.personhood_period_at(s.net.now.time_ms);
+                let broken = TestPerson::new(&s.net, 1).anchor_showing(
+                    &s.net,
+                    &other(&s.net, 3),
+                    change(period),
+                    &[0],
+                );
+                s.breaks(what, broken)
+            };
+            vec![
+                of("one more than the network has", &|period| (period, 4)),
+                of("far beyond", &|period| (period, u64::MAX)),
+                of("of the period before", &|period| (period - 1, 0)),
+                of("of the next period", &|period| (period + 1, 0)),
+            ]
+        }
+        Rule::SlotSpent => {
+            let s = s();
+            let person = TestPerson::new(&s.net, 1);
+            let first = person.anchor(&s.net, &other(&s.net, 3), 0);
+            let second = person.anchor(&s.net, &other(&s.net, 4), 0);
+            vec![
+                s.after(&[first])
+                    .breaks("another DID for the same slot", second),
+            ]
+        }
+        Rule::PassEpoch => {
+            let of = |what, epoch: &dyn Fn(&Scene) -> u64| {
+                let s = s();
+                let person = TestPerson::in_epoch(epoch(&s), 1);
+                let broken = person.anchor(&s.net, &other(&s.net, 3), 0);
+                s.breaks(what, broken)
+            };
+            vec![
+                of("of an epoch to come", &|s| s.net.epoch() + 1),
+                // The lead of development is one epoch.
+                of("expired", &|s| s.net.epoch() - 2),
+                of("of the first epoch", &|_| 0),
+            ]
+        }
         Rule::EnrolmentUnknown => {
             let s = s();
             let (id, reason) = (s.net.authority.id, ReasonCode::Deceased);

@@ -72,6 +72,7 @@ impl Traffic {
             enrolment_quota: u64::MAX,
             sponsor_quota: u64::MAX,
             registration_quota: u64::MAX,
+            pass_keys: Vec::new(),
         };
         Ok(Self {
             network: "bench"
@@ -142,6 +143,7 @@ impl Traffic {
             deactivated: false,
             created_ms: 0,
             updated_ms: 0,
+            verified: None,
         }
     }
 

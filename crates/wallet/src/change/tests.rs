@@ -39,6 +39,7 @@ fn record(entry: &DidEntry) -> DidRecord {
         deactivated: false,
         created_ms: 0,
         updated_ms: 0,
+        verified: None,
     }
 }
 
