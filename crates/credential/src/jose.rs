@@ -9,12 +9,12 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ed25519_dalek as ed25519;
-use p256::ecdsa as es256;
-use p256::ecdsa::signature::{Signer as _, Verifier as _};
+use ed25519_dalek::Signer as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
+use crate::es256;
 use crate::json;
 use crate::refusal::refusals;
 
@@ -69,51 +69,48 @@ impl Alg {
 
 /// A private key. Both libraries overwrite it when it is dropped; `Debug` shows the kind only.
 #[derive(Clone)]
-pub enum SigningKey {
-    /// For ES256.
-    P256(es256::SigningKey),
-    /// For EdDSA.
+pub struct SigningKey(Secret);
+
+#[derive(Clone)]
+enum Secret {
+    P256(es256::Secret),
     Ed25519(ed25519::SigningKey),
 }
 
 impl SigningKey {
     /// A P-256 key from its 32-byte big-endian scalar.
     pub fn p256(secret: &[u8; 32]) -> Result<Self, JwsError> {
-        es256::SigningKey::from_slice(secret)
-            .map(Self::P256)
+        es256::Secret::new(secret)
+            .map(|secret| Self(Secret::P256(secret)))
             .map_err(|_| JwsError::SecretInvalid)
     }
 
     /// An Ed25519 key from its 32-byte seed.
     pub fn ed25519(seed: &[u8; 32]) -> Self {
-        Self::Ed25519(ed25519::SigningKey::from_bytes(seed))
+        Self(Secret::Ed25519(ed25519::SigningKey::from_bytes(seed)))
     }
 
     /// The algorithm this key signs with.
     pub fn alg(&self) -> Alg {
-        match self {
-            Self::P256(_) => Alg::Es256,
-            Self::Ed25519(_) => Alg::EdDsa,
+        match &self.0 {
+            Secret::P256(_) => Alg::Es256,
+            Secret::Ed25519(_) => Alg::EdDsa,
         }
     }
 
     /// The public key.
     pub fn verifying_key(&self) -> VerifyingKey {
-        match self {
-            Self::P256(key) => VerifyingKey::P256(*key.verifying_key()),
-            Self::Ed25519(key) => VerifyingKey::Ed25519(key.verifying_key()),
-        }
+        VerifyingKey(match &self.0 {
+            Secret::P256(key) => Public::P256(key.public().clone()),
+            Secret::Ed25519(key) => Public::Ed25519(key.verifying_key()),
+        })
     }
 
-    /// The 64-byte signature of `message`; deterministic (RFC 6979, RFC 8032).
-    fn sign(&self, message: &[u8]) -> Result<[u8; 64], JwsError> {
-        match self {
-            Self::P256(key) => {
-                let signature: es256::Signature =
-                    key.try_sign(message).map_err(|_| JwsError::SecretInvalid)?;
-                Ok(signature.to_bytes().into())
-            }
-            Self::Ed25519(key) => Ok(key.sign(message).to_bytes()),
+    /// The 64-byte signature of `message`. Two ES256 signatures of one message may differ.
+    pub(crate) fn sign(&self, message: &[u8]) -> Result<[u8; 64], JwsError> {
+        match &self.0 {
+            Secret::P256(key) => key.sign(message).map_err(|_| JwsError::SecretInvalid),
+            Secret::Ed25519(key) => Ok(key.sign(message).to_bytes()),
         }
     }
 }
@@ -125,19 +122,20 @@ impl std::fmt::Debug for SigningKey {
 }
 
 /// A public key: a point that was checked when it was read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum VerifyingKey {
-    /// For ES256.
+#[derive(Clone)]
+pub struct VerifyingKey(Public);
+
+#[derive(Clone)]
+enum Public {
     P256(es256::VerifyingKey),
-    /// For EdDSA.
     Ed25519(ed25519::VerifyingKey),
 }
 
 impl VerifyingKey {
     /// A P-256 key from SEC1 bytes, compressed (33) or not (65).
     pub fn p256(sec1: &[u8]) -> Result<Self, JwsError> {
-        es256::VerifyingKey::from_sec1_bytes(sec1)
-            .map(Self::P256)
+        es256::VerifyingKey::new(sec1)
+            .map(|key| Self(Public::P256(key)))
             .map_err(|_| JwsError::KeyInvalid)
     }
 
@@ -147,35 +145,56 @@ impl VerifyingKey {
         if key.is_weak() {
             return Err(JwsError::KeyInvalid);
         }
-        Ok(Self::Ed25519(key))
+        Ok(Self(Public::Ed25519(key)))
     }
 
     /// The algorithm this key verifies.
     pub fn alg(&self) -> Alg {
-        match self {
-            Self::P256(_) => Alg::Es256,
-            Self::Ed25519(_) => Alg::EdDsa,
+        match &self.0 {
+            Public::P256(_) => Alg::Es256,
+            Public::Ed25519(_) => Alg::EdDsa,
         }
     }
 
     /// The key as raw bytes: compressed SEC1 (33 bytes) or Ed25519 (32 bytes).
     pub fn to_bytes(&self) -> Vec<u8> {
-        match self {
-            Self::P256(key) => key.to_sec1_point(true).as_bytes().to_vec(),
-            Self::Ed25519(key) => key.to_bytes().to_vec(),
+        match &self.0 {
+            Public::P256(key) => key.compressed().to_vec(),
+            Public::Ed25519(key) => key.to_bytes().to_vec(),
         }
     }
 
-    fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), JwsError> {
-        let verified = match self {
-            Self::P256(key) => es256::Signature::from_slice(signature)
-                .and_then(|signature| key.verify(message, &signature))
-                .is_ok(),
-            Self::Ed25519(key) => ed25519::Signature::from_slice(signature)
+    pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), JwsError> {
+        let verified = match &self.0 {
+            Public::P256(key) => key.verifies(message, signature),
+            Public::Ed25519(key) => ed25519::Signature::from_slice(signature)
                 .and_then(|signature| key.verify_strict(message, &signature))
                 .is_ok(),
         };
         verified.then_some(()).ok_or(JwsError::Signature)
+    }
+}
+
+impl PartialEq for VerifyingKey {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Public::P256(a), Public::P256(b)) => a.sec1() == b.sec1(),
+            (Public::Ed25519(a), Public::Ed25519(b)) => a == b,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for VerifyingKey {}
+
+impl std::fmt::Debug for VerifyingKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "VerifyingKey({} {:02x?})",
+            self.alg().name(),
+            self.to_bytes()
+        )
     }
 }
 
@@ -207,13 +226,12 @@ impl Jwk {
 
     /// The JSON form: the required members only, in the order that RFC 7638 sorts them.
     pub fn to_value(&self) -> Value {
-        match &self.0 {
-            VerifyingKey::P256(key) => {
-                let sec1 = key.to_sec1_point(false);
-                let (x, y) = sec1.as_bytes()[1..].split_at(32);
+        match &self.0.0 {
+            Public::P256(key) => {
+                let (x, y) = key.sec1()[1..].split_at(32);
                 json!({"crv": "P-256", "kty": "EC", "x": encode(x), "y": encode(y)})
             }
-            VerifyingKey::Ed25519(key) => {
+            Public::Ed25519(key) => {
                 json!({"crv": "Ed25519", "kty": "OKP", "x": encode(key.as_bytes())})
             }
         }
@@ -226,11 +244,11 @@ impl Jwk {
         let value = self.to_value();
         let member = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
         let (crv, kty, x, y) = (member("crv"), member("kty"), member("x"), member("y"));
-        let text = match self.0 {
-            VerifyingKey::P256(_) => {
+        let text = match self.0.alg() {
+            Alg::Es256 => {
                 format!(r#"{{"crv":"{crv}","kty":"{kty}","x":"{x}","y":"{y}"}}"#)
             }
-            VerifyingKey::Ed25519(_) => format!(r#"{{"crv":"{crv}","kty":"{kty}","x":"{x}"}}"#),
+            Alg::EdDsa => format!(r#"{{"crv":"{crv}","kty":"{kty}","x":"{x}"}}"#),
         };
         Sha256::digest(text.as_bytes()).into()
     }

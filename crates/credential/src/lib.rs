@@ -14,6 +14,7 @@
 mod refusal;
 
 pub mod dcql;
+mod es256;
 pub mod jose;
 mod json;
 mod mechanics;
