@@ -237,20 +237,25 @@ impl Jwk {
         }
     }
 
+    /// The JSON form as text, without spaces: what a thumbprint is taken over. Written out rather
+    /// than serialised, so that a digest does not hang on how a JSON library orders members.
+    pub(crate) fn to_json(&self) -> String {
+        match &self.0.0 {
+            Public::P256(key) => {
+                let (x, y) = key.sec1()[1..].split_at(32);
+                let (x, y) = (encode(x), encode(y));
+                format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#)
+            }
+            Public::Ed25519(key) => {
+                let x = encode(key.as_bytes());
+                format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#)
+            }
+        }
+    }
+
     /// The SHA-256 thumbprint (RFC 7638 §3), 32 bytes.
     pub fn thumbprint(&self) -> [u8; 32] {
-        // Written out rather than serialised: the digest must not hang on the order in which a
-        // JSON library keeps members.
-        let value = self.to_value();
-        let member = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
-        let (crv, kty, x, y) = (member("crv"), member("kty"), member("x"), member("y"));
-        let text = match self.0.alg() {
-            Alg::Es256 => {
-                format!(r#"{{"crv":"{crv}","kty":"{kty}","x":"{x}","y":"{y}"}}"#)
-            }
-            Alg::EdDsa => format!(r#"{{"crv":"{crv}","kty":"{kty}","x":"{x}"}}"#),
-        };
-        Sha256::digest(text.as_bytes()).into()
+        Sha256::digest(self.to_json().as_bytes()).into()
     }
 
     /// The thumbprint in base64url, as it stands in `kid` and `jkt`.
@@ -341,7 +346,17 @@ pub fn sign_compact(
             .filter(|(name, _)| *name != "alg")
             .map(|(n, v)| (n.clone(), v.clone())),
     );
-    let mut compact = encode(Value::Object(full).to_string().as_bytes());
+    sign_written(&Value::Object(full).to_string(), payload, key)
+}
+
+/// Signs `payload` under a header that is written already, its `alg` the key's.
+pub(crate) fn sign_written(
+    header: &str,
+    payload: &[u8],
+    key: &SigningKey,
+) -> Result<String, JwsError> {
+    let mut compact = String::with_capacity((header.len() + payload.len()) * 4 / 3 + 96);
+    encode_into(header.as_bytes(), &mut compact);
     compact.push('.');
     URL_SAFE_NO_PAD.encode_string(payload, &mut compact);
     let signature = key.sign(compact.as_bytes())?;
@@ -396,6 +411,10 @@ pub fn verify_compact(
         header: claimed.header,
         payload: claimed.payload,
     })
+}
+
+pub(crate) fn encode_into(bytes: &[u8], out: &mut String) {
+    URL_SAFE_NO_PAD.encode_string(bytes, out);
 }
 
 pub(crate) fn encode(bytes: &[u8]) -> String {

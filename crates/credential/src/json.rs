@@ -34,6 +34,25 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Value, Malformed> {
     Ok(value)
 }
 
+/// Writes `value` as compact JSON.
+pub(crate) fn write(value: &Value, out: &mut String) {
+    match value {
+        Value::String(text) => write_text(text, out),
+        other => out.push_str(&other.to_string()),
+    }
+}
+
+/// Writes `text` as a JSON string. Most texts need no escape and are copied as they are.
+pub(crate) fn write_text(text: &str, out: &mut String) {
+    if text.bytes().any(|b| b < 0x20 || b == b'"' || b == b'\\') {
+        out.push_str(&Value::from(text).to_string());
+    } else {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+    }
+}
+
 /// Whether `value` nests deeper than `limit` containers; never recurses deeper than `limit`.
 pub(crate) fn deeper_than(value: &Value, limit: usize) -> bool {
     match value {

@@ -18,6 +18,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use crate::jose::{self, Jwk, JwsError, SigningKey, VerifyingKey};
+use crate::json;
 use crate::mechanics;
 use crate::path::{ClaimPath, PathElement};
 use crate::refusal::refusals;
@@ -123,57 +124,41 @@ pub fn issue(
     if terms.exp_s <= terms.iat_s {
         return Err(SdJwtError::Validity);
     }
-    let mut paths = Vec::new();
-    for (name, value) in claims
-        .iter()
-        .filter(|(name, _)| !always_disclosed.contains(&name.as_str()))
-    {
-        hide(vec![PathElement::Name(name.clone())], value, &mut paths);
-    }
-    let mut all = Map::new();
-    all.insert("iss".to_owned(), terms.iss.into());
-    all.insert("vct".to_owned(), terms.vct.into());
-    all.insert("iat".to_owned(), terms.iat_s.into());
-    all.insert("exp".to_owned(), terms.exp_s.into());
-    all.insert(
-        "cnf".to_owned(),
-        serde_json::json!({"jwk": holder.to_value()}),
-    );
-    all.extend(claims.clone());
-    let concealed = mechanics::conceal(all, &paths, salt)?;
+    let concealed = mechanics::conceal(claims, always_disclosed, salt)?;
 
-    let mut header = Map::new();
-    header.insert("typ".to_owned(), FORMAT.into());
-    header.insert("kid".to_owned(), terms.kid.into());
+    // Written rather than built and serialised: an authority makes many copies at once.
+    let mut payload = String::with_capacity(1024);
+    payload.push_str("{\"iss\":");
+    json::write_text(terms.iss, &mut payload);
+    payload.push_str(",\"vct\":");
+    json::write_text(terms.vct, &mut payload);
+    payload.push_str(&format!(
+        ",\"iat\":{},\"exp\":{},\"cnf\":{{\"jwk\":{}}}",
+        terms.iat_s,
+        terms.exp_s,
+        holder.to_json()
+    ));
+    payload.push_str(&concealed.members);
+    payload.push('}');
+
+    let mut header = format!(
+        "{{\"alg\":\"{}\",\"typ\":\"{FORMAT}\",\"kid\":",
+        key.alg().name()
+    );
+    json::write_text(terms.kid, &mut header);
     if !terms.x5c.is_empty() {
-        header.insert("x5c".to_owned(), terms.x5c.into());
+        header.push_str(",\"x5c\":");
+        header.push_str(&Value::from(terms.x5c).to_string());
     }
-    let payload = Value::Object(concealed.payload).to_string();
-    let mut compact = jose::sign_compact(&header, payload.as_bytes(), key)?;
-    for disclosure in &concealed.disclosures {
-        compact.push('~');
-        compact.push_str(disclosure);
-    }
+    header.push('}');
+
+    let mut compact = jose::sign_written(&header, payload.as_bytes(), key)?;
+    compact.push_str(&concealed.disclosures);
     compact.push('~');
     if compact.len() > MAX_LEN {
         return Err(SdJwtError::Oversize);
     }
     Ok(compact)
-}
-
-/// Adds the place of `value` and, in an object, of every member. Stops where no reader would
-/// follow; deeper claims are refused by the depth bound.
-fn hide(place: Vec<PathElement>, value: &Value, paths: &mut Vec<Vec<PathElement>>) {
-    if place.len() <= crate::json::MAX_DEPTH
-        && let Value::Object(members) = value
-    {
-        for (name, value) in members {
-            let mut inner = place.clone();
-            inner.push(PathElement::Name(name.clone()));
-            hide(inner, value, paths);
-        }
-    }
-    paths.push(place);
 }
 
 // ---- text in, claims out ------------------------------------------------------------------
@@ -249,7 +234,7 @@ impl ParsedSdJwt {
             return Err(SdJwtError::HashAlg);
         }
         let registered = Registered::read(&payload, jws.header_str("kid"))?;
-        let mut revealed = mechanics::reveal(claimed.sd_jwt)?;
+        let mut revealed = mechanics::reveal(payload, claimed.sd_jwt)?;
         let registered_name = |place: &Vec<PathElement>| matches!(place.as_slice(), [PathElement::Name(name)] if REGISTERED.contains(&name.as_str()));
         if revealed.places.iter().any(registered_name) {
             return Err(SdJwtError::ClaimReserved);
