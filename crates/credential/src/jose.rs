@@ -355,6 +355,19 @@ pub(crate) fn sign_written(
     payload: &[u8],
     key: &SigningKey,
 ) -> Result<String, JwsError> {
+    let compact = sign_written_long(header, payload, key)?;
+    if compact.len() > MAX_COMPACT_LEN {
+        return Err(JwsError::Oversize);
+    }
+    Ok(compact)
+}
+
+/// The same without a bound, for what only some readers take.
+pub(crate) fn sign_written_long(
+    header: &str,
+    payload: &[u8],
+    key: &SigningKey,
+) -> Result<String, JwsError> {
     let mut compact = String::with_capacity((header.len() + payload.len()) * 4 / 3 + 96);
     encode_into(header.as_bytes(), &mut compact);
     compact.push('.');
@@ -362,15 +375,20 @@ pub(crate) fn sign_written(
     let signature = key.sign(compact.as_bytes())?;
     compact.push('.');
     URL_SAFE_NO_PAD.encode_string(signature, &mut compact);
-    if compact.len() > MAX_COMPACT_LEN {
-        return Err(JwsError::Oversize);
-    }
     Ok(compact)
 }
 
 /// Takes a compact JWS apart without believing it: to find out which key to verify it with.
 pub fn decode_unverified(compact: &str) -> Result<ClaimedJws<'_>, JwsError> {
-    if compact.len() > MAX_COMPACT_LEN {
+    decode_unverified_within(compact, MAX_COMPACT_LEN)
+}
+
+/// The same for a message that may be longer.
+pub(crate) fn decode_unverified_within(
+    compact: &str,
+    max_len: usize,
+) -> Result<ClaimedJws<'_>, JwsError> {
+    if compact.len() > max_len {
         return Err(JwsError::Oversize);
     }
     let malformed = || JwsError::Malformed;

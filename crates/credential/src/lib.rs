@@ -6,11 +6,13 @@
 //! used before, is the caller's knowledge.
 //!
 //! Start with [`pid`] (what the official credential says), then [`sd_jwt`] (how it is issued,
-//! shown and verified). [`jose`] holds keys and signatures, [`dcql`] the question a verifier asks.
+//! shown and verified). [`status`] says which long-lived credentials are revoked or suspended. [`jose`] holds keys and signatures, [`dcql`] the question a verifier asks.
 //!
 //! Each refusal has a stable dotted code, the rule that failed, whose fault it is and what to do;
 //! none carries any part of the credential, so every one of them may be logged.
 
+mod cbor;
+mod cose;
 mod refusal;
 
 pub mod dcql;
@@ -21,6 +23,7 @@ mod mechanics;
 pub mod path;
 pub mod pid;
 pub mod sd_jwt;
+pub mod status;
 
 pub use path::{ClaimPath, PathElement};
 pub use refusal::Fault;

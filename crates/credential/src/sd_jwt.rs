@@ -6,8 +6,8 @@
 //!
 //! What `verify` cannot know is the caller's matter: whether the nonce was used before (a replay
 //! within the same nonce looks like the original), whether the issuer's key was good at the time
-//! of issuing, and whether the credential is suspended. One-time copies carry no status claim; a
-//! credential that does is refused until status lists are read here, never accepted unread.
+//! of issuing, and where a status list comes from. One-time copies carry no status claim; a credential
+//! that does is refused by [`verify`] and read by [`verify_with_status`], never accepted unread.
 //!
 //! Copies of one batch must not differ in what every service sees: pass an `iat_s` that the whole
 //! epoch shares, such as its start.
@@ -22,6 +22,8 @@ use crate::json;
 use crate::mechanics;
 use crate::path::{ClaimPath, PathElement};
 use crate::refusal::refusals;
+use crate::status::token::VerifiedList;
+use crate::status::{Reference, Status, StatusError};
 
 /// The `typ` of the issuer-signed JWT, and the format's name in OpenID4VCI and OpenID4VP.
 pub const FORMAT: &str = "dc+sd-jwt";
@@ -47,7 +49,7 @@ const REGISTERED: &[&str] = &[
 
 refusals! {
     /// Why a credential or presentation was refused, or could not be made.
-    SdJwtError: { Jws(JwsError) }
+    SdJwtError: { Jws(JwsError), Status(StatusError) }
     Oversize Holder "sd_jwt.oversize" "a credential with its disclosures is at most 64 kB" "send less",
     Malformed Holder "sd_jwt.malformed" "a credential is a JWT and its disclosures, each ended by ~" "send a compact SD-JWT",
     DisclosureMalformed Holder "sd_jwt.disclosure_malformed" "a disclosure is a base64url JSON array of salt, name and value, or salt and value" "send the disclosures as they were issued",
@@ -73,6 +75,10 @@ refusals! {
     Expired Holder "credential.expired" "the credential has not expired" "refresh it and show the new copy",
     NotYetValid Holder "credential.not_yet_valid" "the credential is valid already" "check the clock, or wait",
     StatusUnread Issuer "credential.status_unread" "a credential accepted here has no status to look up" "issue a short-lived copy without a status claim",
+    StatusMissing Verifier "credential.status_missing" "the status list that the credential names was fetched" "fetch the list and verify again",
+    Revoked Issuer "credential.revoked" "the credential is not revoked" "ask the issuer for another credential",
+    Suspended Issuer "credential.suspended" "the credential is not suspended" "ask the issuer why, or wait",
+    StatusOther Issuer "credential.status_other" "the credential's status is one that is known here" "use a credential that is plainly valid",
     KeyBindingMissing Holder "kb.missing" "a presentation is bound by a key binding JWT" "sign nonce and audience with the credential's key",
     KeyBindingMalformed Holder "kb.malformed" "a key binding JWT has typ kb+jwt and nonce, aud, iat and sd_hash" "make it as RFC 9901 section 4.3 says",
     KeyBindingSignature Holder "kb.signature" "the key binding is signed by the key that the credential names" "use the key that this copy was issued to",
@@ -115,6 +121,19 @@ pub fn issue(
     key: &SigningKey,
     salt: &mut dyn FnMut() -> [u8; 16],
 ) -> Result<String, SdJwtError> {
+    issue_with_status(claims, always_disclosed, terms, None, holder, key, salt)
+}
+
+/// The same for a credential that lives long: its entry in a status list can suspend or revoke it.
+pub fn issue_with_status(
+    claims: &Map<String, Value>,
+    always_disclosed: &[&str],
+    terms: &Terms<'_>,
+    status: Option<&Reference>,
+    holder: &Jwk,
+    key: &SigningKey,
+    salt: &mut dyn FnMut() -> [u8; 16],
+) -> Result<String, SdJwtError> {
     if claims
         .keys()
         .any(|name| REGISTERED.contains(&name.as_str()))
@@ -138,6 +157,9 @@ pub fn issue(
         terms.exp_s,
         holder.to_json()
     ));
+    if let Some(status) = status {
+        payload.push_str(&format!(",\"status\":{}", status.to_claim()));
+    }
     payload.push_str(&concealed.members);
     payload.push('}');
 
@@ -212,7 +234,7 @@ struct Registered {
     nbf_s: Option<u64>,
     exp_s: u64,
     cnf: Jwk,
-    has_status: bool,
+    status: Option<Value>,
 }
 
 impl ParsedSdJwt {
@@ -278,6 +300,11 @@ impl ParsedSdJwt {
     /// The key it is issued to.
     pub fn cnf(&self) -> &Jwk {
         &self.registered.cnf
+    }
+
+    /// Where its status stands, if it has one.
+    pub fn status(&self) -> Option<Result<Reference, StatusError>> {
+        self.registered.status.as_ref().map(Reference::read)
     }
 
     /// Keeps only what `paths` need. The [`claims`](Self::claims) of the result are exactly what
@@ -354,7 +381,7 @@ impl Registered {
             nbf_s: time_s("nbf")?,
             exp_s: time_s("exp")?.ok_or_else(missing)?,
             cnf: Jwk::parse(jwk)?,
-            has_status: payload.contains_key("status"),
+            status: payload.get("status").cloned(),
         })
     }
 }
@@ -474,10 +501,58 @@ impl std::fmt::Debug for VerifiedSdJwt {
 
 /// Verifies a presentation with key binding (RFC 9901 §7.3, SD-JWT VC §2.4).
 pub fn verify(presentation: &str, evidence: &Evidence<'_>) -> Result<VerifiedSdJwt, SdJwtError> {
+    verify_any(presentation, evidence, None)
+}
+
+/// The same where credentials may carry a status: `lists` are those that the caller fetched, each
+/// verified. Which one a presentation needs is told by [`claimed_status`].
+pub fn verify_with_status(
+    presentation: &str,
+    evidence: &Evidence<'_>,
+    lists: &[&VerifiedList],
+) -> Result<VerifiedSdJwt, SdJwtError> {
+    verify_any(presentation, evidence, Some(lists))
+}
+
+/// The status list that a credential or presentation names: unverified, to know what to fetch.
+/// Whether that address may be fetched at all is for the caller to decide.
+pub fn claimed_status(text: &str) -> Result<Option<Reference>, SdJwtError> {
+    let jws = jose::decode_unverified(Claimed::read(text)?.jwt)?;
+    let payload = jws.claims()?;
+    Ok(payload.get("status").map(Reference::read).transpose()?)
+}
+
+/// Anything but plainly valid, from a list that is still good, is refused (spec/status.md, U5).
+fn check_status(
+    reference: &Reference,
+    lists: &[&VerifiedList],
+    now_s: u64,
+) -> Result<(), SdJwtError> {
+    let list = lists.iter().find(|list| list.uri() == reference.uri);
+    match list
+        .ok_or(SdJwtError::StatusMissing)?
+        .status(reference.idx, now_s)?
+    {
+        Status::Valid => Ok(()),
+        Status::Invalid => Err(SdJwtError::Revoked),
+        Status::Suspended => Err(SdJwtError::Suspended),
+        Status::Other(_) => Err(SdJwtError::StatusOther),
+    }
+}
+
+fn verify_any(
+    presentation: &str,
+    evidence: &Evidence<'_>,
+    lists: Option<&[&VerifiedList]>,
+) -> Result<VerifiedSdJwt, SdJwtError> {
     let claimed = Claimed::read(presentation)?;
     // §7.3 step 1: our policy always demands key binding, whatever the presentation brings.
     let kb = claimed.key_binding.ok_or(SdJwtError::KeyBindingMissing)?;
     let parsed = verify_issued(&claimed, &evidence.issuer)?;
+    if let Some(status) = &parsed.registered.status {
+        let lists = lists.ok_or(SdJwtError::StatusUnread)?;
+        check_status(&Reference::read(status)?, lists, evidence.issuer.now_s)?;
+    }
     verify_key_binding(kb, &claimed, &parsed.registered.cnf, evidence)?;
     let Registered {
         iss,
@@ -539,9 +614,6 @@ fn verify_issued(
     }
     if registered.exp_s.saturating_add(evidence.clock_skew_s) <= evidence.now_s {
         return Err(SdJwtError::Expired);
-    }
-    if registered.has_status {
-        return Err(SdJwtError::StatusUnread);
     }
     Ok(parsed)
 }

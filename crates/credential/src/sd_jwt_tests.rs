@@ -7,6 +7,9 @@ use serde_json::json;
 
 use super::*;
 
+#[path = "sd_jwt_status_tests.rs"]
+mod status;
+
 const ISS: &str = "https://authority.test";
 const VCT: &str = "urn:test:1";
 const AUD: &str = "verifier_attestation:00ff";
