@@ -94,6 +94,10 @@ pub struct Genesis {
     pub issuers: Vec<Issuer>,
 }
 
+/// How far the clocks of wallets, gates and validators may be apart where an epoch turns, in
+/// milliseconds.
+pub const PASS_SKEW_MS: u64 = 10_000;
+
 /// The network's parameters. Times in the unit that the name says.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
@@ -158,11 +162,30 @@ impl Parameters {
         time_ms / self.personhood_period_s.max(1).saturating_mul(1000)
     }
 
-    /// Whether a credential of `epoch` stands at a time in Unix milliseconds: its epoch has begun,
-    /// and it has not expired.
-    pub fn epoch_stands(&self, epoch: u64, time_ms: u64) -> bool {
-        epoch <= self.epoch_at(time_ms)
-            && self.credential_expiry_s(epoch).saturating_mul(1000) > time_ms
+    /// Whether a RealPass of `epoch` stands at a time in Unix milliseconds: in its epoch, and
+    /// [`PASS_SKEW_MS`] to either side of it.
+    pub fn pass_stands(&self, epoch: u64, time_ms: u64) -> bool {
+        self.pass_begins_ms(epoch) <= time_ms.saturating_add(PASS_SKEW_MS)
+            && time_ms < self.pass_ends_ms(epoch).saturating_add(PASS_SKEW_MS)
+    }
+
+    /// Whether a RealPass of `epoch` may be issued at a time in Unix milliseconds: from the refresh
+    /// lead before its epoch on, so that wallets have it when the epoch begins, all at once. What
+    /// is issued then ends at most an epoch and the lead later (promise P8).
+    pub fn pass_issuable(&self, epoch: u64, time_ms: u64) -> bool {
+        let lead_ms = self.refresh_lead_s.saturating_mul(1000);
+        self.pass_begins_ms(epoch) <= time_ms.saturating_add(lead_ms)
+            && time_ms < self.pass_ends_ms(epoch)
+    }
+
+    /// The beginning of an epoch in Unix milliseconds.
+    pub fn pass_begins_ms(&self, epoch: u64) -> u64 {
+        epoch.saturating_mul(self.epoch_s).saturating_mul(1000)
+    }
+
+    /// The end of an epoch in Unix milliseconds.
+    pub fn pass_ends_ms(&self, epoch: u64) -> u64 {
+        self.pass_begins_ms(epoch.saturating_add(1))
     }
 
     /// Unix seconds at which a login credential that is issued in `epoch` expires: the end of

@@ -82,6 +82,13 @@ pub enum Body {
     /// operation key.
     #[n(20)]
     PassTotal(#[n(0)] Hash32, #[n(1)] u64, #[n(2)] u64),
+    /// Announces that a person who lost device and words gets new pseudonym secrets: issuer, tag,
+    /// seq. By the issuer's operation key; it takes effect after the network's delay.
+    #[n(21)]
+    ResetPass(#[n(0)] Hash32, #[n(1)] PersonTag, #[n(2)] u64),
+    /// Takes a pending reset back, because the person objected: issuer, tag, seq.
+    #[n(22)]
+    CancelReset(#[n(0)] Hash32, #[n(1)] PersonTag, #[n(2)] u64),
 
     /// A decision of the network's governance. By a threshold of its keys.
     #[n(32)]

@@ -5,6 +5,7 @@
 
 use crate::codec::{self, CodecError};
 use crate::did::{DidId, Keys};
+use crate::genesis::Parameters;
 use crate::hash::{Domain, Hash32, hash};
 use crate::suite::PublicKey;
 use crate::trie;
@@ -288,6 +289,36 @@ pub struct Enrolment {
     pub reason: ReasonCode,
     #[n(5)]
     pub issuer: Hash32,
+    /// When the person's pseudonym secrets were last reset at the counter, Unix milliseconds of
+    /// the block. It takes effect after the network's recovery delay.
+    #[n(6)]
+    pub reset_ms: Option<u64>,
+}
+
+impl Enrolment {
+    /// Whether a reset has been announced and its delay has passed: only then may the authority
+    /// accept other pseudonym secrets (promise P5).
+    pub fn reset_effective(&self, parameters: &Parameters, time_ms: u64) -> bool {
+        self.reset_ms
+            .is_some_and(|at_ms| self.reset_delay_ends_ms(parameters, at_ms) <= time_ms)
+    }
+
+    /// Whether a reset waits for its delay, so that it can be taken back.
+    pub fn reset_pending(&self, parameters: &Parameters, time_ms: u64) -> bool {
+        self.reset_ms.is_some() && !self.reset_effective(parameters, time_ms)
+    }
+
+    /// Whether the person may not be reset again: the last reset is less than a personhood period
+    /// ago. For so long, too, their RealPass says that they were reset.
+    pub fn reset_recently(&self, parameters: &Parameters, time_ms: u64) -> bool {
+        let period_ms = parameters.personhood_period_s.saturating_mul(1000);
+        self.reset_ms
+            .is_some_and(|at_ms| time_ms < at_ms.saturating_add(period_ms))
+    }
+
+    fn reset_delay_ends_ms(&self, parameters: &Parameters, at_ms: u64) -> u64 {
+        at_ms.saturating_add(parameters.recovery_delay_s.saturating_mul(1000))
+    }
 }
 
 /// What an issuer's key is for.

@@ -22,6 +22,7 @@ mod json;
 mod mechanics;
 pub mod path;
 pub mod pid;
+pub mod realpass;
 pub mod sd_jwt;
 pub mod status;
 

@@ -1,16 +1,16 @@
 //! A DID's own signature in a login, with its stapled state (spec/login.md, rules K1 to K9).
 //!
 //! The `did` entry of a `vp_token`: a compact JWS of type `rdid-proof+jwt` by one of the DID's
-//! current keys, over the gate's nonce and name and over the hash of the PID that is shown beside
+//! current keys, over the gate's nonce and name and over the hash of what is shown beside
 //! it. In it travels the *staple*, the ledger's answer about this DID that the wallet fetched
 //! before, so that the gate needs nothing but checkpoints to judge the DID's present state.
 //!
 //! ```text
 //! header   {"alg": "EdDSA" | "ES256", "typ": "rdid-proof+jwt", "kid": "<did>#key-<n>"}
-//! payload  {"aud", "nonce", "iat", "did", "inception"?, "staple", "pid_hash"}
+//! payload  {"aud", "nonce", "iat", "did", "inception"?, "staple", "shown_hash"}
 //! ```
-//! `inception` and `staple` are base64url of canonical CBOR, `pid_hash` is the base64url of
-//! SHA-256 over the PID presentation as it stands in the `vp_token`. The hash ties the two
+//! `inception` and `staple` are base64url of canonical CBOR, `shown_hash` is the base64url of
+//! SHA-256 over the presentations beside it as they stand in the `vp_token`. The hash ties them
 //! together: neither can be taken out and shown beside another.
 //!
 //! The JWS has its own framing: its signing input starts with a header that says
@@ -50,7 +50,7 @@ refusals! {
     Nonce Holder "did.proof_nonce" "nonce is the one of the request" "answer the request that was asked, once",
     Expired Holder "did.proof_expired" "the proof was made within the last minutes" "make a new proof, and set this device's clock",
     Future Holder "did.proof_future" "the proof was not made in the future" "set this device's clock",
-    PidHash Holder "did.proof_pid_hash" "pid_hash is the hash of the PID shown beside the proof" "show the PID that the proof was made for",
+    ShownHash Holder "did.proof_shown_hash" "shown_hash is the hash of what is shown beside the proof" "show what the proof was made for",
     Did Holder "did.malformed" "did is a DID of this network in its one spelling" "use a did:rdid DID of this network",
     Inception Holder "did.inception_mismatch" "the inception is the one that the DID is the hash of" "send the DID's own inception",
     Unknown Holder "did.unknown" "the DID is on the ledger, or its inception is shown" "send the inception of an unanchored DID",
@@ -90,13 +90,16 @@ pub struct ProofContent<'a> {
     pub nonce: &'a str,
     /// Unix seconds.
     pub now_s: u64,
-    /// [`pid_hash`] of the PID presentation that is shown beside it.
-    pub pid_hash: [u8; 32],
+    /// [`shown_hash`] of what is shown beside it.
+    pub shown_hash: [u8; 32],
 }
 
-/// SHA-256 over a PID presentation, exactly as it stands in the `vp_token`.
-pub fn pid_hash(presentation: &str) -> [u8; 32] {
-    Sha256::digest(presentation.as_bytes()).into()
+/// SHA-256 over what is shown beside a proof, exactly as it stands in the `vp_token`: the RealPass, the
+/// PID, or both with `~~` between.
+pub fn shown_hash(pass: Option<&str>, pid: Option<&str>) -> [u8; 32] {
+    let shown: Vec<&str> = [pass, pid].into_iter().flatten().collect();
+    // A RealPass holds no tilde, so this says which is which.
+    Sha256::digest(shown.join("~~").as_bytes()).into()
 }
 
 /// Makes a proof. Wallet side.
@@ -123,7 +126,10 @@ pub fn build(content: &ProofContent<'_>, key: &SecretKey) -> Result<String, DidP
         "staple",
         URL_SAFE_NO_PAD.encode(content.staple.encode()).into(),
     );
-    set("pid_hash", URL_SAFE_NO_PAD.encode(content.pid_hash).into());
+    set(
+        "shown_hash",
+        URL_SAFE_NO_PAD.encode(content.shown_hash).into(),
+    );
     let proof = signing_key(key)
         .and_then(|key| {
             jose::sign_compact(&header, Value::Object(payload).to_string().as_bytes(), &key)
@@ -145,8 +151,8 @@ pub struct Expected<'a> {
     pub now_s: u64,
     /// How old a proof may be, in seconds.
     pub max_age_s: u64,
-    /// [`pid_hash`] of the PID presentation in the same response.
-    pub pid_hash: [u8; 32],
+    /// [`shown_hash`] of the rest of the same response.
+    pub shown_hash: [u8; 32],
 }
 
 /// A DID that has proved, now and to this gate, that it is in good standing.
@@ -163,7 +169,7 @@ pub struct VerifiedDid {
 
 /// Verifies a proof. Gate side.
 ///
-/// In this order: form, what it answers (audience, nonce, time, PID), the ledger's word about the
+/// In this order: form, what it answers (audience, nonce, time, what is shown beside it), the ledger's word about the
 /// DID, and the signature last, because only the proved state says under which key it must verify.
 pub fn verify(
     proof: &str,
@@ -216,7 +222,7 @@ struct ClaimedProof {
     did: Did,
     inception: Option<Inception>,
     staple: StateAnswer,
-    pid_hash: [u8; 32],
+    shown_hash: [u8; 32],
     key_index: usize,
 }
 
@@ -247,7 +253,7 @@ impl ClaimedProof {
             .ok_or_else(malformed)?
             .map_err(|_| DidProofError::StapleMalformed)?;
         let staple = StateAnswer::decode(&staple).map_err(|_| DidProofError::StapleMalformed)?;
-        let pid_hash = bytes("pid_hash")
+        let shown_hash = bytes("shown_hash")
             .and_then(Result::ok)
             .and_then(|bytes| bytes.try_into().ok())
             .ok_or_else(malformed)?;
@@ -265,7 +271,7 @@ impl ClaimedProof {
             did,
             inception,
             staple,
-            pid_hash,
+            shown_hash,
             key_index,
         })
     }
@@ -283,8 +289,8 @@ impl ClaimedProof {
         if expected.now_s.saturating_sub(self.issued_s) > expected.max_age_s {
             return Err(DidProofError::Expired);
         }
-        if self.pid_hash != expected.pid_hash {
-            return Err(DidProofError::PidHash);
+        if self.shown_hash != expected.shown_hash {
+            return Err(DidProofError::ShownHash);
         }
         Ok(())
     }

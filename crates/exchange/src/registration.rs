@@ -51,7 +51,8 @@ refusals! {
 /// (rule S4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Purpose {
-    /// To recognise the same person again. Discloses nothing.
+    /// To recognise the same person again. Discloses nothing of them, but whether they are still
+    /// recognised as before.
     Login,
     /// To know whether somebody is old enough.
     Age,
@@ -90,8 +91,8 @@ impl Purpose {
     /// The claims that this purpose can be a reason for, each with all that lies below it.
     pub fn claims(self) -> &'static [&'static [&'static str]] {
         match self {
-            Self::Login => &[],
-            Self::Age => &[&["age_equal_or_over"]],
+            Self::Login => &[&["realpass", "continuity"]],
+            Self::Age => &[&["age_equal_or_over"], &["realpass", "adult"]],
             Self::RealName => &[&["given_name"], &["family_name"]],
             Self::Kyc => &[
                 &["given_name"],
@@ -105,6 +106,7 @@ impl Purpose {
                 &["issuing_authority"],
                 &["issuing_country"],
                 &["assurance"],
+                &["realpass"],
             ],
             Self::Delivery => &[&["given_name"], &["family_name"], &["address"]],
         }

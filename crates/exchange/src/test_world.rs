@@ -10,14 +10,17 @@ use realdid_core::codec;
 use realdid_core::did::{Inception, Keys, commitment};
 use realdid_core::hash::{Domain, Hash32, hash};
 use realdid_core::state::{
-    Issuer, IssuerKey, KeyStatus, KeyUse, ReasonCode, Service, Standing, did_key, issuer_key,
-    service_key,
+    EpochKey, Issuer, IssuerKey, KeyStatus, KeyUse, PassPublicKey, ReasonCode, Service, Standing,
+    did_key, issuer_key, service_key,
 };
 use realdid_core::suite::{SecretKey, Suite};
 use realdid_core::trie::Key;
 use realdid_credential::jose::{self, Jwk, SigningKey};
 use realdid_credential::{pid, sd_jwt};
+use realdid_pass::facts::{self, Adult, Assurance, Continuity, Facts, Kind, Region};
+use realdid_pass::{Credential, IssuerKey as PassIssuer, PseudonymSecrets};
 use realdid_testkit::chain::TestLedger;
+use realdid_testkit::person::TestRandom;
 use serde_json::{Map, Value, json};
 
 pub const AUTHORITY: &str = "https://authority.example";
@@ -60,6 +63,31 @@ pub fn issuer(url: &str, usage: KeyUse, key: &SecretKey) -> Issuer {
         registration_quota: 10,
         pass_keys: Vec::new(),
     }
+}
+
+/// The authority's RealPass key.
+pub fn pass_issuer() -> PassIssuer {
+    let terms = facts::terms("dev", &realdid_core::state::issuer_id(AUTHORITY).0);
+    PassIssuer::from_material(&seed(900), &terms, facts::FACTS).unwrap()
+}
+
+/// The `n`th person's RealPass for an epoch.
+pub fn pass(epoch: u64, n: u64) -> Credential {
+    let key = pass_issuer();
+    let secrets = PseudonymSecrets::from_seed(&seed(10_000 + n));
+    let request = secrets.request(&mut TestRandom(n)).unwrap();
+    let kept = key.enrol(&mut TestRandom(n), &request).unwrap();
+    let facts = Facts {
+        epoch,
+        adult: Adult::Yes,
+        region: Region::East,
+        kind: Kind::Resident,
+        assurance: Assurance::High,
+        continuity: Continuity::Unbroken,
+    };
+    let messages = facts.messages().unwrap();
+    let issued = key.issue(&request, &kept, &messages).unwrap();
+    Credential::accept(key.public(), &secrets, messages, issued).unwrap()
 }
 
 /// A person's DID for one service.
@@ -140,7 +168,13 @@ impl World {
         let ledger = TestLedger::new(
             now_ms - 60_000,
             vec![
-                issuer(AUTHORITY, KeyUse::Pid, &authority_key),
+                Issuer {
+                    pass_keys: vec![EpochKey {
+                        key: PassPublicKey(pass_issuer().public().to_bytes()),
+                        from_epoch: 0,
+                    }],
+                    ..issuer(AUTHORITY, KeyUse::Pid, &authority_key)
+                },
                 issuer(REGISTRAR, KeyUse::Registration, &registrar_key),
             ],
         );

@@ -14,6 +14,7 @@
 
 use realdid_core::genesis::Parameters;
 use realdid_credential::jose::{self, Alg, Jwk, JwsError, SigningKey, VerifyingKey};
+use realdid_credential::realpass;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
@@ -21,6 +22,10 @@ use subtle::ConstantTimeEq;
 use url::Url;
 
 use crate::refusal::refusals;
+
+mod pass;
+
+pub use pass::{PASS_CONFIGURATION, PassAnswer, PassRequest};
 
 /// The grant type of a pre-authorised code.
 pub const PRE_AUTHORIZED: &str = "urn:ietf:params:oauth:grant-type:pre-authorized_code";
@@ -67,16 +72,21 @@ refusals! {
     ProofTime Holder "vci.proof_time" "the proof was made within the last five minutes" "set the clock and make a new proof",
     ProofNonce Holder "vci.proof_nonce" "every proof of a request carries the same fresh nonce of this issuer" "ask the nonce endpoint and make new proofs",
     ProofKeys Holder "vci.proof_keys" "every proof of a batch is of another key" "make one key for each copy",
+    PassForm Holder "vci.pass_form" "a request for a RealPass carries one rdid_realpass proof in the form of spec/realpass.md" "make it with a wallet of this version",
+    PassProof Holder "vci.pass_proof" "a commitment comes with a proof that its maker knows what is in it" "make a new request from the wallet's secrets",
+    PassCommitment Holder "vci.pass_commitment" "a request commits to the secrets of the enrolment" "use the recovery words of the enrolment, or have the secrets reset at the counter",
+    PassEpoch Holder "vci.pass_epoch" "a RealPass is issued for the current epoch, and for the next within the refresh lead" "ask for the current epoch, and set this device's clock",
     Denied Holder "vci.denied" "the holder's enrolment is active" "ask the authority about the enrolment",
     Offer Issuer "vci.offer" "an offer is a JSON object, or an openid-credential-offer URI that carries one, of at most 8 kB" "ask the authority for another offer",
     OfferGrant Issuer "vci.offer_grant" "the offer can be taken with a pre-authorized code" "ask for an offer with a pre-authorized code",
     Metadata Issuer "vci.metadata" "the metadata is of the issuer of the offer and names its endpoints under https, or on loopback" "ask the authority to correct its metadata",
+    PassMarked Issuer "vci.pass_marked" "a RealPass says the epoch that was asked for and facts of the closed sets, and nothing else" "do not use it, and report the authority: it could be told from others'",
     Response Issuer "vci.response" "the issuer answers as the specification says, one credential for each proof" "ask the authority to correct its answer",
 }
 
 impl VciError {
     /// The error code of the specification: OpenID4VCI §6.3 and §8.3.1, RFC 6749 §5.2, RFC 6750
-    /// §3.1. The last four are the wallet's own and travel nowhere.
+    /// §3.1. The last five are the wallet's own and travel nowhere.
     pub fn error(self) -> &'static str {
         match self {
             Self::TokenRequest
@@ -85,11 +95,12 @@ impl VciError {
             | Self::Offer
             | Self::OfferGrant
             | Self::Metadata
+            | Self::PassMarked
             | Self::Response => "invalid_request",
             Self::GrantType => "unsupported_grant_type",
             Self::Grant => "invalid_grant",
             Self::AccessToken => "invalid_token",
-            Self::CredentialRequest | Self::Batch => "invalid_credential_request",
+            Self::CredentialRequest | Self::Batch | Self::PassEpoch => "invalid_credential_request",
             Self::UnknownConfiguration => "unknown_credential_configuration",
             Self::UnknownIdentifier => "unknown_credential_identifier",
             Self::Encryption => "invalid_encryption_parameters",
@@ -99,6 +110,9 @@ impl VciError {
             | Self::ProofSignature
             | Self::ProofAudience
             | Self::ProofTime
+            | Self::PassForm
+            | Self::PassProof
+            | Self::PassCommitment
             | Self::ProofKeys => "invalid_proof",
             Self::ProofNonce => "invalid_nonce",
             Self::Denied => "credential_request_denied",
@@ -162,6 +176,15 @@ pub enum ReceivedOffer {
 }
 
 impl CredentialOffer {
+    /// An offer of what an enrolment brings: a PID and a RealPass.
+    pub fn of_enrolment(issuer: &str, code: String, tx_code_length: u32) -> Self {
+        let mut offer = Self::pid(issuer, code, tx_code_length);
+        offer
+            .credential_configuration_ids
+            .push(PASS_CONFIGURATION.to_owned());
+        offer
+    }
+
     /// An offer of our PID.
     pub fn pid(issuer: &str, code: String, tx_code_length: u32) -> Self {
         Self {
@@ -702,6 +725,23 @@ impl IssuerMetadata {
         });
         let mut configurations = Map::new();
         configurations.insert(PID_CONFIGURATION.to_owned(), configuration);
+        configurations.insert(
+            PASS_CONFIGURATION.to_owned(),
+            json!({
+                "format": realpass::FORMAT,
+                "scope": PASS_CONFIGURATION,
+                "cryptographic_binding_methods_supported": ["rdid_commitment"],
+                "credential_signing_alg_values_supported": ["BBS-BLS12-381-SHA-256"],
+                "proof_types_supported": {
+                    realpass::FORMAT: {
+                        "proof_signing_alg_values_supported": ["BBS-BLS12-381-SHA-256"]
+                    }
+                },
+                "credential_metadata": {
+                    "display": [{"name": "RealPass", "locale": "en"}]
+                },
+            }),
+        );
         Self {
             credential_issuer: issuer.to_owned(),
             authorization_servers: None,

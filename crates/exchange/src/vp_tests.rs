@@ -1,14 +1,21 @@
 //! Promises of a login on both sides: what a wallet does not answer, and what a gate does not
 //! accept. Each row of the two tables changes one thing in a login that works.
 
+use super::request::Asked;
 use super::*;
-use crate::did_proof::ProofContent;
+use crate::did_proof::{self, ProofContent};
+use crate::jwe::DecryptionKey;
 use crate::test_world::{self as world, AUTHORITY, Registered, SERVICE_ID, World};
 use realdid_core::answer::StateAnswer;
 use realdid_core::codec;
 use realdid_core::did::{Inception, Keys, commitment};
+use realdid_core::state::{Issuer, KeyStatus, KeyUse, Service, Standing};
 use realdid_core::suite::SecretKey;
-use realdid_credential::sd_jwt::{Binding, ParsedSdJwt};
+use realdid_credential::jose::SigningKey;
+use realdid_credential::pid;
+use realdid_credential::sd_jwt::{self, Binding, ParsedSdJwt};
+use realdid_light::{Freshness, LightClient};
+use serde_json::{Value, json};
 
 const NOW_MS: u64 = 1_800_000_000_000;
 const RESPONSE_URI: &str = "https://login.shop.example/vp/response/x";
@@ -33,8 +40,10 @@ fn new_world() -> World {
 // ---- the request ---------------------------------------------------------------------------
 
 /// A request that works, to change.
-struct Ask {
+struct Asking {
     world: World,
+    /// Whether the client has one account for each person.
+    person: bool,
     claims: Vec<ClaimPath>,
     purpose: &'static str,
     response_uri: &'static str,
@@ -50,9 +59,10 @@ struct Ask {
     encrypt_to: Option<DecryptionKey>,
 }
 
-fn ask() -> Ask {
+fn ask() -> Asking {
     let world = new_world();
-    Ask {
+    Asking {
+        person: false,
         claims: vec![age()],
         purpose: "age",
         response_uri: RESPONSE_URI,
@@ -70,13 +80,13 @@ fn ask() -> Ask {
     }
 }
 
-impl Ask {
+impl Asking {
     fn sign(&self) -> String {
         let signed = RequestContent {
             service_id: self.service_id,
             registration: &self.world.registration,
             purpose: self.purpose,
-            claims: &self.claims,
+            ask: &Ask::new(self.person, &self.claims),
             response_uri: self.response_uri,
             nonce: "n-1",
             state: "s-1",
@@ -127,7 +137,8 @@ fn a_wallet_reads_who_asks_for_what_and_why() {
     assert_eq!(checked.nonce, "n-1");
     assert_eq!(checked.state.as_deref(), Some("s-1"));
     assert_eq!(checked.response_uri, RESPONSE_URI);
-    assert_eq!(checked.asked.pid_id, PID_ID);
+    assert_eq!(checked.asked.pid.as_ref().unwrap().id, PID_ID);
+    assert!(checked.asked.pass.is_none() && !checked.asked.did_alone);
     assert_eq!(checked.asked.did_id.as_deref(), Some(DID_ID));
 }
 
@@ -159,11 +170,11 @@ fn a_wallet_answers_no_request_that_breaks_a_rule() {
     });
     let name = ClaimPath::of(&["given_name"]).unwrap();
 
-    let table: Vec<(&str, &str, Ask)> = vec![
+    let table: Vec<(&str, &str, Asking)> = vec![
         (
             "an unregistered service",
             "registration.unknown",
-            Ask {
+            Asking {
                 service: None,
                 ..ask()
             },
@@ -171,7 +182,7 @@ fn a_wallet_answers_no_request_that_breaks_a_rule() {
         (
             "a suspended service",
             "registration.suspended",
-            Ask {
+            Asking {
                 service: Some(suspended.service()),
                 ..ask()
             },
@@ -179,7 +190,7 @@ fn a_wallet_answers_no_request_that_breaks_a_rule() {
         (
             "a registration that the ledger does not have",
             "registration.digest",
-            Ask {
+            Asking {
                 service: Some(reissued.service()),
                 ..ask()
             },
@@ -187,7 +198,7 @@ fn a_wallet_answers_no_request_that_breaks_a_rule() {
         (
             "an unknown registrar",
             "registration.registrar_unknown",
-            Ask {
+            Asking {
                 registrar: None,
                 ..ask()
             },
@@ -195,7 +206,7 @@ fn a_wallet_answers_no_request_that_breaks_a_rule() {
         (
             "a suspended registrar",
             "registration.registrar",
-            Ask {
+            Asking {
                 registrar: Some(dark.issuer(world::REGISTRAR)),
                 ..ask()
             },
@@ -203,7 +214,7 @@ fn a_wallet_answers_no_request_that_breaks_a_rule() {
         (
             "another issuer as registrar",
             "registration.registrar",
-            Ask {
+            Asking {
                 registrar: Some(dark.issuer(AUTHORITY)),
                 ..ask()
             },
@@ -211,7 +222,7 @@ fn a_wallet_answers_no_request_that_breaks_a_rule() {
         (
             "a registrar whose key is in other hands",
             "registration.signature",
-            Ask {
+            Asking {
                 registrar: Some(leaked.issuer(world::REGISTRAR)),
                 ..ask()
             },
@@ -219,7 +230,7 @@ fn a_wallet_answers_no_request_that_breaks_a_rule() {
         (
             "a claim outside the registration",
             "vp.claims",
-            Ask {
+            Asking {
                 claims: vec![age(), name],
                 ..ask()
             },
@@ -227,7 +238,7 @@ fn a_wallet_answers_no_request_that_breaks_a_rule() {
         (
             "a claim that the purpose is no reason for",
             "vp.claims",
-            Ask {
+            Asking {
                 purpose: "login",
                 ..ask()
             },
@@ -235,7 +246,7 @@ fn a_wallet_answers_no_request_that_breaks_a_rule() {
         (
             "a purpose outside the registration",
             "vp.purpose",
-            Ask {
+            Asking {
                 purpose: "kyc",
                 ..ask()
             },
@@ -243,7 +254,7 @@ fn a_wallet_answers_no_request_that_breaks_a_rule() {
         (
             "an answer to another domain",
             "vp.response_uri",
-            Ask {
+            Asking {
                 response_uri: "https://evil.example/vp/response/x",
                 ..ask()
             },
@@ -251,7 +262,7 @@ fn a_wallet_answers_no_request_that_breaks_a_rule() {
         (
             "an answer to a look-alike domain",
             "vp.response_uri",
-            Ask {
+            Asking {
                 response_uri: "https://login.shop.example.evil.example/",
                 ..ask()
             },
@@ -259,7 +270,7 @@ fn a_wallet_answers_no_request_that_breaks_a_rule() {
         (
             "an answer without TLS",
             "vp.response_uri",
-            Ask {
+            Asking {
                 response_uri: "http://login.shop.example/",
                 ..ask()
             },
@@ -267,7 +278,7 @@ fn a_wallet_answers_no_request_that_breaks_a_rule() {
         (
             "a request by another key",
             "vp.request_signature",
-            Ask {
+            Asking {
                 key: world::jose_key(&world::p256(8)),
                 ..ask()
             },
@@ -275,7 +286,7 @@ fn a_wallet_answers_no_request_that_breaks_a_rule() {
         (
             "another service's id",
             "vp.client_id",
-            Ask {
+            Asking {
                 service_id: Hash32([1; 32]),
                 link_client_id: client_id(&Hash32([1; 32])),
                 ..ask()
@@ -284,7 +295,7 @@ fn a_wallet_answers_no_request_that_breaks_a_rule() {
         (
             "a link of another client",
             "vp.client_id",
-            Ask {
+            Asking {
                 link_client_id: client_id(&Hash32([1; 32])),
                 ..ask()
             },
@@ -292,7 +303,7 @@ fn a_wallet_answers_no_request_that_breaks_a_rule() {
         (
             "an expired request",
             "vp.request_expired",
-            Ask {
+            Asking {
                 now_s: NOW_MS / 1000 + 311,
                 ..ask()
             },
@@ -300,7 +311,7 @@ fn a_wallet_answers_no_request_that_breaks_a_rule() {
         (
             "a request from the future",
             "vp.request_future",
-            Ask {
+            Asking {
                 now_s: NOW_MS / 1000 - 11,
                 ..ask()
             },
@@ -308,7 +319,7 @@ fn a_wallet_answers_no_request_that_breaks_a_rule() {
         (
             "an expired registration",
             "registration.expired",
-            Ask {
+            Asking {
                 now_s: NOW_MS / 1000 + 3600,
                 ..ask()
             },
@@ -316,7 +327,7 @@ fn a_wallet_answers_no_request_that_breaks_a_rule() {
         (
             "a request without the wallet's nonce",
             "vp.wallet_nonce",
-            Ask {
+            Asking {
                 sent_nonce: Some("w"),
                 ..ask()
             },
@@ -324,7 +335,7 @@ fn a_wallet_answers_no_request_that_breaks_a_rule() {
         (
             "a request with another wallet's nonce",
             "vp.wallet_nonce",
-            Ask {
+            Asking {
                 sent_nonce: Some("w"),
                 wallet_nonce: Some("v"),
                 ..ask()
@@ -333,7 +344,7 @@ fn a_wallet_answers_no_request_that_breaks_a_rule() {
         (
             "a truncated request",
             "vp.request_malformed",
-            Ask {
+            Asking {
                 tamper: Some(|t| t[..t.len() / 2].to_owned()),
                 ..ask()
             },
@@ -341,7 +352,7 @@ fn a_wallet_answers_no_request_that_breaks_a_rule() {
         (
             "an oversized request",
             "vp.request_too_long",
-            Ask {
+            Asking {
                 tamper: Some(|t| t + &"a".repeat(MAX_REQUEST_BYTES)),
                 ..ask()
             },
@@ -352,14 +363,14 @@ fn a_wallet_answers_no_request_that_breaks_a_rule() {
     }
     // What a changed letter breaks depends on where it falls; it never passes.
     assert!(
-        Ask {
+        Asking {
             tamper: Some(flip),
             ..ask()
         }
         .check()
         .is_err()
     );
-    let answered = Ask {
+    let answered = Asking {
         sent_nonce: Some("w"),
         wallet_nonce: Some("w"),
         ..ask()
@@ -382,6 +393,10 @@ fn a_query_that_asks_otherwise_is_refused() {
         json!({"credentials": [pid, pid]}),
         json!({"credentials": [{"id": "did", "format": "rdid_proof", "meta": {}}]}),
         json!({"credentials": [pid], "credential_sets": [{"options": [["pid"]]}]}),
+        json!({"credentials": [{"id": "p", "format": "rdid_realpass", "meta": {},
+            "claims": [{"path": ["name"]}]}]}),
+        json!({"credentials": [{"id": "p", "format": "rdid_realpass", "meta": {},
+            "claims": [{"path": ["adult"]}, {"path": ["adult"]}]}]}),
         with("multiple", json!(true)),
         with("format", json!("mso_mdoc")),
         with("claims", json!([])),
@@ -443,7 +458,7 @@ struct Show {
     asked: Vec<ClaimPath>,
     inception: Option<Inception>,
     staple: StateAnswer,
-    pid_hash: Option<[u8; 32]>,
+    shown_hash: Option<[u8; 32]>,
     issuer: Option<Issuer>,
     tamper_pid: Option<fn(String) -> String>,
     tamper_proof: Option<fn(String) -> String>,
@@ -473,7 +488,7 @@ fn show_in(world: World) -> Show {
         asked: vec![age()],
         inception: Some(world.did.inception.clone()),
         staple: world.ledger.answer(&world.did.state_key()),
-        pid_hash: None,
+        shown_hash: None,
         issuer: Some(world.issuer(AUTHORITY)),
         tamper_pid: None,
         tamper_proof: None,
@@ -510,7 +525,9 @@ impl Show {
                 audience: self.proof_audience.unwrap_or(&self.answered_audience),
                 nonce: self.proof_nonce.unwrap_or(self.answered_nonce),
                 now_s: self.proof_time_s,
-                pid_hash: self.pid_hash.unwrap_or(did_proof::pid_hash(&pid)),
+                shown_hash: self
+                    .shown_hash
+                    .unwrap_or(did_proof::shown_hash(None, Some(&pid))),
             },
             &self.proof_key,
         )
@@ -520,23 +537,25 @@ impl Show {
         }
         Presented {
             state: "s-1".to_owned(),
-            pid,
+            pass: None,
+            pid: Some(pid),
             did_proof,
         }
     }
 
     fn verify(&self) -> Result<VerifiedLogin, VpError> {
-        verify_response(
+        let checked = check_response(
             &self.present(),
             &Expected {
                 client_id: &self.audience,
                 nonce: self.nonce,
-                claims: &self.asked,
+                ask: &Ask::new(false, &self.asked),
                 now_ms: self.now_ms,
                 max_age_s: 300,
             },
             &ResponseEvidence {
-                issuer: self.issuer.as_ref(),
+                pid_issuer: self.issuer.as_ref(),
+                pass_issuer: None,
                 light: &self.light,
                 freshness: &Freshness {
                     now_ms: self.now_ms,
@@ -544,7 +563,8 @@ impl Show {
                     max_lag_slots: 3,
                 },
             },
-        )
+        )?;
+        checked.conclude(None)
     }
 
     fn code(&self) -> &'static str {
@@ -564,7 +584,8 @@ fn a_login_shows_the_asked_claims_and_an_unanchored_did() {
         login.did.standing,
         realdid_light::DidStanding::Implicit(_)
     ));
-    assert_eq!(login.issuer_url, AUTHORITY);
+    assert_eq!(login.lapses_s, Some(NOW_MS / 1000 + 60));
+    assert!(login.pass.is_none());
     assert_eq!(login.did.staple_age_ms, 0);
     let silent = Show {
         shown: Vec::new(),
@@ -740,9 +761,9 @@ fn a_gate_accepts_no_answer_that_breaks_a_rule() {
         ),
         (
             "a proof made for another PID",
-            "did.proof_pid_hash",
+            "did.proof_shown_hash",
             Show {
-                pid_hash: Some([0; 32]),
+                shown_hash: Some([0; 32]),
                 ..show()
             },
         ),
@@ -988,10 +1009,11 @@ fn an_answer_in_another_form_is_refused() {
 #[test]
 fn what_a_wallet_sends_a_gate_reads() {
     let request = ask().check().unwrap();
-    let body = response_form(&request, "a~b~c", Some("x.y.z"), &[1; 44]).unwrap();
+    let body = response_form(&request, &pid_answer("a~b~c"), &[1; 44]).unwrap();
     let expected = Presented {
         state: "s-1".to_owned(),
-        pid: "a~b~c".to_owned(),
+        pass: None,
+        pid: Some("a~b~c".to_owned()),
         did_proof: "x.y.z".to_owned(),
     };
     assert_eq!(
@@ -1014,7 +1036,7 @@ fn an_encrypted_answer_opens_with_the_key_of_its_request_only() {
     let mut asked = ask();
     asked.encrypt_to = Some(key(5));
     let request = asked.check().unwrap();
-    let body = response_form(&request, "a~b~c", Some("x.y.z"), &[1; 44]).unwrap();
+    let body = response_form(&request, &pid_answer("a~b~c"), &[1; 44]).unwrap();
     assert!(!body.contains("vp_token") && !body.contains("state"));
     let parse = |body: &str, key: &DecryptionKey| WalletResponse::parse(body.as_bytes(), Some(key));
     let Ok(WalletResponse::Presented(presented)) = parse(&body, &key(5)) else {
@@ -1022,14 +1044,14 @@ fn an_encrypted_answer_opens_with_the_key_of_its_request_only() {
     };
     assert_eq!(
         (presented.state, presented.pid),
-        ("s-1".into(), "a~b~c".into())
+        ("s-1".into(), Some("a~b~c".into()))
     );
     assert_eq!(parse(&body, &key(6)), Err(ResponseRefused::Encryption));
-    let again = response_form(&request, "a~b~c", Some("x.y.z"), &[2; 44]).unwrap();
+    let again = response_form(&request, &pid_answer("a~b~c"), &[2; 44]).unwrap();
     assert_ne!(again, body);
 
     // in the clear: nothing may be shown, but it may be said that nothing is
-    let clear = response_form(&ask().check().unwrap(), "a~", Some("x"), &[1; 44]).unwrap();
+    let clear = response_form(&ask().check().unwrap(), &pid_answer("a~"), &[1; 44]).unwrap();
     assert_eq!(parse(&clear, &key(5)), Err(ResponseRefused::Unencrypted));
     let declined = refusal_form(Some("s-1"), WalletError::AccessDenied);
     assert!(matches!(
@@ -1084,6 +1106,14 @@ fn refusals_have_distinct_codes_within_a_layer_and_print_nothing_personal() {
         distinct.sort_unstable();
         distinct.dedup();
         assert_eq!(distinct.len(), all.len());
+    }
+}
+
+fn pid_answer(pid: &str) -> Answer<'_> {
+    Answer {
+        pid: Some(pid),
+        did_proof: Some("x.y.z"),
+        ..Answer::default()
     }
 }
 

@@ -16,7 +16,7 @@ use realdid_exchange::jwe::DecryptionKey;
 use realdid_exchange::oidc::{AuthorizationRequest, Client, Grants, Login, OidcError};
 use realdid_exchange::registration::{self, Registration};
 use realdid_exchange::vp::{
-    self, Expected, Presented, RequestContent, ResponseEvidence, ResponseRefused, VpError,
+    self, Ask, Expected, Presented, RequestContent, ResponseEvidence, ResponseRefused, VpError,
     WalletLink, WalletResponse,
 };
 use serde_json::json;
@@ -197,11 +197,11 @@ async fn style() -> Response {
         .into_response()
 }
 
-/// The claims of a request as paths. The client's configuration was read as paths, so all are.
-fn asked(request: &AuthorizationRequest) -> Vec<ClaimPath> {
+/// What a request asks a wallet for. The client's configuration was read as paths, so all are.
+fn asked(request: &AuthorizationRequest) -> Ask {
     let claims = request.wallet_claims();
     let paths = claims.iter().filter_map(|c| registration::claim_path(c));
-    paths.collect()
+    Ask::new(false, &paths.collect::<Vec<ClaimPath>>())
 }
 
 // ---- the steps of a login -----------------------------------------------------------------
@@ -264,7 +264,7 @@ impl Inner {
         let response_uri =
             url::Url::parse(&self.response_uri("x")).map_err(|_| Refusal::INTERNAL)?;
         registration
-            .allows(&response_uri, &client.purpose, &asked(&request))
+            .allows(&response_uri, &client.purpose, &asked(&request).claims())
             .map_err(|_| Refusal::REGISTRATION_WIDTH)?;
         let draw = || random().map_err(|_| Refusal::INTERNAL);
         let secrets = [draw()?, draw()?, draw()?, draw()?];
@@ -296,7 +296,7 @@ impl Inner {
             service_id: self.trust.service_id(),
             registration: self.trust.registration_jwt(),
             purpose: &start.client.purpose,
-            claims: &asked(&start.request),
+            ask: &asked(&start.request),
             response_uri: &self.response_uri(id),
             nonce: &start.nonce,
             state: &start.state,
@@ -346,27 +346,31 @@ impl Inner {
     }
 
     async fn verify(&self, start: &Start, presented: &Presented) -> Result<Login, Refusal> {
-        let issuer_url = vp::claimed_pid_issuer(&presented.pid).map_err(VpError::from)?;
-        let issuer = self
-            .follower
-            .ensure_issuer(&self.trust, &issuer_id(&issuer_url))
-            .await?;
+        let pid_issuer = match &presented.pid {
+            Some(pid) => {
+                let url = vp::claimed_pid_issuer(pid).map_err(VpError::from)?;
+                let id = issuer_id(&url);
+                self.follower.ensure_issuer(&self.trust, &id).await?
+            }
+            None => None,
+        };
         let now_ms = now_ms();
         let snapshot = self.trust.snapshot();
-        let claims = asked(&start.request);
+        let ask = asked(&start.request);
         let expected = Expected {
             client_id: &vp::client_id(&self.trust.service_id()),
             nonce: &start.nonce,
-            claims: &claims,
+            ask: &ask,
             now_ms,
             max_age_s: self.login_s,
         };
         let evidence = ResponseEvidence {
-            issuer: issuer.as_ref(),
+            pid_issuer: pid_issuer.as_ref(),
+            pass_issuer: None,
             light: &snapshot.light,
             freshness: &self.trust.freshness(now_ms),
         };
-        let verified = vp::verify_response(presented, &expected, &evidence).map_err(|error| {
+        let refused = |error| {
             let own_age_ms = self.trust.checkpoint_age_ms(now_ms);
             match error {
                 // P9: the wallet could not have done better than the network does.
@@ -377,7 +381,9 @@ impl Inner {
                 }
                 error => error.into(),
             }
-        })?;
+        };
+        let checked = vp::check_response(presented, &expected, &evidence).map_err(refused)?;
+        let verified = checked.conclude(None)?;
         self.learn_from(&verified.did, presented);
         let subject = self
             .keys
@@ -388,7 +394,7 @@ impl Inner {
             &start.client.client_id,
             &subject,
             verified.did.did.id,
-            verified.pid_exp_s,
+            verified.lapses_s.unwrap_or(now_ms / 1000),
         );
         Ok(Login {
             request: start.request.clone(),

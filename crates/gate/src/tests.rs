@@ -176,7 +176,7 @@ impl Town {
     /// The form with which the person's wallet answers.
     fn answer(&self, request: &CheckedRequest) -> String {
         let (pid, proof) = self.presentations(request);
-        vp::response_form(request, &pid, Some(&proof), &[9; 44]).unwrap()
+        vp::response_form(request, &shown(&pid, &proof), &[9; 44]).unwrap()
     }
 
     /// What is in it: the PID and the DID's proof.
@@ -200,7 +200,7 @@ impl Town {
                 audience: &request.client_id,
                 nonce: &request.nonce,
                 now_s,
-                pid_hash: did_proof::pid_hash(&pid),
+                shown_hash: did_proof::shown_hash(None, Some(&pid)),
             },
             &world.did.current,
         )
@@ -217,6 +217,14 @@ impl Town {
             .await;
         assert_eq!(response.status(), 200);
         (started, json_of(response).await, cookie)
+    }
+}
+
+fn shown<'a>(pid: &'a str, did_proof: &'a str) -> vp::Answer<'a> {
+    vp::Answer {
+        pid: Some(pid),
+        did_proof: Some(did_proof),
+        ..vp::Answer::default()
     }
 }
 
@@ -551,7 +559,7 @@ async fn an_answer_is_taken_once() {
     let moved = town.post(&other.response_uri, clear).await;
     assert_eq!(code_of(moved).await, "vp.state");
     let (pid, proof) = town.presentations(&request);
-    let moved = vp::response_form(&other, &pid, Some(&proof), &[9; 44]).unwrap();
+    let moved = vp::response_form(&other, &shown(&pid, &proof), &[9; 44]).unwrap();
     assert_eq!(
         code_of(town.post(&other.response_uri, moved).await).await,
         "kb.nonce"
@@ -855,7 +863,7 @@ async fn an_issuer_that_nobody_can_vouch_for_is_not_believed() {
     let credential = ParsedSdJwt::parse(&pid).unwrap();
     let holder = world::jose_key(&elsewhere.world.holder);
     let pid = sd_jwt::present(&credential, &request.claims, &binding, &holder).unwrap();
-    let body = vp::response_form(&request, &pid, Some("a.b.c"), &[9; 44]).unwrap();
+    let body = vp::response_form(&request, &shown(&pid, "a.b.c"), &[9; 44]).unwrap();
     // No node answers, so it cannot be proved absent either.
     assert_eq!(
         code_of(town.post(&request.response_uri, body).await).await,

@@ -173,6 +173,8 @@ fn change<R: Read>(
         | Body::Register(..)
         | Body::ServiceStanding(..)
         | Body::PassTotal(..)
+        | Body::ResetPass(..)
+        | Body::CancelReset(..)
         | Body::Govern(..) => registry::change(network, now, signed, records),
     }
 }

@@ -100,7 +100,7 @@ fn read(
         return Err(Rule::Personhood);
     }
     let epoch = facts::shown_epoch(presentation.claimed()).map_err(|_| Rule::Personhood)?;
-    if !parameters.epoch_stands(epoch, now.time_ms) {
+    if !parameters.pass_stands(epoch, now.time_ms) {
         return Err(Rule::PassEpoch);
     }
     Ok(Open {

@@ -1,5 +1,5 @@
 //! Issuers and what they answer for: enrolments, services, sponsored state, and the governance
-//! that admits them (spec/operations.md, rules R1 to R14).
+//! that admits them (spec/operations.md, rules R1 to R16).
 //!
 //! Each thing that an issuer puts on the ledger counts against its quota of the epoch and adds
 //! to its public totals, so that nobody enrols in secret or without bound (promise P6).
@@ -42,6 +42,12 @@ pub(crate) fn change<R: Read>(
         Body::EnrolmentStanding(issuer, tag, seq, standing, reason) => {
             enrolment_standing(issuer, tag, *seq, *standing, *reason, by, records)
         }
+        Body::ResetPass(issuer, tag, seq) => {
+            reset_pass(network, now, issuer, (tag, *seq), by, records)
+        }
+        Body::CancelReset(issuer, tag, seq) => {
+            cancel_reset(network, now, issuer, (tag, *seq), by, records)
+        }
         Body::Register(issuer, id, digest) => {
             register(network, now, issuer, id, digest, by, records)
         }
@@ -76,7 +82,8 @@ fn enrolment<R: Read>(
         return Ok(Err(Rule::EnrolmentEpoch));
     }
     let key = enrolment_key(&enrol.tag);
-    let expected = match records.get::<Enrolment>(&key)? {
+    let known = records.get::<Enrolment>(&key)?;
+    let expected = match &known {
         None => 0,
         // Tags of two issuers differ; an entry of another issuer is not this one's to move.
         Some(entry) if entry.issuer != enrol.issuer => return Ok(Err(Rule::Signer)),
@@ -101,6 +108,8 @@ fn enrolment<R: Read>(
             standing: Standing::Active,
             reason: ReasonCode::None,
             issuer: enrol.issuer,
+            // A reset is remembered through enrolments: it counts for a whole period.
+            reset_ms: known.and_then(|entry| entry.reset_ms),
         },
     );
     Ok(Ok(()))
@@ -116,22 +125,12 @@ fn enrolment_standing<R: Read>(
     by: &PublicKey,
     records: &mut Records<R>,
 ) -> Outcome<(), R::Error> {
-    rule!(acting_issuer(issuer, by, records)?);
-    let key = enrolment_key(tag);
-    let Some(entry) = records.get::<Enrolment>(&key)? else {
-        return Ok(Err(Rule::EnrolmentUnknown));
-    };
-    if entry.issuer != *issuer {
-        return Ok(Err(Rule::Signer));
-    }
-    if seq != entry.seq + 1 {
-        return Ok(Err(Rule::Sequence));
-    }
+    let entry = rule!(own_entry(issuer, (tag, seq), by, records)?);
     if !may_move(entry.standing, standing) {
         return Ok(Err(Rule::EnrolmentStanding));
     }
     records.put(
-        key,
+        enrolment_key(tag),
         &Enrolment {
             seq,
             standing,
@@ -140,6 +139,81 @@ fn enrolment_standing<R: Read>(
         },
     );
     Ok(Ok(()))
+}
+
+/// R15: somebody who lost device and words is to get new pseudonym secrets. It moves the tag's
+/// entry, where the owner sees it, takes effect after the delay, and happens once in a personhood
+/// period (promise P5).
+fn reset_pass<R: Read>(
+    network: Network<'_>,
+    now: Moment,
+    issuer: &Hash32,
+    at: (&PersonTag, u64),
+    by: &PublicKey,
+    records: &mut Records<R>,
+) -> Outcome<(), R::Error> {
+    let entry = rule!(own_entry(issuer, at, by, records)?);
+    if entry.standing != Standing::Active {
+        return Ok(Err(Rule::EnrolmentStanding));
+    }
+    if entry.reset_recently(network.parameters, now.time_ms)
+        || entry.reset_pending(network.parameters, now.time_ms)
+    {
+        return Ok(Err(Rule::EnrolmentReset));
+    }
+    let (tag, seq) = at;
+    let reset_ms = Some(now.time_ms);
+    let moved = Enrolment {
+        seq,
+        reset_ms,
+        ..entry
+    };
+    records.put(enrolment_key(tag), &moved);
+    Ok(Ok(()))
+}
+
+/// R16: a reset that waits for its delay is taken back. That it was announced stays visible in the
+/// entry's number; the person can be reset again.
+fn cancel_reset<R: Read>(
+    network: Network<'_>,
+    now: Moment,
+    issuer: &Hash32,
+    at: (&PersonTag, u64),
+    by: &PublicKey,
+    records: &mut Records<R>,
+) -> Outcome<(), R::Error> {
+    let entry = rule!(own_entry(issuer, at, by, records)?);
+    if !entry.reset_pending(network.parameters, now.time_ms) {
+        return Ok(Err(Rule::EnrolmentReset));
+    }
+    let (tag, seq) = at;
+    let moved = Enrolment {
+        seq,
+        reset_ms: None,
+        ..entry
+    };
+    records.put(enrolment_key(tag), &moved);
+    Ok(Ok(()))
+}
+
+/// R4: the entry under a tag, where this issuer acts, made it, and moves it by one.
+fn own_entry<R: Read>(
+    issuer: &Hash32,
+    (tag, seq): (&PersonTag, u64),
+    by: &PublicKey,
+    records: &Records<R>,
+) -> Outcome<Enrolment, R::Error> {
+    rule!(acting_issuer(issuer, by, records)?);
+    let Some(entry) = records.get::<Enrolment>(&enrolment_key(tag))? else {
+        return Ok(Err(Rule::EnrolmentUnknown));
+    };
+    if entry.issuer != *issuer {
+        return Ok(Err(Rule::Signer));
+    }
+    if seq != entry.seq + 1 {
+        return Ok(Err(Rule::Sequence));
+    }
+    Ok(Ok(entry))
 }
 
 /// R5: a registrar admits a service under an id that nobody has.

@@ -8,7 +8,7 @@ use crate::error::PassError;
 use crate::key::Messages;
 
 /// How many messages a RealPass has.
-pub const FACTS: usize = 5;
+pub const FACTS: usize = 6;
 /// The message that holds the epoch.
 pub const EPOCH: usize = 0;
 
@@ -87,6 +87,17 @@ closed_set! {
     }
 }
 
+closed_set! {
+    /// Whether the person's pseudonyms are the ones they always had (promise P5).
+    Continuity at 5 {
+        Unstated = 0 "unstated",
+        /// Device and words were lost, and the secrets reset at the counter within the last
+        /// personhood period.
+        Reset = 1 "reset",
+        Unbroken = 2 "unbroken",
+    }
+}
+
 /// All that a RealPass says of a person.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Facts {
@@ -96,6 +107,7 @@ pub struct Facts {
     pub region: Region,
     pub kind: Kind,
     pub assurance: Assurance,
+    pub continuity: Continuity,
 }
 
 impl Facts {
@@ -107,13 +119,14 @@ impl Facts {
             vec![self.region as u8],
             vec![self.kind as u8],
             vec![self.assurance as u8],
+            vec![self.continuity as u8],
         ])
     }
 
     /// Reads all messages of a credential. Nothing outside the sets is taken: a value of its own
     /// would mark its holder.
     pub fn from_messages(messages: &[Vec<u8>]) -> Result<Self, PassError> {
-        let [epoch, adult, region, kind, assurance] = messages else {
+        let [epoch, adult, region, kind, assurance, continuity] = messages else {
             return Err(PassError::Messages);
         };
         Ok(Self {
@@ -122,6 +135,7 @@ impl Facts {
             region: Region::from_message(region)?,
             kind: Kind::from_message(kind)?,
             assurance: Assurance::from_message(assurance)?,
+            continuity: Continuity::from_message(continuity)?,
         })
     }
 }
@@ -157,6 +171,7 @@ mod tests {
                 region: *region,
                 kind: Kind::Resident,
                 assurance: Assurance::High,
+                continuity: Continuity::Unbroken,
             };
             let messages = facts.messages().unwrap();
             let read = Facts::from_messages(messages.as_slice()).unwrap();

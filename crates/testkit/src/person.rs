@@ -12,7 +12,7 @@ use rand_core::{TryCryptoRng, TryRng};
 use realdid_core::codec::Bytes;
 use realdid_core::operation::{Body, Personhood, SignedOperation, slot_id};
 use realdid_core::state::{EpochKey, PassPublicKey, issuer_id};
-use realdid_pass::facts::{self, Adult, Assurance, Facts, Kind, Region};
+use realdid_pass::facts::{self, Adult, Assurance, Continuity, Facts, Kind, Region};
 use realdid_pass::{Context, Credential, IssuerKey, PseudonymSecrets};
 
 /// The authority's RealPass key, which the test network has from its first epoch on.
@@ -57,6 +57,7 @@ impl TestPerson {
             region: Region::East,
             kind: Kind::Resident,
             assurance: Assurance::High,
+            continuity: Continuity::Unbroken,
         };
         let mut random = TestRandom(n);
         let request = secrets.request(&mut random).expect("a request");
@@ -106,7 +107,7 @@ impl TestPerson {
 }
 
 /// A generator that repeats: RealPass hashes what it draws with what it is for (realpass.md, B5).
-struct TestRandom(u64);
+pub struct TestRandom(pub u64);
 
 impl TryRng for TestRandom {
     type Error = std::convert::Infallible;

@@ -87,7 +87,8 @@ pub async fn take_offer(
     let trust = trust(wallet, http, ledger, issuer).await?;
     let token = token(http, &source, &request).await?;
     let mut places = vec![];
-    for configuration in &offer.credential_configuration_ids {
+    let ids = offer.credential_configuration_ids.iter();
+    for configuration in ids.filter(|id| *id != vci::PASS_CONFIGURATION) {
         let batch = Batch {
             issuer: issuer.to_owned(),
             vct: vct_of(&source.metadata, configuration)?,

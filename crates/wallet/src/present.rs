@@ -185,7 +185,12 @@ pub async fn answer(
     ledger: &mut Ledger,
     request: &CheckedRequest,
 ) -> Result<Shown, CliError> {
-    let place = ready_batch(wallet, http, ledger, &request.asked.vcts).await?;
+    let asked = request
+        .asked
+        .pid
+        .as_ref()
+        .ok_or_else(issue::no_credential)?;
+    let place = ready_batch(wallet, http, ledger, &asked.vcts).await?;
     let showing_did = request.asked.did_id.is_some();
     let signer = if showing_did {
         Some(did_for(wallet, ledger, request).await?)
@@ -217,7 +222,7 @@ pub async fn answer(
         iat_s: now_s(),
     };
     let holder = SigningKey::p256(copy.holder_key.bytes())?;
-    let pid = sd_jwt::present(&credential, &request.claims, &binding, &holder)?;
+    let pid = sd_jwt::present(&credential, &asked.claims, &binding, &holder)?;
     let proof = match &signer {
         None => None,
         Some(signer) => {
@@ -229,12 +234,17 @@ pub async fn answer(
                 audience: &request.client_id,
                 nonce: &request.nonce,
                 now_s: now_s(),
-                pid_hash: did_proof::pid_hash(&pid),
+                shown_hash: did_proof::shown_hash(None, Some(&pid)),
             };
             Some(did_proof::build(&content, &signer.key)?)
         }
     };
-    let form = vp::response_form(request, &pid, proof.as_deref(), &random()?)?;
+    let shown = vp::Answer {
+        pass: None,
+        pid: Some(&pid),
+        did_proof: proof.as_deref(),
+    };
+    let form = vp::response_form(request, &shown, &random()?)?;
     let url = address(&request.response_uri)?;
     let result = http
         .post_form(&url, form)

@@ -92,6 +92,16 @@ impl Scene {
         self.sign(body, &self.net.authority.operation)
     }
 
+    fn reset(&self, seq: u64) -> SignedOperation {
+        let body = Body::ResetPass(self.net.authority.id, TAG, seq);
+        self.sign(body, &self.net.authority.operation)
+    }
+
+    fn cancel_reset(&self, seq: u64) -> SignedOperation {
+        let body = Body::CancelReset(self.net.authority.id, TAG, seq);
+        self.sign(body, &self.net.authority.operation)
+    }
+
     pub fn service_standing(&self, seq: u64, standing: Standing) -> SignedOperation {
         let (issuer, reason) = (self.net.registrar.id, ReasonCode::TermsBroken);
         let body = Body::ServiceStanding(issuer, SERVICE, seq, standing, reason);
@@ -657,7 +667,7 @@ fn ways(rule: Rule) -> Vec<Way> {
             };
             vec![
                 of("of an epoch to come", &|s| s.net.epoch() + 1),
-                // The lead of development is one epoch.
+                // The one before stands for some seconds more, for clocks that differ.
                 of("expired", &|s| s.net.epoch() - 2),
                 of("of the first epoch", &|_| 0),
             ]
@@ -667,10 +677,15 @@ fn ways(rule: Rule) -> Vec<Way> {
             let (id, reason) = (s.net.authority.id, ReasonCode::Deceased);
             let body = Body::EnrolmentStanding(id, NOBODY, 1, Standing::Ended, reason);
             let broken = s.sign(body, &s.net.authority.operation);
-            vec![s.breaks("nobody's tag", broken)]
+            let reset = s.sign(Body::ResetPass(id, NOBODY, 1), &s.net.authority.operation);
+            vec![
+                s.breaks("nobody's tag", broken),
+                Scene::new().breaks("a reset of nobody's tag", reset),
+            ]
         }
         Rule::EnrolmentStanding => {
-            let (a, b, c) = (s(), s(), s());
+            let (a, b, c, d) = (s(), s(), s(), s());
+            let reset = d.reset(2);
             let same = a.enrolment_standing(1, Standing::Active);
             let end = b.enrolment_standing(1, Standing::Ended);
             let back = b.enrolment_standing(2, Standing::Active);
@@ -679,8 +694,9 @@ fn ways(rule: Rule) -> Vec<Way> {
             vec![
                 a.breaks("active already", same),
                 b.after(&[end]).breaks("ended for good", back),
-                c.after(&[suspend])
+                c.after(&[suspend.clone()])
                     .breaks("enrolled anew while suspended", again),
+                d.after(&[suspend]).breaks("reset while suspended", reset),
             ]
         }
         Rule::EnrolmentEpoch => {
@@ -690,6 +706,27 @@ fn ways(rule: Rule) -> Vec<Way> {
             vec![
                 a.breaks("the next epoch", early),
                 b.breaks("two epochs ago", late),
+            ]
+        }
+        Rule::EnrolmentReset => {
+            let (a, b, c, d) = (s(), s(), s(), s());
+            let delay_ms = d.net.genesis.parameters.recovery_delay_s * 1000;
+            let again = a.reset(2);
+            let soon = b.reset(3);
+            let nothing = c.cancel_reset(1);
+            let late = d.cancel_reset(2);
+            let first = [a.reset(1)];
+            let mut b = b.after(&first);
+            b.net.wait_ms(delay_ms);
+            let enrolled = [b.net.enrol(TAG, 2)];
+            let mut d = d.after(&first);
+            d.net.wait_ms(delay_ms);
+            vec![
+                a.after(&first).breaks("while one is pending", again),
+                b.after(&enrolled)
+                    .breaks("twice in a period, enrolled anew between", soon),
+                c.breaks("taken back where none is pending", nothing),
+                d.breaks("taken back after it took effect", late),
             ]
         }
         Rule::ServiceUnknown => {
@@ -1086,6 +1123,43 @@ fn p6_each_enrolment_moves_the_tag_and_the_totals() {
     };
     assert_eq!(totals(&net, before).enrolments, 3);
     assert_eq!(totals(&net, net.epoch()).enrolments, 1);
+}
+
+#[test]
+fn p5_a_reset_is_public_delayed_and_once_in_a_period() {
+    let mut s = Scene::new();
+    let parameters = s.net.genesis.parameters.clone();
+    let (delay_ms, period_ms) = (
+        parameters.recovery_delay_s * 1000,
+        parameters.personhood_period_s * 1000,
+    );
+    let entry = |s: &Scene| -> Enrolment { s.net.record(&enrolment_key(&TAG)).unwrap() };
+    assert_eq!(s.net.apply(&s.reset(1)), Ok(()));
+    let announced = entry(&s);
+    let at_ms = announced.reset_ms.unwrap();
+    assert_eq!((announced.seq, at_ms), (1, s.net.now.time_ms));
+    assert!(announced.reset_pending(&parameters, at_ms + delay_ms - 1));
+    assert!(announced.reset_effective(&parameters, at_ms + delay_ms));
+
+    // The person objects in time: the number has moved twice, and nothing is reset.
+    assert_eq!(s.net.apply(&s.cancel_reset(2)), Ok(()));
+    assert_eq!((entry(&s).seq, entry(&s).reset_ms), (2, None));
+
+    assert_eq!(s.net.apply(&s.reset(3)), Ok(()));
+    let at_ms = s.net.now.time_ms;
+    s.net.wait_ms(delay_ms);
+    // Neither enrolling anew nor a suspension forgets it.
+    assert_eq!(s.net.apply(&s.net.enrol(TAG, 4)), Ok(()));
+    let steps = [
+        s.enrolment_standing(5, Standing::Suspended),
+        s.enrolment_standing(6, Standing::Active),
+    ];
+    let mut s = s.after(&steps);
+    assert_eq!(entry(&s).reset_ms, Some(at_ms));
+    assert!(entry(&s).reset_recently(&parameters, at_ms + period_ms - 1));
+    assert_eq!(s.net.apply(&s.reset(7)), Err(Rule::EnrolmentReset));
+    s.net.wait_ms(period_ms);
+    assert_eq!(s.net.apply(&s.reset(7)), Ok(()));
 }
 
 #[test]

@@ -319,12 +319,17 @@ impl Scene {
             audience: &request.client_id,
             nonce: &request.nonce,
             now_s: now_s(),
-            pid_hash: did_proof::pid_hash(&pid),
+            shown_hash: did_proof::shown_hash(None, Some(&pid)),
         };
         let proof = did_proof::build(&proof, &person.key).map_err(Fail::of)?;
         let mut entropy = [0; 44];
         random(&mut entropy)?;
-        let form = vp::response_form(&request, &pid, Some(&proof), &entropy).map_err(Fail::of)?;
+        let answer = vp::Answer {
+            pid: Some(&pid),
+            did_proof: Some(&proof),
+            ..vp::Answer::default()
+        };
+        let form = vp::response_form(&request, &answer, &entropy).map_err(Fail::of)?;
         Ok((form, request.response_uri))
     }
 }

@@ -23,6 +23,7 @@ fn found() -> Enrolment {
         standing: Standing::Active,
         reason: ReasonCode::None,
         issuer: issuer_id("https://authority.example"),
+        reset_ms: None,
     }
 }
 

@@ -21,10 +21,14 @@ fn request(claims: &[&str]) -> CheckedRequest {
         response_uri: "http://127.0.0.1:9/vp/response/1".into(),
         state: Some("s".into()),
         asked: vp::Asked {
-            pid_id: "pid".into(),
-            vcts: vec!["v".into()],
-            claims,
+            pass: None,
+            pid: Some(vp::AskedPid {
+                id: "pid".into(),
+                vcts: vec!["v".into()],
+                claims,
+            }),
             did_id: Some("did".into()),
+            did_alone: false,
         },
         encryption: None,
         registration: Registration {

@@ -1,0 +1,567 @@
+//! What a wallet answers, and what a gate checks in it (spec/login.md, rules V9 to V14 and A1 to A6).
+
+use std::collections::BTreeMap;
+
+use realdid_core::did::NetworkName;
+use realdid_core::hash::Hash32;
+use realdid_core::state::{Issuer, KeyStatus, KeyUse, PassPublicKey, Standing};
+use realdid_credential::jose;
+use realdid_credential::realpass::{self, Fact, RealPassError};
+use realdid_credential::sd_jwt::{self, SdJwtError};
+use realdid_credential::{ClaimPath, PathElement, pid};
+use realdid_light::{Freshness, LightClient};
+use realdid_pass::{PassError, PassKey, Pseudonym, facts};
+use serde_json::{Map, Value, json};
+use url::form_urlencoded;
+
+use super::{
+    AnswerEntropy, Ask, CLOCK_SKEW_S, CheckedRequest, DID_ID, MAX_ENCRYPTED_BYTES,
+    MAX_RESPONSE_BYTES, MAX_TEXT_BYTES, PASS_ID, PID_ID, RequestRefused, ResponseRefused, VpError,
+    parameters,
+};
+use crate::did_proof::{self, VerifiedDid};
+use crate::jwe::DecryptionKey;
+
+// ---- the response, wallet side ------------------------------------------------------------
+
+/// What a wallet shows; each is there if it was asked for, unless the DID alone is the answer.
+#[derive(Clone, Copy, Default)]
+pub struct Answer<'a> {
+    /// A RealPass as text ([`realpass::Envelope`]).
+    pub pass: Option<&'a str>,
+    pub pid: Option<&'a str>,
+    pub did_proof: Option<&'a str>,
+}
+
+/// The form body of an answer (§8.2, §8.3): what is shown, under the ids of the query, encrypted
+/// where the request has a key for it. `entropy` is fresh and random.
+pub fn response_form(
+    request: &CheckedRequest,
+    answer: &Answer<'_>,
+    entropy: &AnswerEntropy,
+) -> Result<String, RequestRefused> {
+    let asked = &request.asked;
+    let entries = [
+        (asked.pass.as_ref().map(|pass| &pass.id), answer.pass),
+        (asked.pid.as_ref().map(|pid| &pid.id), answer.pid),
+        (asked.did_id.as_ref(), answer.did_proof),
+    ];
+    let mut vp_token = Map::new();
+    for entry in entries {
+        if let (Some(id), Some(shown)) = entry {
+            vp_token.insert(id.clone(), json!([shown]));
+        }
+    }
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    let Some(key) = &request.encryption else {
+        form.append_pair("vp_token", &Value::Object(vp_token).to_string());
+        if let Some(state) = &request.state {
+            form.append_pair("state", state);
+        }
+        return Ok(form.finish());
+    };
+    let mut answer = json!({ "vp_token": vp_token });
+    if let Some(state) = &request.state {
+        answer["state"] = state.clone().into();
+    }
+    let refused = |_| RequestRefused::Encryption;
+    let (ephemeral, iv) = entropy.split_first_chunk::<32>().unwrap_or((&[0; 32], &[]));
+    let iv = iv.try_into().map_err(|_| RequestRefused::Encryption)?;
+    let sealed = key.encrypt(answer.to_string().as_bytes(), ephemeral, iv, None);
+    form.append_pair("response", &sealed.map_err(refused)?);
+    Ok(form.finish())
+}
+
+/// The form body of a refusal (§8.5): the person declined, or the wallet cannot answer.
+pub fn refusal_form(state: Option<&str>, error: WalletError) -> String {
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    form.append_pair("error", error.name());
+    if let Some(state) = state {
+        form.append_pair("state", state);
+    }
+    form.finish()
+}
+
+/// What a wallet may say instead of showing anything (§8.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WalletError {
+    /// The person declined, or the wallet holds nothing that fits.
+    AccessDenied,
+    /// The request breaks a rule.
+    InvalidRequest,
+    /// The client is not who it says.
+    InvalidClient,
+}
+
+impl WalletError {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AccessDenied => "access_denied",
+            Self::InvalidRequest => "invalid_request",
+            Self::InvalidClient => "invalid_client",
+        }
+    }
+}
+
+// ---- the response, gate side --------------------------------------------------------------
+
+/// Presentations by the ids of the query.
+type VpToken = BTreeMap<String, Vec<String>>;
+
+/// A wallet's answer, taken apart; nothing is verified.
+#[derive(Clone, PartialEq, Eq)]
+pub enum WalletResponse {
+    Presented(Presented),
+    /// The person declined, or the wallet could not answer.
+    Declined {
+        error: WalletError,
+        state: String,
+    },
+}
+
+/// The entries of a `vp_token`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Presented {
+    pub state: String,
+    pub pass: Option<String>,
+    pub pid: Option<String>,
+    pub did_proof: String,
+}
+
+/// Presentations are personal data: what is printed may end in a log.
+impl std::fmt::Debug for WalletResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Presented(_) => f.write_str("Presented"),
+            Self::Declined { error, .. } => write!(f, "Declined({error:?})"),
+        }
+    }
+}
+
+impl std::fmt::Debug for Presented {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Presented")
+    }
+}
+
+impl WalletResponse {
+    /// Reads the form body of a direct post (§8.2, §8.3). With a key what is shown must be
+    /// encrypted to it; that nothing is shown may be said in the clear.
+    pub fn parse(body: &[u8], key: Option<&DecryptionKey>) -> Result<Self, ResponseRefused> {
+        let limit = match key {
+            Some(_) => MAX_ENCRYPTED_BYTES,
+            None => MAX_RESPONSE_BYTES,
+        };
+        if body.len() > limit {
+            return Err(ResponseRefused::TooLong);
+        }
+        let malformed = ResponseRefused::Malformed;
+        let text = std::str::from_utf8(body).map_err(|_| malformed)?;
+        let mut parameters = parameters(text).ok_or(malformed)?;
+        let sealed = parameters.remove("response");
+        if let (Some(key), Some(sealed)) = (key, &sealed) {
+            return Self::open(key, sealed);
+        }
+        if key.is_some() && !parameters.contains_key("error") {
+            return Err(ResponseRefused::Unencrypted);
+        }
+        let state = parameters.remove("state").ok_or(ResponseRefused::State)?;
+        if let Some(error) = parameters.get("error") {
+            let error = match error.as_str() {
+                "invalid_client" => WalletError::InvalidClient,
+                "access_denied" => WalletError::AccessDenied,
+                _ => WalletError::InvalidRequest,
+            };
+            return Ok(Self::Declined { error, state });
+        }
+        let vp_token = parameters.remove("vp_token").ok_or(malformed)?;
+        let token = serde_json::from_str(&vp_token).map_err(|_| malformed)?;
+        Self::presented(state, token)
+    }
+
+    /// Opens an encrypted answer: a JSON object with the same members.
+    fn open(key: &DecryptionKey, sealed: &str) -> Result<Self, ResponseRefused> {
+        #[derive(serde::Deserialize)]
+        struct Answer {
+            state: Option<String>,
+            vp_token: VpToken,
+        }
+        let opened = key
+            .decrypt(sealed)
+            .map_err(|_| ResponseRefused::Encryption)?;
+        let answer: Answer =
+            serde_json::from_slice(&opened).map_err(|_| ResponseRefused::Malformed)?;
+        let state = answer.state.ok_or(ResponseRefused::State)?;
+        Self::presented(state, answer.vp_token)
+    }
+
+    fn presented(state: String, mut token: VpToken) -> Result<Self, ResponseRefused> {
+        let mut take = |id: &str| match token.remove(id) {
+            None => Ok(None),
+            Some(mut one) if one.len() == 1 => Ok(one.pop()),
+            Some(_) => Err(ResponseRefused::Incomplete),
+        };
+        let presented = Presented {
+            state,
+            pass: take(PASS_ID)?,
+            pid: take(PID_ID)?,
+            did_proof: take(DID_ID)?.ok_or(ResponseRefused::Incomplete)?,
+        };
+        if !token.is_empty() {
+            return Err(ResponseRefused::Incomplete);
+        }
+        Ok(Self::Presented(presented))
+    }
+}
+
+/// The issuer that a PID presentation claims: which record of the ledger to fetch.
+pub fn claimed_pid_issuer(presentation: &str) -> Result<String, SdJwtError> {
+    let claimed = sd_jwt::Claimed::read(presentation)?;
+    let jws = jose::decode_unverified(claimed.jwt)?;
+    let payload = jws.claims()?;
+    payload
+        .get("iss")
+        .and_then(Value::as_str)
+        .filter(|iss| iss.len() <= MAX_TEXT_BYTES)
+        .map(str::to_owned)
+        .ok_or(SdJwtError::Claims)
+}
+
+/// What the gate asked, against which a response is held.
+#[derive(Debug, Clone, Copy)]
+pub struct Expected<'a> {
+    pub client_id: &'a str,
+    pub nonce: &'a str,
+    pub ask: &'a Ask,
+    /// Unix milliseconds.
+    pub now_ms: u64,
+    /// How old the signatures of the wallet may be, in seconds.
+    pub max_age_s: u64,
+}
+
+/// What the gate knows from the ledger.
+#[derive(Debug, Clone, Copy)]
+pub struct ResponseEvidence<'a> {
+    /// The record of the PID's issuer, proved and recent; none where it is proved absent or no
+    /// PID is shown.
+    pub pid_issuer: Option<&'a Issuer>,
+    /// The same of the RealPass's issuer.
+    pub pass_issuer: Option<&'a Issuer>,
+    pub light: &'a LightClient,
+    /// How fresh the staple must be.
+    pub freshness: &'a Freshness,
+}
+
+/// Under which key a RealPass is to be verified. Making the key costs milliseconds: a gate keeps it
+/// by this.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PassKeyId {
+    pub network: NetworkName,
+    pub issuer: Hash32,
+    pub public: PassPublicKey,
+}
+
+impl PassKeyId {
+    /// The key, for the terms of spec/realpass.md (B20).
+    pub fn key(&self) -> Result<PassKey, PassError> {
+        let terms = facts::terms(self.network.as_str(), &self.issuer.0);
+        PassKey::new(&self.public.0, &terms, facts::FACTS)
+    }
+}
+
+/// A RealPass that is as asked, of an active issuer and the current epoch, and whose proof is still to
+/// be verified, under `key`, in the context of this service.
+#[derive(Debug, Clone)]
+pub struct PassClaim {
+    pub key: PassKeyId,
+    pub shown: realpass::Shown,
+    pub binding: Vec<u8>,
+}
+
+/// A login that passed every check but two: whether the proof of its RealPass holds, and whether
+/// this nonce was answered before, which only the gate's store of transactions knows.
+#[derive(Clone)]
+pub struct CheckedLogin {
+    pub did: VerifiedDid,
+    /// The claims of a PID that were asked for, and no others.
+    claims: Map<String, Value>,
+    pid_exp_s: Option<u64>,
+    /// The end of the RealPass's epoch, Unix seconds.
+    pass_end_s: Option<u64>,
+    /// To be verified, then given to [`conclude`](Self::conclude). None where no RealPass is shown.
+    pub pass: Option<PassClaim>,
+    /// Nothing but the DID is shown: good only if the gate knows it from this epoch.
+    pub did_alone: bool,
+}
+
+/// A login that holds.
+#[derive(Clone)]
+pub struct VerifiedLogin {
+    pub did: VerifiedDid,
+    /// What was asked for, and nothing else; facts of a RealPass under `realpass`.
+    pub claims: Map<String, Value>,
+    pub pass: Option<VerifiedPass>,
+    /// Unix seconds until which what was shown is valid; none where only a DID was.
+    pub lapses_s: Option<u64>,
+}
+
+/// Who came, by a RealPass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VerifiedPass {
+    pub pseudonym: Pseudonym,
+    pub epoch: u64,
+    pub issuer: Hash32,
+}
+
+/// What is shown is personal: what is printed may end in a log.
+impl std::fmt::Debug for CheckedLogin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "CheckedLogin({} claims)", self.claims.len())
+    }
+}
+
+impl std::fmt::Debug for VerifiedLogin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "VerifiedLogin({} claims)", self.claims.len())
+    }
+}
+
+impl CheckedLogin {
+    /// Ends the checks with what verifying [`CheckedLogin::pass`] answered; `None` where there was
+    /// nothing to verify. A RealPass whose proof was not verified is no login.
+    pub fn conclude(
+        self,
+        verified: Option<Result<realdid_pass::Shown, PassError>>,
+    ) -> Result<VerifiedLogin, VpError> {
+        let mut claims = self.claims;
+        let pass = match (self.pass, verified) {
+            (None, None) => None,
+            (Some(claim), Some(Ok(verified))) => {
+                let facts = claim.shown.facts();
+                if !facts.is_empty() {
+                    claims.insert(realpass::CLAIM.to_owned(), facts.into());
+                }
+                Some(VerifiedPass {
+                    pseudonym: verified.pseudonym,
+                    epoch: claim.shown.epoch,
+                    issuer: claim.key.issuer,
+                })
+            }
+            _ => return Err(RealPassError::Proof.into()),
+        };
+        Ok(VerifiedLogin {
+            did: self.did,
+            claims,
+            pass,
+            lapses_s: [self.pid_exp_s, self.pass_end_s]
+                .into_iter()
+                .flatten()
+                .min(),
+        })
+    }
+}
+
+/// Checks a wallet's answer (rules V9 to V13 and A1 to A5), all but the proof of its RealPass.
+pub fn check_response(
+    presented: &Presented,
+    expected: &Expected<'_>,
+    evidence: &ResponseEvidence<'_>,
+) -> Result<CheckedLogin, VpError> {
+    let now_s = expected.now_ms / 1000;
+    let Ask { pass, pid } = expected.ask;
+    let did_alone = presented.pass.is_none() && presented.pid.is_none() && expected.ask.did_alone();
+    let unasked = |shown: bool, asked: bool| shown && !asked;
+    if unasked(presented.pid.is_some(), pid.is_some())
+        || unasked(presented.pass.is_some(), pass.is_some())
+    {
+        return Err(ResponseRefused::OverDisclosed.into());
+    }
+    let missing =
+        (pid.is_some() && presented.pid.is_none()) || (pass.is_some() && presented.pass.is_none());
+    if missing && !did_alone {
+        return Err(ResponseRefused::Incomplete.into());
+    }
+    let pid = match (pid, &presented.pid) {
+        (Some(asked), Some(shown)) => Some(check_pid(shown, asked, expected, evidence)?),
+        _ => None,
+    };
+    let shown_pass = match (pass, &presented.pass) {
+        (Some(asked), Some(shown)) => Some(check_pass(shown, asked, expected, evidence)?),
+        _ => None,
+    };
+    let did = did_proof::verify(
+        &presented.did_proof,
+        &did_proof::Expected {
+            audience: expected.client_id,
+            nonce: expected.nonce,
+            now_s,
+            max_age_s: expected.max_age_s,
+            shown_hash: did_proof::shown_hash(presented.pass.as_deref(), presented.pid.as_deref()),
+        },
+        evidence.light,
+        evidence.freshness,
+    )?;
+    let parameters = &evidence.light.genesis().parameters;
+    let pass_end_s = shown_pass
+        .as_ref()
+        .map(|(_, shown)| parameters.pass_ends_ms(shown.epoch) / 1000);
+    let name = did.did.to_string();
+    let pass = shown_pass.map(|(key, shown)| PassClaim {
+        key,
+        shown,
+        binding: realpass::binding(expected.nonce, expected.client_id, Some(&name)),
+    });
+    let (claims, pid_exp_s) = pid.unzip();
+    Ok(CheckedLogin {
+        did,
+        claims: claims.unwrap_or_default(),
+        pid_exp_s,
+        pass_end_s,
+        pass,
+        did_alone,
+    })
+}
+
+/// V10 to V12: the asked claims of a PID, and when it expires.
+fn check_pid(
+    shown: &str,
+    asked: &[ClaimPath],
+    expected: &Expected<'_>,
+    evidence: &ResponseEvidence<'_>,
+) -> Result<(Map<String, Value>, u64), VpError> {
+    let issuer_keys = issuer_keys(shown, evidence.pid_issuer)?;
+    let pid = sd_jwt::verify(
+        shown,
+        &sd_jwt::Evidence {
+            issuer: sd_jwt::IssuerEvidence {
+                issuer_keys: &issuer_keys,
+                accepted_vcts: &[pid::VCT],
+                now_s: expected.now_ms / 1000,
+                clock_skew_s: CLOCK_SKEW_S,
+            },
+            nonce: expected.nonce,
+            aud: expected.client_id,
+            max_kb_age_s: expected.max_age_s,
+        },
+    )?;
+    Ok((asked_claims(&pid.claims, asked)?, pid.exp_s))
+}
+
+/// A2 to A4: a RealPass shows what was asked, its epoch is the current one, and its issuer is active
+/// and has a key for it.
+fn check_pass(
+    shown: &str,
+    asked: &[Fact],
+    expected: &Expected<'_>,
+    evidence: &ResponseEvidence<'_>,
+) -> Result<(PassKeyId, realpass::Shown), VpError> {
+    let shown = realpass::Shown::read(shown, asked)?;
+    let genesis = evidence.light.genesis();
+    if !genesis.parameters.pass_stands(shown.epoch, expected.now_ms) {
+        return Err(RealPassError::Epoch.into());
+    }
+    let id = Hash32(shown.issuer);
+    let issuer = evidence
+        .pass_issuer
+        .filter(|issuer| issuer.id() == id)
+        .ok_or(ResponseRefused::IssuerUnknown)?;
+    if issuer.standing != Standing::Active {
+        return Err(ResponseRefused::IssuerSuspended.into());
+    }
+    let public = *issuer
+        .pass_key(shown.epoch)
+        .ok_or(ResponseRefused::KeyUnknown)?;
+    let key = PassKeyId {
+        network: genesis.network.clone(),
+        issuer: id,
+        public,
+    };
+    Ok((key, shown))
+}
+
+/// The keys under which this PID's signature counts, from the issuer's record (promise P7).
+///
+/// A retired key signs no more, but what it signed stands until it expires. A compromised key's
+/// signature proves nothing here: a PID copy is in no batch that the ledger could date.
+fn issuer_keys(
+    presentation: &str,
+    issuer: Option<&Issuer>,
+) -> Result<Vec<sd_jwt::IssuerKey>, VpError> {
+    let claimed_url = claimed_pid_issuer(presentation)?;
+    let issuer = issuer
+        .filter(|issuer| issuer.url == claimed_url)
+        .ok_or(ResponseRefused::IssuerUnknown)?;
+    if issuer.standing != Standing::Active {
+        return Err(ResponseRefused::IssuerSuspended.into());
+    }
+    let claimed = sd_jwt::Claimed::read(presentation)?;
+    let kid = jose::decode_unverified(claimed.jwt)
+        .map_err(SdJwtError::Jws)?
+        .header_str("kid")
+        .and_then(|kid| kid.parse::<Hash32>().ok())
+        .ok_or(ResponseRefused::KeyUnknown)?;
+    let known = issuer
+        .key(KeyUse::Pid, &kid)
+        .ok_or(ResponseRefused::KeyUnknown)?;
+    match known.status {
+        KeyStatus::Active | KeyStatus::Retired(_) => {}
+        KeyStatus::Compromised(_) => return Err(ResponseRefused::KeyCompromised.into()),
+    }
+    let key = did_proof::verifying_key(&known.key).map_err(|_| ResponseRefused::KeyUnknown)?;
+    Ok(vec![sd_jwt::IssuerKey {
+        iss: claimed_url,
+        kid: kid.to_string(),
+        key,
+    }])
+}
+
+/// What was asked for out of what was shown: all of it must be there, and nothing else may be.
+fn asked_claims(
+    shown: &Map<String, Value>,
+    asked: &[ClaimPath],
+) -> Result<Map<String, Value>, ResponseRefused> {
+    if asked.iter().any(|path| path.select(shown).is_empty()) {
+        return Err(ResponseRefused::ClaimMissing);
+    }
+    let mut leaves = Vec::new();
+    for (name, value) in shown {
+        collect_leaves(vec![PathElement::Name(name.clone())], value, &mut leaves);
+    }
+    let covered = |leaf: &Vec<PathElement>| asked.iter().any(|path| covers(path, leaf));
+    if leaves.iter().all(covered) {
+        Ok(shown.clone())
+    } else {
+        Err(ResponseRefused::OverDisclosed)
+    }
+}
+
+fn collect_leaves(place: Vec<PathElement>, value: &Value, leaves: &mut Vec<Vec<PathElement>>) {
+    let step = |element: PathElement| {
+        let mut inner = place.clone();
+        inner.push(element);
+        inner
+    };
+    match value {
+        Value::Object(members) if !members.is_empty() => {
+            for (name, value) in members {
+                collect_leaves(step(PathElement::Name(name.clone())), value, leaves);
+            }
+        }
+        Value::Array(items) if !items.is_empty() => {
+            for (i, value) in items.iter().enumerate() {
+                collect_leaves(step(PathElement::Index(i)), value, leaves);
+            }
+        }
+        _ => leaves.push(place),
+    }
+}
+
+/// Whether the asked path leads to the leaf or to something that the leaf lies in.
+fn covers(asked: &ClaimPath, leaf: &[PathElement]) -> bool {
+    let asked = asked.elements();
+    asked.len() <= leaf.len()
+        && asked.iter().zip(leaf).all(|(a, b)| match (a, b) {
+            (PathElement::Every, PathElement::Index(_)) => true,
+            (a, b) => a == b,
+        })
+}
