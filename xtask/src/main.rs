@@ -4,6 +4,7 @@ mod bench;
 mod cert;
 mod demo;
 mod needs;
+mod page;
 mod shell;
 mod test;
 mod tidy;
@@ -24,7 +25,8 @@ cargo xtask tidy               Check what a compiler cannot: allowed edges betwe
 cargo xtask cert [HOST]...      A certificate for development in .realdid/tls/, for these names and addresses.
 cargo xtask bench [--only ID]  Measure ours and its peer in one run, print one table,
                                write bench/results/ID.json. IDs: apply, resolve_http, pid_issue,
-                               pid_verify, login_http.
+                               pid_verify, login_http, pass_verify, pass_verify_batch,
+                               pass_prove, pass_prove_wasm, pass_issue.
 cargo xtask bench --peers      Only the peers; writes nothing.
 ";
 

@@ -120,6 +120,43 @@ pub fn rustfmt(root: &Path) -> Result<(), Failure> {
     })
 }
 
+/// What a page in a browser needs: the compiler's target, a C compiler for it (BLS12-381 is C), and
+/// Chromium.
+pub fn browser(root: &Path) -> Result<(), Failure> {
+    let target = ["target", "add", "wasm32-unknown-unknown"];
+    if !shell::succeeds(command(root, "rustup", &target)) {
+        return Err(Failure::Missing {
+            what: "the compiler's target for WebAssembly is needed".to_owned(),
+            fix: format!("rustup {}", target.join(" ")),
+        });
+    }
+    for (program, package, what) in [
+        ("clang", "clang", "a C compiler for WebAssembly"),
+        ("llvm-ar", "llvm", "an archiver for WebAssembly"),
+        ("chromium", "chromium", "a browser without a window"),
+    ] {
+        let present = || shell::succeeds(command(root, program, &["--version"]));
+        if present() {
+            continue;
+        }
+        let line =
+            format!("apt-get update && apt-get install -y --no-install-recommends {package}");
+        let missing = || Failure::Missing {
+            what: format!("{what} is needed"),
+            fix: format!("sudo sh -c '{line}'"),
+        };
+        if !is_root(root) {
+            return Err(missing());
+        }
+        println!("Installing {what}: {line}");
+        shell::run(command(root, "sh", &["-c", &line])).map_err(|_| missing())?;
+        if !present() {
+            return Err(missing());
+        }
+    }
+    Ok(())
+}
+
 /// Installs the packages that `folder` locks and nothing newer, without running any package's
 /// scripts. Other people's programs run on Node, nothing of ours.
 pub fn npm_packages(root: &Path, folder: &str) -> Result<(), Failure> {

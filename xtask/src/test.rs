@@ -8,8 +8,12 @@ use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use crate::needs::{self, Runner};
+use crate::page;
 use crate::shell::{self, Failure, Streamed, command};
 use crate::tidy;
+
+/// Presentations that the page makes.
+const PAGE_PROOFS: usize = 10;
 
 /// What came out of one stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -43,6 +47,7 @@ pub fn run(root: &Path) -> ExitCode {
     if built.failed == 0 {
         stage(&mut stages, "rules", || tests(rules(root, runner)));
         stage(&mut stages, "examples", || tests(examples(root)));
+        stage(&mut stages, "browser", || browser(root));
         stage(&mut stages, "processes", || tests(processes(root, runner)));
     }
     report(&stages)
@@ -115,6 +120,13 @@ fn rules(root: &Path, runner: Runner) -> Command {
             ],
         ),
     }
+}
+
+/// What a page in Chromium makes with RealPass in WebAssembly is verified natively.
+fn browser(root: &Path) -> Result<Count, Failure> {
+    needs::browser(root)?;
+    page::run(root, PAGE_PROOFS)?;
+    Ok(one_check(true))
 }
 
 /// The integration tests of the binary's crate: they start real processes.
