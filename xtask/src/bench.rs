@@ -31,12 +31,13 @@ enum By {
 }
 
 /// Each bench, in the order of the table.
-const BENCHES: [(&str, By); 10] = [
+const BENCHES: [(&str, By); 11] = [
     ("apply", By::Realdid(None)),
     ("resolve_http", By::Realdid(None)),
     ("pid_issue", By::Realdid(Some("sd-jwt-vc.mjs"))),
     ("pid_verify", By::Realdid(Some("sd-jwt-vc.mjs"))),
     ("login_http", By::Realdid(Some("oidc-provider.mjs"))),
+    ("pass_login_http", By::Realdid(None)),
     ("pass_verify", By::Pass),
     ("pass_verify_batch", By::Pass),
     ("pass_prove", By::Pass),

@@ -48,9 +48,12 @@ pub const CODE_LIFE_S: u64 = 60;
 pub const ACCESS_LIFE_S: u64 = 300;
 /// How long an ID token is valid, in seconds.
 pub const ID_TOKEN_LIFE_S: u64 = 300;
-/// The `acr` of every login: a verified person's PID and the signature of this service's own DID,
-/// both over the gate's nonce, with ledger proofs.
+/// The `acr` of a login by DID: a verified person's PID and the signature of this service's own
+/// DID, both over the gate's nonce, with ledger proofs.
 pub const ACR: &str = "https://realdid.org/acr/pid-did";
+/// The `acr` of a login by person: a RealPass with the person's pseudonym at this service and the
+/// signature of this service's own DID, or that DID alone in the epoch in which both were shown.
+pub const ACR_REALPASS: &str = "https://realdid.org/acr/realpass";
 /// How long a pushed request waits for its browser, in seconds.
 pub const PUSHED_LIFE_S: u64 = 90;
 
@@ -66,10 +69,50 @@ const STANDARD_CLAIMS: [&str; 8] = [
     "acr",
 ];
 
-/// The `acr` of a login that says how thoroughly the authority verified the person: `low`,
-/// `substantial` or `high` of Regulation (EU) No 910/2014 Article 8.
-pub fn assured(level: &str) -> String {
-    format!("{ACR}/{level}")
+/// How thoroughly an authority verified a person (Regulation (EU) No 910/2014 Article 8).
+const LEVELS: [&str; 3] = ["low", "substantial", "high"];
+
+/// By what a website knows somebody again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Accounts {
+    /// One account a person, by the pseudonym of their RealPass, whatever DID they bring.
+    #[default]
+    Person,
+    /// One account a DID, with a copy of the PID: for wallets that know no RealPass. A person can
+    /// have several.
+    Did,
+}
+
+impl Accounts {
+    /// The word in configurations.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Person => "person",
+            Self::Did => "did",
+        }
+    }
+
+    /// The `acr` of a login.
+    pub fn acr(self) -> &'static str {
+        match self {
+            Self::Person => ACR_REALPASS,
+            Self::Did => ACR,
+        }
+    }
+
+    /// The `acr` of a login that says how thoroughly the authority verified the person.
+    pub fn assured(self, level: &str) -> String {
+        format!("{}/{level}", self.acr())
+    }
+
+    /// The claim that says it.
+    pub fn assurance_claim(self) -> &'static str {
+        match self {
+            Self::Person => "realpass.assurance",
+            Self::Did => "assurance",
+        }
+    }
 }
 
 /// The longest query of an authorization request, in bytes.
@@ -194,6 +237,8 @@ pub struct Client {
     pub purpose: String,
     /// Requests must be pushed (RFC 9126): a browser cannot change what was asked.
     pub require_pushed: bool,
+    /// By what it knows somebody again.
+    pub accounts: Accounts,
 }
 
 impl Client {
@@ -238,6 +283,10 @@ pub fn discovery(issuer: &str, claims: &[String]) -> Value {
             supported.push(top);
         }
     }
+    let acrs = [Accounts::Person, Accounts::Did].map(|accounts| {
+        let assured = LEVELS.map(|level| accounts.assured(level));
+        [vec![accounts.acr().to_owned()], assured.to_vec()].concat()
+    });
     json!({
         "issuer": issuer,
         "authorization_endpoint": format!("{issuer}/authorize"),
@@ -254,7 +303,7 @@ pub fn discovery(issuer: &str, claims: &[String]) -> Value {
         "response_modes_supported": ["query"],
         "grant_types_supported": ["authorization_code"],
         "subject_types_supported": ["pairwise"],
-        "acr_values_supported": [ACR, assured("low"), assured("substantial"), assured("high")],
+        "acr_values_supported": acrs.concat(),
         "prompt_values_supported": ["login", "consent", "select_account"],
         "dpop_signing_alg_values_supported": ["ES256", "EdDSA"],
         // Discovery §3 wants RS256 in this list. It is left out: a second algorithm is a second

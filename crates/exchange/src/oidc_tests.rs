@@ -24,11 +24,17 @@ fn clients() -> Vec<Client> {
         ],
         purpose: "age".to_owned(),
         require_pushed: id == "bank",
+        accounts: Accounts::Did,
     };
     vec![
         client("shop", "s3cret:with=signs&"),
         client("forum", "another secret"),
         client("bank", "a third secret"),
+        Client {
+            claims: vec!["realpass.adult".to_owned(), "realpass.assurance".to_owned()],
+            accounts: Accounts::Person,
+            ..client("club", "a fourth secret")
+        },
     ]
 }
 
@@ -472,7 +478,11 @@ fn an_acr_says_the_assurance_that_was_asked_for() {
     assert_eq!(acr, ACR);
     assert!(!claims.contains_key("assurance"));
 
-    let voluntary = ask(Some(&format!("urn:other {}", assured("high"))), age).unwrap();
+    let voluntary = ask(
+        Some(&format!("urn:other {}", Accounts::Did.assured("high"))),
+        age,
+    )
+    .unwrap();
     assert_eq!(
         voluntary.wallet_claims(),
         ["age_equal_or_over.18", "assurance"]
@@ -480,7 +490,7 @@ fn an_acr_says_the_assurance_that_was_asked_for() {
     let (acr, claims) = voluntary.conclude(shown.clone()).unwrap();
     assert_eq!(
         acr,
-        assured("substantial"),
+        Accounts::Did.assured("substantial"),
         "what was reached, not what was asked"
     );
     assert!(!claims.contains_key("assurance"));
@@ -488,16 +498,66 @@ fn an_acr_says_the_assurance_that_was_asked_for() {
     let demand = |acr: &str| {
         format!(r#"{{"id_token": {{"acr": {{"essential": true, "values": ["{acr}"]}}}}}}"#)
     };
-    let reached = ask(None, &demand(&assured("substantial"))).unwrap();
+    let reached = ask(None, &demand(&Accounts::Did.assured("substantial"))).unwrap();
     assert_eq!(
         reached.conclude(shown.clone()).unwrap().0,
-        assured("substantial")
+        Accounts::Did.assured("substantial")
     );
-    let missed = ask(None, &demand(&assured("high"))).unwrap();
+    let missed = ask(None, &demand(&Accounts::Did.assured("high"))).unwrap();
     assert_eq!(missed.conclude(shown.clone()), Err(OidcError::Acr));
     let unknown = ask(None, &demand("urn:other")).unwrap_err();
     assert_eq!(unknown.error(), OidcError::Acr);
     assert!(ask(None, &demand(ACR)).is_ok());
+}
+
+#[test]
+fn the_acr_of_a_realpass_says_the_assurance_in_it() {
+    let ask = |acr_values: Option<&str>, claims: &str| {
+        let changes = [
+            ("client_id", Some("club")),
+            ("acr_values", acr_values),
+            ("claims", Some(claims)),
+        ];
+        parse(&query(&changes)).unwrap()
+    };
+    let shown = |facts: Value| {
+        let mut shown = Map::new();
+        shown.insert("realpass".to_owned(), facts);
+        shown
+    };
+    let person = Accounts::Person;
+    assert_eq!(
+        ask(None, "{}").conclude(Map::new()).unwrap().0,
+        ACR_REALPASS
+    );
+    // The other kind's levels are not this client's to ask for.
+    let other = ask(Some(&Accounts::Did.assured("high")), "{}");
+    assert!(other.wallet_claims().is_empty());
+
+    let level = ask(Some(&person.assured("high")), "{}");
+    assert_eq!(level.wallet_claims(), ["realpass.assurance"]);
+    let (acr, claims) = level
+        .conclude(shown(json!({"assurance": "substantial"})))
+        .unwrap();
+    assert_eq!(acr, person.assured("substantial"));
+    assert!(claims.is_empty(), "asked for as acr alone");
+
+    let adult = r#"{"id_token": {"realpass": {"essential": true}}}"#;
+    let both = ask(Some(&person.assured("high")), adult);
+    assert_eq!(
+        both.wallet_claims(),
+        ["realpass.adult", "realpass.assurance"]
+    );
+    let facts = shown(json!({"adult": "yes", "assurance": "high"}));
+    let (acr, claims) = both.conclude(facts.clone()).unwrap();
+    assert_eq!(acr, person.assured("high"));
+    assert_eq!(claims, facts, "by its first part both are named");
+
+    let one = r#"{"id_token": {"realpass.adult": null}}"#;
+    let (_, claims) = ask(Some(&person.assured("high")), one)
+        .conclude(facts)
+        .unwrap();
+    assert_eq!(claims, shown(json!({"adult": "yes"})));
 }
 
 #[test]

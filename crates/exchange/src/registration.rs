@@ -308,6 +308,17 @@ impl Registration {
         }
     }
 
+    /// Whether it has begun and has not expired: the part of [`verify`] that time alone changes,
+    /// for who keeps a verified registration.
+    pub fn runs(&self, now_s: u64) -> Result<(), RegistrationError> {
+        let begun = self.issued_at_s <= now_s.saturating_add(CLOCK_SKEW_S);
+        if begun && self.expires_s > now_s {
+            Ok(())
+        } else {
+            Err(RegistrationError::Expired)
+        }
+    }
+
     fn read(claims: &Map<String, Value>) -> Option<Self> {
         let text = |name: &str| claims.get(name).and_then(Value::as_str);
         let list = |name: &str, most: usize| {
@@ -388,10 +399,7 @@ pub fn verify(
     if service.standing != Standing::Active {
         return Err(RegistrationError::Suspended);
     }
-    let begun = registration.issued_at_s <= now_s.saturating_add(CLOCK_SKEW_S);
-    if !begun || registration.expires_s <= now_s {
-        return Err(RegistrationError::Expired);
-    }
+    registration.runs(now_s)?;
     Ok(registration)
 }
 

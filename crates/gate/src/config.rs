@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use realdid_core::hash::Hash32;
-use realdid_exchange::oidc::{Client, secret_hash};
+use realdid_credential::realpass::{self, Fact};
+use realdid_exchange::oidc::{Accounts, Client, secret_hash};
 use realdid_exchange::registration::{self, Purpose};
 use realdid_serve::{ConfigError, TlsFiles, config, files};
 use serde::Deserialize;
@@ -74,6 +75,9 @@ pub struct ClientConfig {
     pub client_secret: Option<String>,
     pub name: String,
     pub redirect_uris: Vec<String>,
+    /// By what the website knows somebody again.
+    #[serde(default)]
+    pub accounts: Accounts,
     /// Where browsers may go after signing out.
     #[serde(default)]
     pub post_logout_redirect_uris: Vec<String>,
@@ -82,8 +86,8 @@ pub struct ClientConfig {
     /// Whether the lapse of the credential behind a login is told there too.
     #[serde(default)]
     pub logout_on_lapse: bool,
-    /// Claims that this website may ask for; they must be registered. A login asks for all of
-    /// them unless its request names some.
+    /// Claims that this website may ask for, `realpass.…` of a RealPass and others of a PID; they
+    /// must be registered. A login asks for all of them unless its request names some.
     #[serde(default)]
     pub claims: Vec<String>,
     /// A registered purpose; by default the first one.
@@ -152,6 +156,7 @@ impl ClientConfig {
             post_logout_redirect_uris: self.post_logout_redirect_uris.clone(),
             claims: self.claims.clone(),
             require_pushed: self.require_pushed,
+            accounts: self.accounts,
             purpose: self
                 .purpose
                 .clone()
@@ -159,11 +164,20 @@ impl ClientConfig {
                 .ok_or_else(refused)?,
         };
         client.check().map_err(|_| refused())?;
-        let readable = |claim: &String| registration::claim_path(claim).is_some();
+        let showable = |claim: &String| {
+            let Some(path) = registration::claim_path(claim) else {
+                return false;
+            };
+            match Fact::of_claim(&path) {
+                // A wallet that knows no RealPass could never show it.
+                Some(_) => self.accounts == Accounts::Person,
+                None => claim.split('.').next() != Some(realpass::CLAIM),
+            }
+        };
         let absolute = |uri: &String| {
             url::Url::parse(uri).is_ok_and(|uri| matches!(uri.scheme(), "http" | "https"))
         };
-        if client.claims.iter().all(readable) && self.backchannel_logout_uri.iter().all(absolute) {
+        if client.claims.iter().all(showable) && self.backchannel_logout_uri.iter().all(absolute) {
             Ok(client)
         } else {
             Err(refused())
@@ -204,6 +218,7 @@ pub struct ClientSetup {
     pub client_secret_sha256: [u8; 32],
     pub name: String,
     pub redirect_uris: Vec<String>,
+    pub accounts: Accounts,
     pub claims: Vec<String>,
     pub purpose: Option<String>,
 }
@@ -279,18 +294,23 @@ client_secret_sha256 = {secret}
 name = {name}
 # Compared character by character.
 redirect_uris = {redirect_uris}
+# "person": one account a person, by a RealPass; a lost phone or a new identifier changes nothing, and
+# nobody gets a second account. "did": one account an identifier, with a copy of the official
+# credential; for wallets that know no RealPass. Changing it gives everybody a new subject.
+accounts = {accounts}
 # Where browsers may go after signing out.
 # post_logout_redirect_uris = ["https://shop.example.org/"]
 # Where your website is told that somebody's login stands no longer, because their identifier was
 # frozen or ended (OpenID Connect Back-Channel Logout). With logout_on_lapse also when the
-# credential behind it has lapsed, each epoch: then a suspended person's session ends too.
+# RealPass or credential behind it has lapsed, each epoch: then a suspended person's session ends too.
 # backchannel_logout_uri = "https://shop.example.org/backchannel-logout"
 # logout_on_lapse = false
 # Whether requests must be pushed beforehand (RFC 9126).
 # require_pushed = false
-# Claims that a login may ask for, such as "age_equal_or_over.18". They must be registered. Ask for
-# none if you can: then a login discloses nothing but that this is a real person. Each login asks
-# for all of them unless its request says which (the parameter `claims`).
+# Claims that a login may ask for: coarse facts of a RealPass, such as "realpass.adult" ("yes", "no" or
+# "unstated"), or claims of the official credential, such as "age_equal_or_over.18". They must be
+# registered. Ask for none if you can: then a login discloses nothing but that this is a real
+# person. Each login asks for all of them unless its request says which (the parameter `claims`).
 claims = {claims}
 # Why: one of the registered purposes; the first one if this is left out.
 {purpose}
@@ -299,6 +319,7 @@ claims = {claims}
             secret = text(&Hash32(client.client_secret_sha256).to_string()),
             name = text(&client.name),
             redirect_uris = list(&client.redirect_uris),
+            accounts = text(client.accounts.name()),
             claims = list(&client.claims),
         ));
     }
@@ -327,6 +348,7 @@ pub fn example_config() -> String {
             client_secret_sha256: secret_hash("an example, replace it"),
             name: "Example shop".to_owned(),
             redirect_uris: vec!["http://127.0.0.1:20700/callback".to_owned()],
+            accounts: Accounts::Person,
             claims: Vec::new(),
             purpose: None,
         }],
@@ -361,6 +383,7 @@ mod tests {
         assert_eq!(config.dir, folder.path().join("gate"));
         let client = config.clients[0].client(&[Purpose::Login]).unwrap();
         assert_eq!(client.purpose, "login");
+        assert_eq!(client.accounts, Accounts::Person);
         assert_eq!(client.secret_sha256, secret_hash("an example, replace it"));
     }
 
@@ -372,6 +395,7 @@ mod tests {
             client_secret: Some("0123456789abcdef".to_owned()),
             name: "Shop \"x\"".to_owned(),
             redirect_uris: vec!["https://shop.example/cb".to_owned()],
+            accounts: Accounts::Person,
             post_logout_redirect_uris: Vec::new(),
             backchannel_logout_uri: None,
             logout_on_lapse: false,
@@ -400,11 +424,34 @@ mod tests {
             backchannel_logout_uri: Some("file:///etc".to_owned()),
             ..good.clone()
         };
-        let claim = ClientConfig {
-            claims: vec![String::new()],
-            ..good
+        let claims = |accounts, claim: &str| ClientConfig {
+            accounts,
+            claims: vec![claim.to_owned()],
+            ..good.clone()
         };
-        for wrong in [short, none, script, fragment, logout, claim] {
+        let (person, did) = (Accounts::Person, Accounts::Did);
+        for (accounts, claim) in [
+            (person, "realpass.adult"),
+            (person, "birthdate"),
+            (did, "sex"),
+        ] {
+            assert!(claims(accounts, claim).client(&[]).is_ok(), "{claim}");
+        }
+        let unnamed = claims(person, "");
+        let unknown = claims(person, "realpass.name");
+        let whole = claims(person, "realpass");
+        let without_pass = claims(did, "realpass.adult");
+        for wrong in [
+            short,
+            none,
+            script,
+            fragment,
+            logout,
+            unnamed,
+            unknown,
+            whole,
+            without_pass,
+        ] {
             assert_eq!(wrong.client(&[]).unwrap_err().code(), "gate.client");
         }
     }

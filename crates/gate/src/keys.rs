@@ -4,8 +4,9 @@
 //! - `oidc.key`: signs ID tokens; its public half is published at `/jwks`
 //! - `oidc.previous.key`: signed them before the last [`rotate_gate`]; still published, so that no
 //!   token that is out fails
-//! - `sub.key`: turns a DID into the subject that the websites see. Losing it gives every person a
-//!   new subject; showing it lets whoever knows a DID compute its subject.
+//! - `sub.key`: turns a person's pseudonym, or a DID, into the subject that the websites see. Losing
+//!   it gives every person a new subject; showing it lets whoever knows a pseudonym or a DID compute
+//!   its subject.
 
 use std::fs;
 use std::path::Path;
@@ -16,6 +17,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use realdid_core::did::DidId;
 use realdid_core::hash::Hash32;
 use realdid_credential::jose::{Jwk, SigningKey, VerifyingKey};
+use realdid_pass::Pseudonym;
 use realdid_serve::files;
 use sha2::Sha256;
 
@@ -87,13 +89,28 @@ impl GateKeys {
         Jwk(self.request.verifying_key())
     }
 
-    /// The subject of a DID at this service: stable through every rotation, since the DID's id is
-    /// that of its inception, and telling nothing about it.
-    pub fn subject(&self, service_id: &Hash32, did: &DidId) -> Result<String, GateError> {
+    /// The subject of a person at this service (G16): the same for whatever DID they bring, as long as
+    /// their pseudonym is, and telling nothing about it.
+    pub fn subject_of_person(
+        &self,
+        service_id: &Hash32,
+        pseudonym: &Pseudonym,
+    ) -> Result<String, GateError> {
+        self.subject(b"sub-person", service_id, &pseudonym.0)
+    }
+
+    /// The subject of a DID at this service (G8): stable through every rotation, since the DID's id
+    /// is that of its inception, and telling nothing about it.
+    pub fn subject_of_did(&self, service_id: &Hash32, did: &DidId) -> Result<String, GateError> {
+        self.subject(b"sub", service_id, &did.0)
+    }
+
+    /// The lengths of kind and who belong together, so no two inputs are the same bytes.
+    fn subject(&self, kind: &[u8], service_id: &Hash32, who: &[u8]) -> Result<String, GateError> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.sub).map_err(|_| GateError::Keys)?;
-        mac.update(b"sub");
+        mac.update(kind);
         mac.update(&service_id.0);
-        mac.update(&did.0);
+        mac.update(who);
         Ok(URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
     }
 }
@@ -140,28 +157,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_made_once_and_subjects_are_stable_and_differ_by_service_and_did() {
+    fn keys_are_made_once_and_subjects_are_stable_and_differ_by_service_and_person() {
         let folder = tempfile::tempdir().unwrap();
         let first = init_gate(folder.path()).unwrap();
         let again = init_gate(folder.path()).unwrap();
         assert_eq!(first.request_jwk(), again.request_jwk());
         let (a, b) = (Hash32([1; 32]), Hash32([2; 32]));
-        let subject = first.subject(&a, &b).unwrap();
-        assert_eq!(subject, again.subject(&a, &b).unwrap());
-        assert_ne!(subject, first.subject(&b, &b).unwrap());
-        assert_ne!(subject, first.subject(&a, &a).unwrap());
-        let other = tempfile::tempdir().unwrap();
-        assert_ne!(
-            subject,
-            init_gate(other.path()).unwrap().subject(&a, &b).unwrap()
-        );
+        let subject = first.subject_of_did(&a, &b).unwrap();
+        assert_eq!(subject, again.subject_of_did(&a, &b).unwrap());
+        assert_ne!(subject, first.subject_of_did(&b, &b).unwrap());
+        assert_ne!(subject, first.subject_of_did(&a, &a).unwrap());
+        let (one, two) = (Pseudonym([1; 48]), Pseudonym([2; 48]));
+        let person = first.subject_of_person(&a, &one).unwrap();
+        assert_eq!(person, again.subject_of_person(&a, &one).unwrap());
+        assert_ne!(person, first.subject_of_person(&b, &one).unwrap());
+        assert_ne!(person, first.subject_of_person(&a, &two).unwrap());
+        let other = init_gate(tempfile::tempdir().unwrap().path()).unwrap();
+        assert_ne!(subject, other.subject_of_did(&a, &b).unwrap());
+        assert_ne!(person, other.subject_of_person(&a, &one).unwrap());
         // a rotation signs with another key and still publishes the one before
         let before = again.oidc_public();
         rotate_gate(folder.path()).unwrap();
         let rotated = init_gate(folder.path()).unwrap();
         assert_ne!(rotated.oidc_public()[0], before[0]);
         assert_eq!(rotated.oidc_public()[1], before[0]);
-        assert_eq!(subject, rotated.subject(&a, &b).unwrap());
+        assert_eq!(subject, rotated.subject_of_did(&a, &b).unwrap());
         use std::os::unix::fs::PermissionsExt as _;
         let mode = fs::metadata(folder.path().join("keys/sub.key"))
             .unwrap()

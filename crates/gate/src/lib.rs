@@ -3,19 +3,22 @@
 //!
 //! The gate belongs to the service (promise P3): a login needs the wallet, the gate and nobody
 //! else. It holds no database of people. What it keeps are its own keys ([`init_gate`]), what it
-//! learnt of the ledger, and, in memory, the logins that are under way and, where a website wants
-//! to hear of their end, those that stand.
+//! learnt of the ledger, and, in memory, the logins that are under way, who may come back by their
+//! DID alone until the epoch ends, and, where a website wants to hear of their end, those that stand.
 //!
 //! Start reading at `routes` (the steps of a login over HTTP), then `logins` (what binds browser,
-//! wallet and website together) and `trust` (what is known of the ledger, and how old it is). The
-//! protocols themselves are in `realdid-exchange`.
+//! wallet and website together), `passes` (proofs verified together), `returning` (a DID alone) and
+//! `trust` (what is known of the ledger, and how old it is). The protocols themselves are in
+//! `realdid-exchange`.
 
 mod config;
 mod keys;
 mod logins;
 mod page;
+mod passes;
 mod provider;
 mod refusal;
+mod returning;
 mod routes;
 mod standing;
 mod trust;
@@ -38,8 +41,11 @@ pub use config::{
     render_config, write_config,
 };
 pub use keys::{GateKeys, init_gate, rotate_gate};
+pub use realdid_exchange::oidc::Accounts;
 
 use logins::Logins;
+use passes::Passes;
+use returning::Returning;
 use routes::{GateApi, Inner};
 use standing::Standings;
 use trust::{Follower, Limits, Trust};
@@ -65,7 +71,7 @@ pub enum GateError {
     Genesis,
     #[error("{}: the registration must be the registrar's JWT; fault: operator; do: register again with `realdid gate register`", self.code())]
     Registration,
-    #[error("{}: client {client_id} must have a secret or its hash, http(s) redirect URIs without fragment, readable claim paths and a purpose; fault: operator; do: correct it in the gate's configuration", self.code())]
+    #[error("{}: client {client_id} must have a secret or its hash, http(s) redirect URIs without fragment, claims that its kind of account can show and a purpose; fault: operator; do: correct it in the gate's configuration", self.code())]
     Client { client_id: String },
     #[error("{}: nodes must be at least one http(s) URL; fault: operator; do: correct nodes in the gate's configuration", self.code())]
     Nodes,
@@ -120,9 +126,12 @@ impl Gate {
             max_age_ms: config.max_staple_age_s.saturating_mul(1000),
             max_lag_slots: config.max_lag_slots,
         };
+        let trust = Trust::new(genesis, registration_jwt, limits, &config.dir)?;
         Ok(Self {
             inner: Arc::new(Inner {
-                trust: Trust::new(genesis, registration_jwt, limits, &config.dir)?,
+                passes: Passes::new(&trust.service_id()),
+                returning: Returning::default(),
+                trust,
                 follower: Follower::new(&config.nodes)?,
                 keys: init_gate(&config.dir)?,
                 logins: Logins::new(),

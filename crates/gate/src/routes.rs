@@ -9,11 +9,13 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use realdid_core::state::issuer_id;
-use realdid_credential::ClaimPath;
+use realdid_core::did::DidId;
+use realdid_core::hash::Hash32;
+use realdid_core::state::{Issuer, Standing, issuer_id};
+use realdid_credential::realpass::RealPassError;
 use realdid_exchange::did_proof::{self, DidProofError};
 use realdid_exchange::jwe::DecryptionKey;
-use realdid_exchange::oidc::{AuthorizationRequest, Client, Grants, Login, OidcError};
+use realdid_exchange::oidc::{Accounts, AuthorizationRequest, Client, Grants, Login, OidcError};
 use realdid_exchange::registration::{self, Registration};
 use realdid_exchange::vp::{
     self, Ask, Expected, Presented, RequestContent, ResponseEvidence, ResponseRefused, VpError,
@@ -26,8 +28,10 @@ use url::form_urlencoded;
 use crate::keys::{GateKeys, random};
 use crate::logins::{Answered, Finished, Logins, Outcome, Progress, Start, Started};
 use crate::page::{self, FrontPage, LoginPage, RefusedPage};
+use crate::passes::Passes;
 use crate::provider;
 use crate::refusal::Refusal;
+use crate::returning::{Person, Returning};
 use crate::standing::Standings;
 use crate::trust::{Follower, Trust};
 use crate::{GateError, now_ms};
@@ -45,6 +49,8 @@ pub(crate) struct Inner {
     pub logins: Logins,
     pub grants: Mutex<Grants>,
     pub standings: Standings,
+    pub passes: Passes,
+    pub returning: Returning,
     pub clients: Vec<Client>,
     /// The public URL: the OpenID Connect issuer, without a trailing slash.
     pub issuer: String,
@@ -197,11 +203,19 @@ async fn style() -> Response {
         .into_response()
 }
 
-/// What a request asks a wallet for. The client's configuration was read as paths, so all are.
-fn asked(request: &AuthorizationRequest) -> Ask {
+/// What a login asks of the wallet. The client's configuration was read as paths, so all are.
+fn ask(request: &AuthorizationRequest) -> Ask {
     let claims = request.wallet_claims();
-    let paths = claims.iter().filter_map(|c| registration::claim_path(c));
-    Ask::new(false, &paths.collect::<Vec<ClaimPath>>())
+    let paths: Vec<_> = claims
+        .iter()
+        .filter_map(|claim| registration::claim_path(claim))
+        .collect();
+    Ask::new(request.accounts == Accounts::Person, &paths)
+}
+
+/// The issuer that a RealPass claims: which record of the ledger to fetch.
+fn claimed_pass_issuer(presentation: &str) -> Option<Hash32> {
+    presentation.split_once('.')?.0.parse().ok()
 }
 
 // ---- the steps of a login -----------------------------------------------------------------
@@ -211,7 +225,17 @@ pub(crate) struct OpenLogin {
     pub(crate) id: String,
     pub(crate) cookie: String,
     start: Start,
-    registration: Registration,
+    registration: Arc<Registration>,
+}
+
+/// Somebody who came in, as the gate remembers them until what they showed lapses.
+struct Entered {
+    subject: String,
+    did: DidId,
+    /// Where there is one account a person.
+    person: Option<Person>,
+    /// Unix seconds.
+    lapses_s: u64,
 }
 
 impl Inner {
@@ -235,6 +259,7 @@ impl Inner {
     pub fn sweep(&self, now_s: u64) {
         self.logins.sweep(now_s);
         self.grants().sweep(now_s);
+        self.returning.sweep(now_s * 1000);
     }
 
     /// Why no login can be started now, if so.
@@ -243,7 +268,7 @@ impl Inner {
     }
 
     /// The registration, active on the ledger and of this gate's key.
-    fn registration(&self, now_ms: u64) -> Result<Registration, Refusal> {
+    fn registration(&self, now_ms: u64) -> Result<Arc<Registration>, Refusal> {
         let registration = self.trust.registration(now_ms)?;
         if registration.cnf != self.keys.request_jwk() {
             return Err(Refusal::REGISTRATION_KEY);
@@ -264,7 +289,7 @@ impl Inner {
         let response_uri =
             url::Url::parse(&self.response_uri("x")).map_err(|_| Refusal::INTERNAL)?;
         registration
-            .allows(&response_uri, &client.purpose, &asked(&request).claims())
+            .allows(&response_uri, &client.purpose, &ask(&request).claims())
             .map_err(|_| Refusal::REGISTRATION_WIDTH)?;
         let draw = || random().map_err(|_| Refusal::INTERNAL);
         let secrets = [draw()?, draw()?, draw()?, draw()?];
@@ -296,7 +321,7 @@ impl Inner {
             service_id: self.trust.service_id(),
             registration: self.trust.registration_jwt(),
             purpose: &start.client.purpose,
-            ask: &asked(&start.request),
+            ask: &ask(&start.request),
             response_uri: &self.response_uri(id),
             nonce: &start.nonce,
             state: &start.state,
@@ -325,52 +350,64 @@ impl Inner {
         if !bool::from(state.as_bytes().ct_eq(start.state.as_bytes())) {
             return Err(ResponseRefused::State.into());
         }
-        let (name, outcome) = match response {
-            WalletResponse::Declined { .. } => ("declined", Outcome::Declined),
+        let (name, outcome, entered) = match response {
+            WalletResponse::Declined { .. } => ("declined", Outcome::Declined, None),
             WalletResponse::Presented(presented) => {
-                let login = self
-                    .verify(&start, &presented)
-                    .await
-                    .inspect_err(|refusal| {
-                        // Our own staleness is not the wallet's failure.
-                        if *refusal != Refusal::STALE {
-                            self.logins.failed(id);
-                        }
-                    })?;
-                ("ok", Outcome::Verified(Box::new(login)))
+                let (login, entered) =
+                    self.verify(&start, &presented)
+                        .await
+                        .inspect_err(|refusal| {
+                            // Our own staleness or haste is not the wallet's failure.
+                            if refusal.status < 500 {
+                                self.logins.failed(id);
+                            }
+                        })?;
+                ("ok", Outcome::Verified(Box::new(login)), Some(entered))
             }
         };
         let secret = random().map_err(|_| Refusal::INTERNAL)?;
         let answered = self.logins.answer(id, outcome, &secret, now_ms() / 1000)?;
+        if let Some(entered) = entered {
+            self.enter(&start, entered);
+        }
         Ok((name, answered))
     }
 
-    async fn verify(&self, start: &Start, presented: &Presented) -> Result<Login, Refusal> {
+    async fn verify(
+        &self,
+        start: &Start,
+        presented: &Presented,
+    ) -> Result<(Login, Entered), Refusal> {
         let pid_issuer = match &presented.pid {
             Some(pid) => {
                 let url = vp::claimed_pid_issuer(pid).map_err(VpError::from)?;
-                let id = issuer_id(&url);
-                self.follower.ensure_issuer(&self.trust, &id).await?
+                self.issuer(&issuer_id(&url)).await?
+            }
+            None => None,
+        };
+        let pass_issuer = match &presented.pass {
+            Some(pass) => {
+                let id = claimed_pass_issuer(pass).ok_or(VpError::from(RealPassError::Form))?;
+                self.issuer(&id).await?
             }
             None => None,
         };
         let now_ms = now_ms();
         let snapshot = self.trust.snapshot();
-        let ask = asked(&start.request);
         let expected = Expected {
             client_id: &vp::client_id(&self.trust.service_id()),
             nonce: &start.nonce,
-            ask: &ask,
+            ask: &ask(&start.request),
             now_ms,
             max_age_s: self.login_s,
         };
         let evidence = ResponseEvidence {
             pid_issuer: pid_issuer.as_ref(),
-            pass_issuer: None,
+            pass_issuer: pass_issuer.as_ref(),
             light: &snapshot.light,
             freshness: &self.trust.freshness(now_ms),
         };
-        let refused = |error| {
+        let checked = vp::check_response(presented, &expected, &evidence).map_err(|error| {
             let own_age_ms = self.trust.checkpoint_age_ms(now_ms);
             match error {
                 // P9: the wallet could not have done better than the network does.
@@ -381,28 +418,81 @@ impl Inner {
                 }
                 error => error.into(),
             }
+        })?;
+        self.learn_from(&checked.did, presented);
+        let verdict = match &checked.pass {
+            Some(claim) => Some(self.passes.verify(claim).await?),
+            None => None,
         };
-        let checked = vp::check_response(presented, &expected, &evidence).map_err(refused)?;
-        let verified = checked.conclude(None)?;
-        self.learn_from(&verified.did, presented);
-        let subject = self
-            .keys
-            .subject(&self.trust.service_id(), &verified.did.did.id)
-            .map_err(|_| Refusal::INTERNAL)?;
+        let verified = checked.conclude(verdict)?;
+        let parameters = &snapshot.light.genesis().parameters;
+        let shown = verified.pass.map(|pass| Person {
+            pseudonym: pass.pseudonym,
+            issuer: pass.issuer,
+            ends_ms: parameters.pass_ends_ms(pass.epoch),
+        });
+        let did = verified.did.did.id;
+        let service_id = self.trust.service_id();
+        let (subject, person) = match start.request.accounts {
+            Accounts::Did => (self.keys.subject_of_did(&service_id, &did)?, None),
+            Accounts::Person => {
+                let person = match shown {
+                    Some(person) => person,
+                    None => self.returning_person(&did, now_ms)?,
+                };
+                let subject = self
+                    .keys
+                    .subject_of_person(&service_id, &person.pseudonym)?;
+                (subject, Some(person))
+            }
+        };
+        let lapses_s = verified
+            .lapses_s
+            .or(person.map(|person| person.ends_ms / 1000));
         let (acr, claims) = start.request.conclude(verified.claims)?;
-        self.standings.begin(
-            &start.client.client_id,
-            &subject,
-            verified.did.did.id,
-            verified.lapses_s.unwrap_or(now_ms / 1000),
-        );
-        Ok(Login {
+        let login = Login {
             request: start.request.clone(),
             subject,
             claims,
             acr,
             auth_time_s: now_ms / 1000,
-        })
+        };
+        let entered = Entered {
+            subject: login.subject.clone(),
+            did,
+            person,
+            lapses_s: lapses_s.unwrap_or_default(),
+        };
+        Ok((login, entered))
+    }
+
+    /// An issuer's record, as fresh as the gate's limits ask; none where it is proved absent.
+    async fn issuer(&self, id: &Hash32) -> Result<Option<Issuer>, Refusal> {
+        self.follower.ensure_issuer(&self.trust, id).await
+    }
+
+    /// Who comes back by a DID alone, while whoever vouched for them still stands.
+    fn returning_person(&self, did: &DidId, now_ms: u64) -> Result<Person, Refusal> {
+        let person = self.returning.find(did, now_ms);
+        let person = person.ok_or(ResponseRefused::PassNeeded)?;
+        let snapshot = self.trust.snapshot();
+        match self.trust.issuer(&snapshot, &person.issuer, now_ms)? {
+            Some(issuer) if issuer.standing == Standing::Active => Ok(person),
+            _ => Err(ResponseRefused::IssuerSuspended.into()),
+        }
+    }
+
+    /// Notes a login whose one answer was taken.
+    fn enter(&self, start: &Start, entered: Entered) {
+        if let Some(person) = entered.person {
+            self.returning.note(entered.did, person, now_ms());
+        }
+        self.standings.begin(
+            &start.client.client_id,
+            &entered.subject,
+            entered.did,
+            entered.lapses_s,
+        );
     }
 
     /// A verified staple hangs on a checkpoint that may be newer than ours.

@@ -24,6 +24,7 @@ use tower::ServiceExt as _;
 use world::{AUTHORITY, REGISTRAR, Registered, SERVICE_ID, World};
 
 mod lies;
+mod realpass;
 #[path = "../../exchange/src/test_world.rs"]
 mod world;
 
@@ -43,12 +44,20 @@ fn registered() -> Registered {
     Registered {
         domain: "127.0.0.1:20600".to_owned(),
         purposes: vec!["login", "age"],
-        claims: vec![json!(["age_equal_or_over", "18"])],
+        claims: vec![
+            json!(["age_equal_or_over", "18"]),
+            json!(["realpass", "adult"]),
+        ],
         sandbox: true,
     }
 }
 
+/// The configuration of a gate whose website has one account a DID.
 fn config(folder: &Path, claims: &[&str], purpose: &str) -> GateConfig {
+    config_of(folder, Accounts::Did, claims, purpose)
+}
+
+fn config_of(folder: &Path, accounts: Accounts, claims: &[&str], purpose: &str) -> GateConfig {
     let path = folder.join("gate.toml");
     let setup = GateSetup {
         listen: ([127, 0, 0, 1], 0).into(),
@@ -66,6 +75,7 @@ fn config(folder: &Path, claims: &[&str], purpose: &str) -> GateConfig {
             client_secret_sha256: secret_hash(SECRET),
             name: "The <Shop>".to_owned(),
             redirect_uris: vec![REDIRECT.to_owned()],
+            accounts,
             claims: claims.iter().map(|claim| (*claim).to_owned()).collect(),
             purpose: Some(purpose.to_owned()),
         }],
@@ -75,15 +85,17 @@ fn config(folder: &Path, claims: &[&str], purpose: &str) -> GateConfig {
 }
 
 fn open(folder: &Path) -> Gate {
-    Gate::open(
-        &config(folder, &["age_equal_or_over.18"], "age"),
-        ISSUER.to_owned(),
-    )
-    .unwrap()
+    let config = config(folder, &["age_equal_or_over.18"], "age");
+    Gate::open(&config, ISSUER.to_owned()).unwrap()
 }
 
 /// A town whose ledger stands at `now - age_s`.
 fn town_at(age_s: u64) -> Town {
+    town_with(age_s, open)
+}
+
+/// The same with the gate that `open` makes of its folder.
+fn town_with(age_s: u64, open: impl FnOnce(&Path) -> Gate) -> Town {
     let folder = tempfile::tempdir().unwrap();
     let keys = init_gate(&folder.path().join("gate")).unwrap();
     let world = World::new(now_ms() - age_s * 1000, keys.request.clone(), &registered());

@@ -14,7 +14,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use realdid_core::answer::StateAnswer;
@@ -53,6 +53,16 @@ pub(crate) struct Trust {
     service_id: Hash32,
     registrar_id: Hash32,
     dir: PathBuf,
+    /// The registration as it was last verified.
+    held: Mutex<Option<Held>>,
+}
+
+/// A registration that was verified against these records. While they stay as they are its
+/// signature need not be verified again for each login.
+struct Held {
+    service: Service,
+    registrar: Issuer,
+    registration: Arc<Registration>,
 }
 
 /// One consistent view.
@@ -108,6 +118,7 @@ impl Trust {
             service_id: claimed.service_id,
             registrar_id: realdid_core::state::issuer_id(&claimed.registrar),
             dir,
+            held: Mutex::default(),
         };
         trust.recall();
         Ok(trust)
@@ -153,7 +164,7 @@ impl Trust {
     }
 
     /// The registration as it stands on the ledger: what this gate may ask for now.
-    pub fn registration(&self, now_ms: u64) -> Result<Registration, Refusal> {
+    pub fn registration(&self, now_ms: u64) -> Result<Arc<Registration>, Refusal> {
         match self.checkpoint_age_ms(now_ms) {
             Some(age_ms) if age_ms <= self.limits.max_age_ms => {}
             _ => return Err(Refusal::STALE),
@@ -166,8 +177,25 @@ impl Trust {
         let registrar = self
             .issuer(&snapshot, &self.registrar_id, now_ms)?
             .ok_or(Refusal::REGISTRAR_UNKNOWN)?;
-        registration::verify(&self.registration_jwt, registrar, service, now_ms / 1000)
-            .map_err(|error| RequestRefused::from(error).into())
+        let refused = |error| Refusal::from(RequestRefused::from(error));
+        let now_s = now_ms / 1000;
+        // A value is only ever replaced whole: a poisoned lock holds a sound one.
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(held) = held.as_ref()
+            && held.service == *service
+            && held.registrar == *registrar
+        {
+            held.registration.runs(now_s).map_err(refused)?;
+            return Ok(Arc::clone(&held.registration));
+        }
+        let verified = registration::verify(&self.registration_jwt, registrar, service, now_s);
+        let registration = Arc::new(verified.map_err(refused)?);
+        *held = Some(Held {
+            service: service.clone(),
+            registrar: registrar.clone(),
+            registration: Arc::clone(&registration),
+        });
+        Ok(registration)
     }
 
     /// An issuer's record, `None` where it is proved absent; `light.stale` where it was never

@@ -1,6 +1,7 @@
 //! The words of the command line (docs/cli.md).
 
 use clap::{Args, Parser, Subcommand};
+use realdid_gate::Accounts;
 use realdid_wallet::cli::WalletArgs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -63,6 +64,9 @@ pub struct UpArgs {
     /// How many validators; a committee of one runs the same engine
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=10))]
     pub validators: u8,
+    /// By what the demo services know people again: person (RealPass) or did (copies of the PID)
+    #[arg(long, value_name = "KIND", default_value = "did", value_parser = accounts)]
+    pub accounts: Accounts,
     /// Write the addresses as JSON to FILE once everything answers
     #[arg(long, value_name = "FILE")]
     pub ready_file: Option<PathBuf>,
@@ -169,10 +173,14 @@ pub struct RegisterArgs {
     /// Why people are asked: login, age, real-name, kyc or delivery; may be given several times
     #[arg(long = "purpose", value_name = "CODE", required = true)]
     pub purposes: Vec<String>,
-    /// A claim that the service may ask for, such as age_equal_or_over.18; may be given several
-    /// times
+    /// A claim that the service may ask for, such as realpass.adult or age_equal_or_over.18; may be
+    /// given several times
     #[arg(long = "claim", value_name = "PATH")]
     pub claims: Vec<String>,
+    /// By what the website knows people again: person, one account each by RealPass; or did, for
+    /// wallets that know no RealPass
+    #[arg(long, value_name = "KIND", default_value = "person", value_parser = accounts)]
+    pub accounts: Accounts,
     /// The organisation's name as people see it
     #[arg(long, default_value = "Sandbox service")]
     pub name: String,
@@ -211,7 +219,15 @@ pub struct ResolveArgs {
 
 #[derive(Debug, Args)]
 pub struct BenchArgs {
-    /// apply, resolve_http, pid_issue, pid_verify, login_http [default: all of them]
+    /// apply, resolve_http, pid_issue, pid_verify, login_http, pass_login_http [default: all of them]
     #[arg(value_name = "ID")]
     pub ids: Vec<String>,
+}
+
+/// `person` or `did`.
+fn accounts(word: &str) -> Result<Accounts, String> {
+    [Accounts::Person, Accounts::Did]
+        .into_iter()
+        .find(|accounts| accounts.name() == word)
+        .ok_or_else(|| "person or did".to_owned())
 }

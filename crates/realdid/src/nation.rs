@@ -9,7 +9,7 @@ use realdid_core::genesis::{Genesis, NetworkKey, Parameters, PeerKey};
 use realdid_core::state::Governance;
 use realdid_core::suite::{SecretKey, Suite};
 use realdid_demo::DemoConfig;
-use realdid_gate::{ClientSetup, GateSetup};
+use realdid_gate::{Accounts, ClientSetup, GateSetup};
 use realdid_node::config::{NodeConfig, Peer, ValidatorKeys, example_config};
 use realdid_node::engine::deal;
 use realdid_serve::files;
@@ -34,6 +34,15 @@ pub struct Nation {
     pub network: String,
     pub port_base: u16,
     pub validators: u8,
+    /// By what the demo services know people again.
+    #[serde(default)]
+    pub accounts: Accounts,
+}
+
+/// What a demo service is registered for.
+pub struct Wants {
+    pub purpose: &'static str,
+    pub claims: Vec<String>,
 }
 
 /// The two demo services: folder, name, and how each one's configuration is made.
@@ -217,9 +226,25 @@ impl Nation {
                 client_secret_sha256: secret_sha256,
                 name: SERVICE_NAMES[usize::from(index)].1.to_owned(),
                 redirect_uris: vec![format!("{}/callback", self.service_url(index))],
-                claims: Vec::new(),
+                accounts: self.accounts,
+                claims: self.wants(index).claims,
                 purpose: None,
             }],
+        }
+    }
+
+    /// The forum asks nothing about anybody. The market sells what adults may buy, and asks for
+    /// that one fact, of a RealPass.
+    pub fn wants(&self, index: u16) -> Wants {
+        match (index, self.accounts) {
+            (1, Accounts::Person) => Wants {
+                purpose: "age",
+                claims: vec!["realpass.adult".to_owned()],
+            },
+            _ => Wants {
+                purpose: "login",
+                claims: Vec::new(),
+            },
         }
     }
 
@@ -230,12 +255,17 @@ impl Nation {
             _ => DemoConfig::night_market,
         };
         let client = SERVICE_NAMES[usize::from(index)].0.to_owned();
-        make(
+        let mut config = make(
             self.at(SERVICES + index),
             self.gate_url(index),
             client,
             secret,
-        )
+        );
+        // Named by its first part: a token holds all facts of a RealPass in one object.
+        if !self.wants(index).claims.is_empty() {
+            config.claims.push("realpass".to_owned());
+        }
+        config
     }
 
     pub fn genesis_file(&self) -> PathBuf {

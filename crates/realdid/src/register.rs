@@ -251,6 +251,7 @@ fn client(args: &RegisterArgs, registered: &Registered) -> Result<Client, Fail> 
             client_secret_sha256: secret_hash(&secret),
             name: args.name.clone(),
             redirect_uris,
+            accounts: args.accounts,
             claims: args.claims.clone(),
             purpose: args.purposes.first().cloned(),
         },

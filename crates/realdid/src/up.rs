@@ -69,6 +69,7 @@ fn the_nation(args: &UpArgs) -> Result<Nation, Fail> {
         network: args.network.clone(),
         port_base: args.port_base,
         validators: args.validators,
+        accounts: args.accounts,
     };
     match Nation::read(&args.nation.dir)? {
         None => Ok(asked),
@@ -76,8 +77,11 @@ fn the_nation(args: &UpArgs) -> Result<Nation, Fail> {
         Some(made) => Err(Fail::user(
             "nation.other",
             &format!(
-                "a nation keeps what it was made with: --network {} --port-base {} --validators {}",
-                made.network, made.port_base, made.validators
+                "a nation keeps what it was made with: --network {} --port-base {} --validators {} --accounts {}",
+                made.network,
+                made.port_base,
+                made.validators,
+                made.accounts.name()
             ),
             "give the same again, or another folder with --dir",
         )),
@@ -183,11 +187,12 @@ async fn register_service(nation: &Nation, index: u16, genesis: &Genesis) -> Res
     for folder in [gate.parent(), service.parent(), Some(&gate), Some(&service)] {
         files::create_private_dir(folder.unwrap_or(&gate))?;
     }
+    let wants = nation.wants(index);
     let wanted = Wanted {
         name: title.to_owned(),
         domains: nation.gate_domains(index),
-        purposes: vec!["login".to_owned()],
-        claims: Vec::new(),
+        purposes: vec![wants.purpose.to_owned()],
+        claims: wants.claims,
     };
     let node = NodeClient::new(nation.node_urls())?;
     register::register(

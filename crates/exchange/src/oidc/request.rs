@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 use url::form_urlencoded;
 
 use super::{
-    ACR, Client, Credentials, MAX_NONCE_BYTES, MAX_QUERY_BYTES, MAX_STATE_BYTES, OidcError,
-    assured, decode32, parameters,
+    Accounts, Client, Credentials, LEVELS, MAX_NONCE_BYTES, MAX_QUERY_BYTES, MAX_STATE_BYTES,
+    OidcError, decode32, parameters,
 };
 
 /// What begins the reference to a pushed request (RFC 9126 §2.2).
@@ -31,6 +31,8 @@ pub struct AuthorizationRequest {
     /// An assurance level that `acr_values` names: the login asks for the level and the ID token's
     /// `acr` says it.
     pub assurance: bool,
+    /// By what the client knows somebody again.
+    pub accounts: Accounts,
     /// The levels that an essential `acr` demands; empty where any login will do.
     demanded_acr: Vec<String>,
     /// SHA-256 of the client's code verifier.
@@ -173,8 +175,11 @@ impl AuthorizationRequest {
         let asked = Asked::read(parameter("claims"), client)?;
         let voluntary = parameter("acr_values").unwrap_or_default().split(' ');
         let wanted = voluntary.chain(asked.demanded_acr.iter().map(String::as_str));
-        let assurance = client.may_ask("assurance") && wanted.into_iter().any(is_level);
-        let known = |acr: &String| acr == ACR || (assurance && is_level(acr));
+        let accounts = client.accounts;
+        let is_level = |acr: &str| LEVELS.iter().any(|level| acr == accounts.assured(level));
+        let assurance =
+            client.may_ask(accounts.assurance_claim()) && wanted.into_iter().any(is_level);
+        let known = |acr: &String| acr == accounts.acr() || (assurance && is_level(acr));
         if !asked.demanded_acr.is_empty() && !asked.demanded_acr.iter().any(known) {
             return Err(OidcError::Acr);
         }
@@ -185,6 +190,7 @@ impl AuthorizationRequest {
             nonce: parameter("nonce").map(str::to_owned),
             claims: asked.claims,
             assurance,
+            accounts,
             demanded_acr: asked.demanded_acr,
             code_challenge,
             dpop_jkt,
@@ -194,10 +200,16 @@ impl AuthorizationRequest {
     /// Every claim that the wallet is asked for.
     pub fn wallet_claims(&self) -> Vec<String> {
         let mut claims = self.claims.clone();
-        if self.assurance && !claims.iter().any(|claim| claim == "assurance") {
-            claims.push("assurance".to_owned());
+        if self.assurance && !self.asks_assurance() {
+            claims.push(self.accounts.assurance_claim().to_owned());
         }
         claims
+    }
+
+    /// Whether the assurance is a claim of its own, and not only the `acr`.
+    fn asks_assurance(&self) -> bool {
+        let name = self.accounts.assurance_claim();
+        self.claims.iter().any(|claim| claim == name)
     }
 
     /// Turns what the wallet showed into the ID token's `acr` and the claims that were asked for.
@@ -207,16 +219,31 @@ impl AuthorizationRequest {
         &self,
         mut shown: Map<String, Value>,
     ) -> Result<(String, Map<String, Value>), OidcError> {
-        let level = shown.get("assurance").and_then(Value::as_str);
-        let acr = match level.filter(|_| self.assurance) {
-            Some(level) => assured(level),
-            None => ACR.to_owned(),
+        let level = match self.accounts {
+            Accounts::Person => shown
+                .get("realpass")
+                .and_then(|facts| facts.get("assurance")),
+            Accounts::Did => shown.get("assurance"),
+        };
+        let acr = match level.and_then(Value::as_str).filter(|_| self.assurance) {
+            Some(level) => self.accounts.assured(level),
+            None => self.accounts.acr().to_owned(),
         };
         if !self.demanded_acr.is_empty() && !self.demanded_acr.contains(&acr) {
             return Err(OidcError::Acr);
         }
-        if !self.claims.iter().any(|claim| claim == "assurance") {
-            shown.remove("assurance");
+        if !self.asks_assurance() {
+            match self.accounts {
+                Accounts::Did => _ = shown.remove("assurance"),
+                Accounts::Person => {
+                    if let Some(Value::Object(facts)) = shown.get_mut("realpass") {
+                        facts.remove("assurance");
+                        if facts.is_empty() {
+                            shown.remove("realpass");
+                        }
+                    }
+                }
+            }
         }
         Ok((acr, shown))
     }
@@ -303,12 +330,6 @@ fn values(how: &Value) -> Vec<String> {
         Some(Value::Array(values)) => values.iter().take(MAX_CLAIMS).filter_map(text).collect(),
         _ => how.get("value").and_then(text).into_iter().collect(),
     }
-}
-
-fn is_level(acr: &str) -> bool {
-    ["low", "substantial", "high"]
-        .iter()
-        .any(|level| acr == assured(level))
 }
 
 fn registered_redirect<'a>(

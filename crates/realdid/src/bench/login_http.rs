@@ -13,16 +13,18 @@ use crate::fail::Fail;
 use crate::nation::{SERVICE_NAMES, random};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use realdid_core::did::{Did, Inception, Keys};
+use realdid_core::did::{Did, Inception, Keys, NetworkName};
 use realdid_core::state::{Issuer, Service, did_key};
 use realdid_core::suite::{Context, SecretKey, Suite};
 use realdid_credential::jose::SigningKey;
 use realdid_credential::pid::VCT;
+use realdid_credential::realpass;
 use realdid_credential::sd_jwt::{Binding, ParsedSdJwt, present};
 use realdid_demo::DemoConfig;
 use realdid_exchange::did_proof::{self, ProofContent};
-use realdid_exchange::oidc::secret_hash;
+use realdid_exchange::oidc::{Accounts, secret_hash};
 use realdid_exchange::vp::{self, ClaimedRequest, RequestEvidence, WalletLink};
+use realdid_light::http::NodeClient;
 use realdid_wallet::http::Http;
 use realdid_wallet::ledger::{Ledger, now_s};
 use realdid_wallet::wallet::Wallet;
@@ -36,7 +38,7 @@ const PARALLEL: usize = 8;
 const MOST_LOGINS: usize = 9_000;
 
 pub async fn measure() -> Result<Measured, Fail> {
-    let running = RunningNation::start().await?;
+    let running = RunningNation::start(Accounts::Did).await?;
     let scene = Scene::new(&running).await?;
     let length = clock::length();
     let warm_up = scene.load(length / 4, MOST_LOGINS / 4).await?;
@@ -84,23 +86,54 @@ fn signatures() -> Result<f64, Fail> {
 }
 
 /// The website, the network's records, and the people who log in.
-struct Scene {
-    gate: String,
-    client: DemoConfig,
-    redirect_uri: String,
-    registrar: Issuer,
-    service: Service,
-    ledger: Ledger,
-    people: Vec<Person>,
+pub(super) struct Scene {
+    pub gate: String,
+    pub client_id: String,
+    pub client_secret: String,
+    pub redirect_uri: String,
+    pub registrar: Issuer,
+    pub service: Service,
+    pub nodes: NodeClient,
+    pub people: Vec<Person>,
 }
 
-/// One of those who log in: a copy of the PID and a DID for this service.
-struct Person {
-    copy: ParsedSdJwt,
-    holder: SigningKey,
+/// One of those who log in: what they show, and a DID for this service.
+pub(super) struct Person {
+    shows: Shows,
     inception: Inception,
     did: Did,
     key: SecretKey,
+}
+
+/// What is shown beside the DID.
+pub(super) enum Shows {
+    /// A copy of the PID, and its key.
+    Pid(Box<ParsedSdJwt>, SigningKey),
+    /// A RealPass, which makes a presentation for a binding.
+    Pass(Box<dyn Fn(&[u8]) -> Result<String, Fail>>),
+}
+
+impl Person {
+    /// The `n`th, with a DID of their own.
+    pub fn new(n: u64, network: &NetworkName, shows: Shows) -> Result<Self, Fail> {
+        let key = traffic::key("did", n, Suite::Ed25519)?;
+        let inception = Inception {
+            version: 1,
+            network: network.clone(),
+            keys: Keys {
+                current: vec![key.public()],
+                next: traffic::bytes("next", n),
+                recovery: traffic::bytes("recovery", n),
+            },
+            endpoints: Vec::new(),
+        };
+        Ok(Self {
+            shows,
+            did: inception.did(),
+            inception,
+            key,
+        })
+    }
 }
 
 /// What the gate answers at the authorisation endpoint.
@@ -152,12 +185,13 @@ impl Scene {
         let mut scene = Self {
             gate: nation.gate_url(0),
             redirect_uri: format!("{}/callback", nation.service_url(0)),
-            client,
+            client_id: client.client_id,
+            client_secret: client.client_secret,
             // Stand-ins until the first request has named the real ones.
             registrar: ledger.light.genesis().issuers[0].clone(),
             service: no_service(),
             people: people(&wallet, &ledger)?,
-            ledger: ledger.clone(),
+            nodes: ledger.nodes.clone(),
         };
         let (_, start) = scene
             .authorize(&super::network::http()?, "", "", "")
@@ -174,12 +208,12 @@ impl Scene {
     }
 
     /// Logs in for `length`, `most` times at most; answers how often.
-    async fn load(&self, length: Duration, most: usize) -> Result<usize, Fail> {
+    pub async fn load(&self, length: Duration, most: usize) -> Result<usize, Fail> {
         let until = Instant::now() + length;
         let worker = async |person: &Person| -> Result<usize, Fail> {
             let client = http()?;
             let mut done = 0;
-            while Instant::now() < until && done < most / PARALLEL {
+            while Instant::now() < until && done < most / self.people.len() {
                 self.login(person, &client).await?;
                 done += 1;
             }
@@ -234,7 +268,7 @@ impl Scene {
         ]);
         let post = http
             .post(format!("{}/token", self.gate))
-            .basic_auth(&self.client.client_id, Some(&self.client.client_secret))
+            .basic_auth(&self.client_id, Some(&self.client_secret))
             .header("content-type", "application/x-www-form-urlencoded")
             .body(token);
         let tokens: Tokens = json(post).await?;
@@ -257,7 +291,7 @@ impl Scene {
         verifier: &str,
     ) -> Result<(String, Start), Fail> {
         let query = form_of(&[
-            ("client_id", &self.client.client_id),
+            ("client_id", &self.client_id),
             ("redirect_uri", &self.redirect_uri),
             ("response_type", "code"),
             ("scope", "openid"),
@@ -303,14 +337,28 @@ impl Scene {
         let link = WalletLink::parse(link).map_err(Fail::of)?;
         let request = ClaimedRequest::parse(compact).map_err(Fail::of)?;
         let request = request.check(&link, &evidence).map_err(Fail::of)?;
-        let staple = self.ledger.nodes.state(&did_key(&person.did.id)).await?;
-        let binding = Binding {
-            nonce: &request.nonce,
-            aud: &request.client_id,
-            iat_s: now_s(),
-        };
-        let pid = present(&person.copy, &request.claims, &binding, &person.holder);
-        let pid = pid.map_err(Fail::of)?;
+        let staple = self.nodes.state(&did_key(&person.did.id)).await?;
+        let (mut pass, mut pid) = (None, None);
+        match &person.shows {
+            Shows::Pid(copy, holder) => {
+                let binding = Binding {
+                    nonce: &request.nonce,
+                    aud: &request.client_id,
+                    iat_s: now_s(),
+                };
+                let shown = present(copy, &request.claims, &binding, holder);
+                pid = Some(shown.map_err(Fail::of)?);
+            }
+            Shows::Pass(make) => {
+                let name = person.did.to_string();
+                let audience = &request.client_id;
+                pass = Some(make(&realpass::binding(
+                    &request.nonce,
+                    audience,
+                    Some(&name),
+                ))?);
+            }
+        }
         let proof = ProofContent {
             did: &person.did,
             inception: Some(&person.inception),
@@ -319,15 +367,15 @@ impl Scene {
             audience: &request.client_id,
             nonce: &request.nonce,
             now_s: now_s(),
-            shown_hash: did_proof::shown_hash(None, Some(&pid)),
+            shown_hash: did_proof::shown_hash(pass.as_deref(), pid.as_deref()),
         };
         let proof = did_proof::build(&proof, &person.key).map_err(Fail::of)?;
         let mut entropy = [0; 44];
         random(&mut entropy)?;
         let answer = vp::Answer {
-            pid: Some(&pid),
+            pass: pass.as_deref(),
+            pid: pid.as_deref(),
             did_proof: Some(&proof),
-            ..vp::Answer::default()
         };
         let form = vp::response_form(&request, &answer, &entropy).map_err(Fail::of)?;
         Ok((form, request.response_uri))
@@ -340,24 +388,9 @@ fn people(wallet: &Wallet, ledger: &Ledger) -> Result<Vec<Person>, Fail> {
     let batch = batch.ok_or_else(|| broken("an enrolled wallet holds a PID"))?;
     let network = &ledger.light.genesis().network;
     let person = |(n, copy): (u64, &realdid_wallet::content::CredentialCopy)| {
-        let key = traffic::key("did", n, Suite::Ed25519)?;
-        let inception = Inception {
-            version: 1,
-            network: network.clone(),
-            keys: Keys {
-                current: vec![key.public()],
-                next: traffic::bytes("next", n),
-                recovery: traffic::bytes("recovery", n),
-            },
-            endpoints: Vec::new(),
-        };
-        Ok(Person {
-            copy: ParsedSdJwt::parse(copy.sd_jwt.as_str()).map_err(Fail::of)?,
-            holder: SigningKey::p256(copy.holder_key.bytes()).map_err(Fail::of)?,
-            did: inception.did(),
-            inception,
-            key,
-        })
+        let parsed = ParsedSdJwt::parse(copy.sd_jwt.as_str()).map_err(Fail::of)?;
+        let holder = SigningKey::p256(copy.holder_key.bytes()).map_err(Fail::of)?;
+        Person::new(n, network, Shows::Pid(Box::new(parsed), holder))
     };
     (0..)
         .zip(&batch.copies)

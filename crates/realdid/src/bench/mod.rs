@@ -13,6 +13,7 @@ mod apply;
 mod clock;
 mod login_http;
 mod network;
+mod pass_login_http;
 mod pid_issue;
 mod pid_verify;
 mod resolve_http;
@@ -24,12 +25,13 @@ use serde_json::Value;
 use std::io::Write as _;
 
 /// The benches in the order in which they run.
-const IDS: [&str; 5] = [
+const IDS: [&str; 6] = [
     "apply",
     "resolve_http",
     "pid_issue",
     "pid_verify",
     "login_http",
+    "pass_login_http",
 ];
 
 /// One result; the keys are a contract with `cargo xtask bench`.
@@ -75,7 +77,8 @@ async fn measure(id: &str) -> Result<Measured, Fail> {
         "resolve_http" => resolve_http::measure().await,
         "pid_issue" => alone(pid_issue::measure).await,
         "pid_verify" => alone(pid_verify::measure).await,
-        _ => login_http::measure().await,
+        "login_http" => login_http::measure().await,
+        _ => pass_login_http::measure().await,
     }
 }
 

@@ -10,6 +10,7 @@ use super::{broken, clock};
 use crate::fail::Fail;
 use crate::nation::{Nation, SERVICE_NAMES, no_http, now_ms, random};
 use realdid_core::genesis::{Genesis, NetworkKey, Parameters, PeerKey};
+use realdid_gate::Accounts;
 use realdid_node::config::{NodeConfig, Peer, ValidatorKeys, example_config};
 use realdid_node::engine::deal;
 use realdid_serve::files;
@@ -145,6 +146,61 @@ impl Node {
     }
 }
 
+/// A gate alone.
+pub struct Gate {
+    process: Process,
+    pub url: String,
+    /// Last, so that it goes after the process.
+    _folder: TempDir,
+}
+
+impl Gate {
+    /// A folder and an address for a gate that is to be set up.
+    pub fn place() -> Result<(TempDir, SocketAddr), Fail> {
+        let [listen, _] = free_addresses()?;
+        Ok((folder()?, listen))
+    }
+
+    /// Starts the gate whose `gate.toml` stands in the folder, and waits until it is ready.
+    pub async fn start(folder: TempDir, listen: SocketAddr) -> Result<Self, Fail> {
+        let mut process = Process::start(
+            &[
+                "gate",
+                "--config",
+                &folder.path().join("gate.toml").to_string_lossy(),
+            ],
+            &[("REALDID_GATE_SUPERVISED", "true")],
+            &folder.path().join("gate.log"),
+        )?;
+        let url = format!("http://{listen}");
+        let (http, probe) = (http()?, format!("{url}/readyz"));
+        wait(&mut process, async || {
+            http.get(&probe)
+                .send()
+                .await
+                .is_ok_and(|answer| answer.status().is_success())
+        })
+        .await?;
+        Ok(Self {
+            process,
+            url,
+            _folder: folder,
+        })
+    }
+
+    /// The processor time of the gate so far, in seconds.
+    pub fn cpu_s(&self) -> Result<f64, Fail> {
+        clock::of(&self.process.0.id().to_string())
+    }
+
+    /// What it counts (`/metrics`).
+    pub async fn metrics(&self) -> Result<String, Fail> {
+        let no_answer = |_| broken("the gate tells its metrics");
+        let answer = http()?.get(format!("{}/metrics", self.url)).send().await;
+        answer.map_err(no_answer)?.text().await.map_err(no_answer)
+    }
+}
+
 /// All parts of a small nation, by `realdid up`.
 pub struct RunningNation {
     _up: Process,
@@ -154,7 +210,8 @@ pub struct RunningNation {
 }
 
 impl RunningNation {
-    pub async fn start() -> Result<Self, Fail> {
+    /// A nation whose demo services know people by persons or by DIDs.
+    pub async fn start(accounts: Accounts) -> Result<Self, Fail> {
         let folder = folder()?;
         let dir = folder.path().join("nation");
         let ready = folder.path().join("ready.json");
@@ -166,6 +223,8 @@ impl RunningNation {
                 &dir.to_string_lossy(),
                 "--port-base",
                 &port_base,
+                "--accounts",
+                accounts.name(),
                 "--ready-file",
                 &ready.to_string_lossy(),
             ],
@@ -228,6 +287,7 @@ fn free_port_base() -> Result<u16, Fail> {
         network: "dev".to_owned(),
         port_base,
         validators: 1,
+        accounts: Accounts::Person,
     };
     let free = |base: &u16| {
         let addresses = nation(*base).addresses();

@@ -180,6 +180,12 @@ impl Traffic {
         self.sign(body, self.by(n))
     }
 
+    /// A service's registration with a digest of something.
+    pub fn register_as(&self, service: Hash32, digest: Hash32) -> SignedOperation {
+        let body = Body::Register(self.issuer.id(), service, digest);
+        self.sign(body, self.by(0))
+    }
+
     fn by(&self, n: u64) -> &SecretKey {
         &self.operation[n as usize % 2]
     }

@@ -52,6 +52,8 @@ fn open(nation: &Nation, place: u16, program: &mut Command) -> Site {
             &site,
             "--purpose",
             "login",
+            "--accounts",
+            "did",
             "--redirect-uri",
             &format!("{url}/callback"),
             "--gate-dir",
