@@ -2,15 +2,18 @@
 //! JSON keys are a contract (docs/cli.md).
 
 use crate::change::Kind;
-use crate::dids;
+use crate::dids::{self, Account};
 use crate::enrol;
 pub use crate::error::CliError;
 use crate::http::Http;
 use crate::issue;
 use crate::journal;
-use crate::ledger::Ledger;
+use crate::keep;
+use crate::ledger::{Ledger, now_ms};
 use crate::login;
 use crate::present::{self, Consent};
+use crate::realpass;
+use crate::renew;
 use crate::seed::{Kit, POOL_STEP};
 use crate::show;
 use crate::vault::Vault;
@@ -58,8 +61,14 @@ pub enum WalletCommand {
         #[arg(long)]
         tx_code: Option<String>,
     },
-    /// Get fresh copies of every credential that can be refreshed
+    /// Get fresh copies of every credential that can be refreshed, and the RealPasses that can be had
     Refresh,
+    /// Keep RealPass and copies fresh, at random times that say nothing of logins; ends on Ctrl-C
+    Keep {
+        /// Do what is due and end, for a scheduler that runs this often
+        #[arg(long)]
+        once: bool,
+    },
     /// Answer a presentation request
     Present {
         /// An openid4vp link, or the address of the request
@@ -110,8 +119,13 @@ pub enum DidCommand {
         #[arg(long)]
         inception: Option<PathBuf>,
     },
-    /// Put a DID on the ledger
-    Anchor { did: String },
+    /// Put a DID on the ledger, on one's own account as a verified person
+    Anchor {
+        did: String,
+        /// Have the authority sponsor it: it learns that the DID is yours
+        #[arg(long)]
+        sponsored: bool,
+    },
     /// Change to new keys at once (needs the kit)
     Rotate(WithKit),
     /// Change to new keys after the delay, with the recovery key (needs the kit)
@@ -173,6 +187,7 @@ pub async fn run(args: WalletArgs) -> Result<Value, CliError> {
             };
             enrol::enrol(&mut wallet, &Http::new()?, &authority, &evidence, trusted).await
         }
+        WalletCommand::Keep { once } => keep::keep(&dir, &Http::new()?, once).await,
         command => {
             let mut wallet = Wallet::open(&dir)?;
             in_wallet(&mut wallet, command).await
@@ -183,7 +198,9 @@ pub async fn run(args: WalletArgs) -> Result<Value, CliError> {
 async fn in_wallet(wallet: &mut Wallet, command: WalletCommand) -> Result<Value, CliError> {
     let http = Http::new()?;
     match command {
-        WalletCommand::Init { .. } | WalletCommand::Enrol { .. } => Ok(Value::Null),
+        WalletCommand::Init { .. } | WalletCommand::Enrol { .. } | WalletCommand::Keep { .. } => {
+            Ok(Value::Null)
+        }
         WalletCommand::Receive { offer, tx_code } => {
             let offer = issue::read_offer(&http, &offer).await?;
             let mut ledger = known_ledger(wallet)?;
@@ -195,7 +212,7 @@ async fn in_wallet(wallet: &mut Wallet, command: WalletCommand) -> Result<Value,
         WalletCommand::Present { request, consent } => {
             let mut ledger = Ledger::of(&wallet.content)?;
             let request = present::examine(wallet, &http, &mut ledger, &request).await?;
-            present::announce(&request);
+            present::announce(wallet, &ledger, &request);
             if !present::consented(&request, &consent.into(), present::ask_person) {
                 return Err(present::decline(&http, &request).await?);
             }
@@ -204,6 +221,7 @@ async fn in_wallet(wallet: &mut Wallet, command: WalletCommand) -> Result<Value,
                 "service": request.service_id.to_string(),
                 "did": shown.did.map(|did| did.to_string()),
                 "claims": shown.claims,
+                "realPassEpoch": shown.pass_epoch,
                 "redirect": shown.redirect.map(String::from),
                 "confirmationCode": shown.confirmation_code,
             }))
@@ -218,6 +236,7 @@ async fn in_wallet(wallet: &mut Wallet, command: WalletCommand) -> Result<Value,
             let kit = wallet.kit(kit.as_deref())?;
             let kit = kit.ok_or(crate::change::ChangeError::KitNeeded("topping up"))?;
             kit.top_up(&mut wallet.content.pool, POOL_STEP)?;
+            wallet.learn_pass_seed(&kit);
             wallet.save()?;
             Ok(json!({ "sparesLeft": wallet.content.pool.left() }))
         }
@@ -225,17 +244,29 @@ async fn in_wallet(wallet: &mut Wallet, command: WalletCommand) -> Result<Value,
 }
 
 async fn did(wallet: &mut Wallet, http: &Http, command: DidCommand) -> Result<Value, CliError> {
+    let sponsored = matches!(
+        command,
+        DidCommand::Anchor {
+            sponsored: true,
+            ..
+        }
+    );
     let (kind, did, kit) = match command {
         DidCommand::List { prove } => return dids::list(wallet, prove).await,
         DidCommand::New { inception } => return dids::new(wallet, inception.as_deref()),
-        DidCommand::Anchor { did } => (Kind::Anchor, did, None),
+        DidCommand::Anchor { did, .. } => (Kind::Anchor, did, None),
         DidCommand::Rotate(with) => (Kind::Rotate, with.did, with.kit),
         DidCommand::Recover(with) => (Kind::Recover, with.did, with.kit),
         DidCommand::Cancel { did } => (Kind::Cancel, did, None),
         DidCommand::Freeze(with) => (Kind::Freeze, with.did, with.kit),
         DidCommand::Deactivate(with) => (Kind::Deactivate, with.did, with.kit),
     };
-    dids::change(wallet, http, kind, &did, kit.as_deref()).await
+    let how = if sponsored {
+        Account::Sponsored
+    } else {
+        Account::of(wallet)
+    };
+    dids::change(wallet, http, kind, how, &did, kit.as_deref()).await
 }
 
 async fn refresh_all(wallet: &mut Wallet, http: &Http) -> Result<Value, CliError> {
@@ -247,10 +278,17 @@ async fn refresh_all(wallet: &mut Wallet, http: &Http) -> Result<Value, CliError
             places.push(place);
         }
     }
-    if places.is_empty() {
+    let has_source = renew::has_source(wallet);
+    if places.is_empty() && !has_source {
         return Err(issue::no_credential());
     }
-    Ok(credentials_json(wallet, &places))
+    let mut shown = credentials_json(wallet, &places);
+    if has_source && let Some(mut ledger) = known_ledger(wallet)? {
+        renew::on_request(wallet, http, &mut ledger).await?;
+        let passes = wallet.passes()?;
+        shown["realPass"] = realpass::to_json(passes, ledger.parameters(), now_ms());
+    }
+    Ok(shown)
 }
 
 /// The ledger where the wallet has a network; foreign credentials can be received without one.

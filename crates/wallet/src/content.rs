@@ -4,7 +4,7 @@
 //! spare seed in it: see [`seed`](crate::seed).
 
 use crate::journal::Disclosure;
-use crate::secret::{Secret32, SecretText};
+use crate::secret::{Secret32, SecretBytes, SecretText};
 use crate::seed::{Pool, Spares};
 use minicbor::{Decode, Encode};
 use realdid_core::codec::Bytes;
@@ -46,6 +46,12 @@ pub struct Content {
     /// Answers of the ledger that held when they were fetched, newest last.
     #[n(8)]
     pub answers: Vec<KeptAnswer>,
+    /// Absent in a wallet that was made before there were RealPasses, until its kit is at hand.
+    #[n(9)]
+    pub passes: Option<RealPasses>,
+    /// What the last look at the person's tag has shown.
+    #[n(10)]
+    pub watched: Option<Watched>,
 }
 
 /// An answer that is kept for when no node can be reached. It is checked anew at each use.
@@ -61,7 +67,7 @@ pub struct KeptAnswer {
 }
 
 impl Content {
-    pub fn new(pairwise_root: Secret32, pool: Pool) -> Self {
+    pub fn new(pairwise_root: Secret32, pool: Pool, pass_seed: Secret32) -> Self {
         Self {
             version: VERSION,
             pairwise_root,
@@ -72,6 +78,8 @@ impl Content {
             batches: vec![],
             journal: vec![],
             answers: vec![],
+            passes: Some(RealPasses::new(pass_seed)),
+            watched: None,
         }
     }
 
@@ -205,6 +213,212 @@ pub struct Entry {
     /// The height of the state in which it was proved.
     #[n(2)]
     pub height: u64,
+    /// The reset of pseudonym secrets that this wallet knows to be its own doing.
+    #[n(3)]
+    pub reset_ms: Option<u64>,
+}
+
+/// What a look at the person's tag has shown, for when it is not looked at: a login asks no node
+/// about the person.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+#[cbor(array)]
+pub struct Watched {
+    /// Unix milliseconds.
+    #[n(0)]
+    pub at_ms: u64,
+    /// What the person must be told, if anything.
+    #[n(1)]
+    pub notice: Option<String>,
+}
+
+/// The person's RealPasses, and what it takes to have one tomorrow.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+#[cbor(array)]
+pub struct RealPasses {
+    /// The seed of the pseudonym secrets, from the recovery words (spec/realpass.md, B11).
+    #[n(0)]
+    pub seed: Secret32,
+    /// By ascending epoch. The newest one stays when its epoch is over: the next one must have its
+    /// entropy.
+    #[n(1)]
+    pub held: Vec<HeldPass>,
+    /// When the next one is fetched.
+    #[n(2)]
+    pub plan: Option<Plan>,
+    /// When fresh PID copies are fetched.
+    #[n(3)]
+    pub copies_plan: Option<Plan>,
+    /// The last refreshes that the authority refused, oldest first.
+    #[n(4)]
+    pub refusals: Vec<RefusedRefresh>,
+    /// How many it has ever refused.
+    #[n(5)]
+    pub refused: u64,
+    /// Personhood slots that this person has spent.
+    #[n(6)]
+    pub spent: Vec<OwnSlot>,
+    /// Where a RealPass of which epoch was accepted.
+    #[n(7)]
+    pub shown: Vec<ShownAt>,
+    /// By which the authority knows whom to issue to.
+    #[n(8)]
+    pub refresh_token: Option<SecretText>,
+}
+
+/// A RealPass that was checked before it was stored.
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+#[cbor(array)]
+pub struct HeldPass {
+    /// The authority's URL, under which its record stands on the ledger.
+    #[n(0)]
+    pub issuer: String,
+    #[n(1)]
+    pub epoch: u64,
+    /// The authority's RealPass key of that epoch, from the ledger: 96 bytes.
+    #[n(2)]
+    pub key: Bytes,
+    /// The codes of adult, region, kind, assurance and continuity.
+    #[n(3)]
+    pub facts: FactCodes,
+    /// `pass::Issued`: the signature, and the authority's part of the secrets.
+    #[n(4)]
+    pub issued: SecretBytes,
+}
+
+/// What a RealPass says of the person, beside its epoch: not for a log.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct FactCodes(pub [u8; 5]);
+
+impl std::fmt::Debug for FactCodes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("FactCodes")
+    }
+}
+
+impl<C> Encode<C> for FactCodes {
+    fn encode<W: minicbor::encode::Write>(
+        &self,
+        e: &mut minicbor::Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), minicbor::encode::Error<W::Error>> {
+        e.bytes(&self.0)?.ok()
+    }
+}
+
+impl<'b, C> Decode<'b, C> for FactCodes {
+    fn decode(d: &mut minicbor::Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
+        let codes = d.bytes()?.try_into();
+        codes
+            .map(Self)
+            .map_err(|_| minicbor::decode::Error::message("five facts have a code"))
+    }
+}
+
+/// When something is fetched: drawn once, kept through restarts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Plan {
+    /// The epoch that a RealPass is for, or the expiry in Unix milliseconds of the copies that are
+    /// to be replaced.
+    #[n(0)]
+    pub what: u64,
+    /// Unix milliseconds.
+    #[n(1)]
+    pub at_ms: u64,
+    /// How many attempts have failed.
+    #[n(2)]
+    pub failures: u32,
+}
+
+/// A refresh that the authority refused: it may be a probe (spec/realpass.md, "Where it ends").
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct RefusedRefresh {
+    /// Unix milliseconds.
+    #[n(0)]
+    pub at_ms: u64,
+    /// The code that it gave.
+    #[n(1)]
+    pub code: String,
+}
+
+/// A personhood slot that this person has spent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct OwnSlot {
+    #[n(0)]
+    pub period: u64,
+    #[n(1)]
+    pub slot: u64,
+}
+
+/// A service that accepted a RealPass in an epoch: there, the DID alone is enough until it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct ShownAt {
+    #[n(0)]
+    pub service: Hash32,
+    #[n(1)]
+    pub epoch: u64,
+}
+
+impl RealPasses {
+    /// How many refused refreshes are kept with their times.
+    const MAX_REFUSALS: usize = 50;
+
+    /// None yet, with the seed that the recovery words make.
+    pub fn new(seed: Secret32) -> Self {
+        Self {
+            seed,
+            held: vec![],
+            plan: None,
+            copies_plan: None,
+            refusals: vec![],
+            refused: 0,
+            spent: vec![],
+            shown: vec![],
+            refresh_token: None,
+        }
+    }
+
+    /// The RealPass of an epoch.
+    pub fn of_epoch(&self, epoch: u64) -> Option<&HeldPass> {
+        self.held.iter().find(|held| held.epoch == epoch)
+    }
+
+    /// Keeps a RealPass in the place of an older one, and those of `current` and later epochs.
+    pub fn keep(&mut self, pass: HeldPass, current: u64) {
+        let epoch = pass.epoch;
+        self.held
+            .retain(|held| held.epoch >= current && held.epoch != epoch);
+        self.held.push(pass);
+        self.held.sort_by_key(|held| held.epoch);
+    }
+
+    /// Writes down that the authority refused to refresh.
+    pub fn refused(&mut self, at_ms: u64, code: &str) {
+        self.refused += 1;
+        let excess = (self.refusals.len() + 1).saturating_sub(Self::MAX_REFUSALS);
+        self.refusals.drain(..excess);
+        self.refusals.push(RefusedRefresh {
+            at_ms,
+            code: code.to_owned(),
+        });
+    }
+
+    /// Writes down where a RealPass was accepted, and forgets earlier epochs.
+    pub fn shown_at(&mut self, service: Hash32, epoch: u64) {
+        self.shown.retain(|shown| shown.epoch >= epoch);
+        if !self.was_shown_at(&service, epoch) {
+            self.shown.push(ShownAt { service, epoch });
+        }
+    }
+
+    pub fn was_shown_at(&self, service: &Hash32, epoch: u64) -> bool {
+        self.shown
+            .iter()
+            .any(|shown| shown.service == *service && shown.epoch == epoch)
+    }
 }
 
 /// Copies of one credential, and how to get more.

@@ -1,9 +1,12 @@
 //! The commands on one's own DIDs: make, list, and change with proof.
 //!
 //! A change starts from the state that the ledger proves, is stored, is sent, and is done when
-//! the ledger proves the state after it. A DID that was never anchored is anchored first; until
-//! people have anchors of their own, the authority sponsors it and so learns that DID.
+//! the ledger proves the state after it. A DID that was never anchored is anchored first, on the
+//! person's own account ([`anchor`]); where it has the authority sponsor it, that learns whose DID
+//! it is.
 
+use crate::anchor;
+pub use crate::anchor::Account;
 use crate::change::{self, Kind, Purpose, Terms};
 use crate::content::DidEntry;
 use crate::error::{CliError, printable};
@@ -71,6 +74,7 @@ pub async fn change(
     wallet: &mut Wallet,
     http: &Http,
     kind: Kind,
+    account: Account,
     did: &str,
     kit: Option<&Path>,
 ) -> Result<Value, CliError> {
@@ -82,10 +86,12 @@ pub async fn change(
         // Whether the kit is at hand is asked before an anchor is spent.
         dry_run(wallet, place, kind, &inception, kit)?;
         eprintln!("The DID is not on the ledger yet; anchoring it first.");
-        (_, _, state) =
-            submit(wallet, http, &mut ledger, place, Kind::Anchor, &state, None).await?;
+        (_, _, state) = put(wallet, http, &mut ledger, place, account, &state).await?;
     }
-    let (id, height, state) = submit(wallet, http, &mut ledger, place, kind, &state, kit).await?;
+    let (id, height, state) = match kind {
+        Kind::Anchor => put(wallet, http, &mut ledger, place, account, &state).await?,
+        kind => submit(wallet, http, &mut ledger, place, kind, &state, kit).await?,
+    };
     Ok(json!({
         "did": state.did.to_string(),
         "operation": kind.name(),
@@ -93,6 +99,27 @@ pub async fn change(
         "height": height,
         "state": state_json(&state),
     }))
+}
+
+/// Puts a DID on the ledger; answers as [`submit`].
+async fn put(
+    wallet: &mut Wallet,
+    http: &Http,
+    ledger: &mut Ledger,
+    place: usize,
+    account: Account,
+    state: &DidState,
+) -> Result<(Hash32, u64, DidState), CliError> {
+    if account == Account::Sponsored || record_of(state).is_some() {
+        return submit(wallet, http, ledger, place, Kind::Anchor, state, None).await;
+    }
+    let (id, height) = anchor::on_own_account(wallet, http, ledger, place, state).await?;
+    let inception = wallet.content.dids[place].inception()?;
+    let after = ledger
+        .did_since(&mut wallet.content, &inception, height)
+        .await?;
+    wallet.save()?;
+    Ok((id, height, after))
 }
 
 /// Builds, stores, sends and waits for one operation; answers its id, the height of its block and
@@ -260,6 +287,7 @@ fn state_json(state: &DidState) -> Value {
             "frozen": record.frozen,
             "deactivated": record.deactivated,
             "recoveryEffectiveMs": record.pending.as_ref().map(|pending| pending.effective_ms),
+            "verifiedPerson": record.verified.is_some(),
             "keys": keys(&record.keys.current),
             "provedAtHeight": at,
         }),
@@ -269,6 +297,7 @@ fn state_json(state: &DidState) -> Value {
             "frozen": false,
             "deactivated": false,
             "recoveryEffectiveMs": null,
+            "verifiedPerson": false,
             "keys": keys(&inception.keys.current),
             "provedAtHeight": at,
         }),

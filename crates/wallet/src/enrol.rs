@@ -11,7 +11,8 @@ use crate::error::CliError;
 use crate::files;
 use crate::http::{Http, address, below};
 use crate::issue;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, now_ms};
+use crate::realpass;
 use crate::secret::Secret32;
 use crate::vault;
 use crate::wallet::Wallet;
@@ -92,7 +93,12 @@ pub async fn enrol(
             tag,
             seq: entry.seq,
             height,
+            reset_ms: entry.reset_ms,
         });
+    }
+    // A wallet that was made before there were RealPasses may still have its kit beside it.
+    if let Some(kit) = wallet.kit(None)? {
+        wallet.learn_pass_seed(&kit);
     }
     wallet.save()?;
 
@@ -109,84 +115,16 @@ pub async fn enrol(
         .filter_map(|place| wallet.content.batches.get(*place));
     let credentials: Vec<Value> = batches.map(issue::batch_json).collect();
     let genesis = ledger.light.genesis();
+    let passes = wallet.content.passes.as_ref();
+    let passes = passes.map(|passes| realpass::to_json(passes, ledger.parameters(), now_ms()));
     Ok(json!({
         "personTag": tag.to_string(),
         "height": height,
         "credentials": credentials,
+        "realPass": passes,
         "network": genesis.network.to_string(),
         "genesis": genesis.digest().to_string(),
     }))
-}
-
-/// What watching one's own tag has shown (promise P6).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Watch {
-    /// The entry is as the wallet left it.
-    Still(Standing),
-    /// The authority changed its standing.
-    Moved(Standing, &'static str),
-    /// Somebody was enrolled under the tag who is not this wallet, or the entry is gone.
-    NotOurs,
-}
-
-impl Watch {
-    pub fn standing(&self) -> &'static str {
-        match self {
-            Self::Still(standing) | Self::Moved(standing, _) => standing.name(),
-            Self::NotOurs => "not-ours",
-        }
-    }
-
-    /// What the person must be told, if anything.
-    pub fn notice(&self) -> Option<String> {
-        match self {
-            Self::Still(Standing::Active) => None,
-            Self::Still(standing) => Some(format!("your enrolment is {}", standing.name())),
-            Self::Moved(standing, reason) => Some(format!(
-                "your enrolment was changed by the authority: it is {} now (reason: {reason})",
-                standing.name()
-            )),
-            Self::NotOurs => Some(
-                "ALARM: the entry under your person tag is not this wallet's. Somebody was enrolled in your name, or you enrolled on another device. If it was not you, go to the authority's counter and to its supervisor; the proof is on the ledger.".into(),
-            ),
-        }
-    }
-}
-
-/// Judges the entry against what the wallet knows.
-pub fn judge(own: &OwnEnrolment, known: &Entry, found: Option<&Enrolment>) -> Watch {
-    match found {
-        Some(found) if found.commitment == own.commitment => {
-            if found.seq == known.seq {
-                Watch::Still(found.standing)
-            } else {
-                Watch::Moved(found.standing, found.reason.name())
-            }
-        }
-        _ => Watch::NotOurs,
-    }
-}
-
-/// Looks at the entry under the person's tag. A change of standing is taken note of; an entry
-/// that is not ours stays an alarm until the person enrols again.
-pub async fn watch(wallet: &mut Wallet, ledger: &mut Ledger) -> Result<Option<Watch>, CliError> {
-    let own = wallet.content.enrolment.clone();
-    let Some((own, known)) = own.and_then(|own| own.entry.clone().map(|entry| (own, entry))) else {
-        return Ok(None);
-    };
-    let proved = ledger.enrolment(&mut wallet.content, &known.tag, 0).await?;
-    let watch = judge(&own, &known, proved.value.as_ref());
-    if let (Watch::Moved(..), Some(found)) = (&watch, &proved.value)
-        && let Some(own) = &mut wallet.content.enrolment
-    {
-        own.entry = Some(Entry {
-            seq: found.seq,
-            height: proved.at.header.sealed.height,
-            ..known
-        });
-        wallet.save()?;
-    }
-    Ok(Some(watch))
 }
 
 fn read_evidence(path: &Path) -> Result<Evidence, CliError> {

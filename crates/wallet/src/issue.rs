@@ -9,6 +9,8 @@ use crate::content::{Batch, CredentialCopy};
 use crate::error::CliError;
 use crate::http::{Http, address, read_json};
 use crate::ledger::{Ledger, now_s};
+use crate::realpass::PassRefused;
+use crate::renew;
 use crate::secret::{Secret32, SecretText};
 use crate::vault;
 use crate::wallet::Wallet;
@@ -34,8 +36,8 @@ const PID_PAYLOAD: &[&str] = &["iss", "vct", "iat", "exp", "cnf", "_sd", "_sd_al
 const PID_HEADER: &[&str] = &["alg", "typ", "kid"];
 
 /// An issuer and what it said about itself.
-struct Source {
-    metadata: IssuerMetadata,
+pub(crate) struct Source {
+    pub(crate) metadata: IssuerMetadata,
     token_endpoint: Url,
 }
 
@@ -76,7 +78,7 @@ pub async fn read_offer(http: &Http, text: &str) -> Result<CredentialOffer, CliE
 pub async fn take_offer(
     wallet: &mut Wallet,
     http: &Http,
-    ledger: Option<&mut Ledger>,
+    mut ledger: Option<&mut Ledger>,
     offer: &CredentialOffer,
     tx_code: Option<&str>,
 ) -> Result<Vec<usize>, CliError> {
@@ -84,7 +86,7 @@ pub async fn take_offer(
     let request = TokenRequest::for_offer(offer, tx_code)?;
     let source = discover(http, issuer).await?;
     let parameters = ledger.as_ref().map(|ledger| ledger.parameters().clone());
-    let trust = trust(wallet, http, ledger, issuer).await?;
+    let trust = trust(wallet, http, ledger.as_deref_mut(), issuer).await?;
     let token = token(http, &source, &request).await?;
     let mut places = vec![];
     let ids = offer.credential_configuration_ids.iter();
@@ -100,7 +102,35 @@ pub async fn take_offer(
         let copies = fetch(http, &source, &token, &batch, &trust, parameters.as_ref()).await?;
         places.push(store(wallet, Batch { copies, ..batch })?);
     }
+    let offered = &offer.credential_configuration_ids;
+    if offered.iter().any(|id| id == vci::PASS_CONFIGURATION) {
+        let ledger = ledger.ok_or(PassRefused::KeyUnknown)?;
+        // After the PID, so that the one can be held against the other.
+        if let Some(refresh_token) = token.refresh_token.clone() {
+            wallet.passes()?.refresh_token = Some(SecretText::new(refresh_token));
+            wallet.save()?;
+        }
+        renew::take_all(wallet, http, ledger, &source, &token).await?;
+    }
     Ok(places)
+}
+
+/// A refresh token that the issuer replaced, wherever it is kept.
+pub(crate) fn replace_refresh_token(wallet: &mut Wallet, old: &SecretText, new: SecretText) {
+    let content = &mut wallet.content;
+    let of_batches = content
+        .batches
+        .iter_mut()
+        .map(|batch| &mut batch.refresh_token);
+    let of_passes = content
+        .passes
+        .iter_mut()
+        .map(|passes| &mut passes.refresh_token);
+    for kept in of_batches.chain(of_passes) {
+        if kept.as_ref() == Some(old) {
+            *kept = Some(new.clone());
+        }
+    }
 }
 
 /// Asks the issuer for new copies. The refresh token that comes with them is stored before they
@@ -132,11 +162,7 @@ pub async fn refresh(
     let trust = trust(wallet, http, ledger, &batch.issuer).await?;
     let token = token(http, &source, &request).await?;
     if let Some(next) = &token.refresh_token {
-        for other in &mut wallet.content.batches {
-            if other.refresh_token == batch.refresh_token {
-                other.refresh_token = Some(SecretText::new(next.clone()));
-            }
-        }
+        replace_refresh_token(wallet, refresh_token, SecretText::new(next.clone()));
         wallet.save()?;
     }
     let copies = fetch(http, &source, &token, &batch, &trust, parameters.as_ref()).await?;
@@ -156,7 +182,7 @@ pub fn no_credential() -> CliError {
 }
 
 /// §12: where the issuer's endpoints are, by the well-known documents of its URL.
-async fn discover(http: &Http, issuer: &str) -> Result<Source, CliError> {
+pub(crate) async fn discover(http: &Http, issuer: &str) -> Result<Source, CliError> {
     let url = vci::well_known(issuer, "openid-credential-issuer")?;
     let metadata = IssuerMetadata::parse(&http.get(&url).await?, issuer)?;
     let server = metadata.authorization_server().to_owned();
@@ -263,7 +289,7 @@ fn vct_of(metadata: &IssuerMetadata, configuration: &str) -> Result<String, CliE
 }
 
 /// §6: the token endpoint.
-async fn token(
+pub(crate) async fn token(
     http: &Http,
     source: &Source,
     request: &TokenRequest,

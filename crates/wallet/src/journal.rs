@@ -33,6 +33,10 @@ pub struct Disclosure {
     pub did: String,
     #[n(6)]
     pub outcome: Outcome,
+    /// The epoch of the RealPass that was shown, where one was. Never the pseudonym: the service has
+    /// it, and a copied journal must not.
+    #[n(7)]
+    pub pass_epoch: Option<u64>,
 }
 
 /// What became of it.
@@ -96,6 +100,7 @@ pub fn to_json(content: &Content) -> Value {
                 "did": entry.did,
                 "outcome": entry.outcome.name(),
                 "refusal": refusal,
+                "realPassEpoch": entry.pass_epoch,
             })
         })
         .collect();

@@ -4,8 +4,11 @@
 //! which never stay on the device) and [`change`] (making and changing DIDs); these and
 //! [`content`] and [`journal`] wait for nothing. [`enrol`], [`issue`], [`present`], [`login`] and
 //! [`dids`] are the person's errands: each holds what it hears against the ledger, through
-//! [`ledger`], before it stores or shows anything. [`cli`] is the command line.
+//! [`ledger`], before it stores or shows anything. [`realpass`] is what is taken from an authority
+//! and shown to services without telling who it is, [`schedule`] and [`keep`] when it is fetched,
+//! [`anchor`] a DID on one's own account, [`watch`] what happens under one's tag. [`cli`] is the command line.
 
+pub mod anchor;
 pub mod change;
 pub mod cli;
 pub mod content;
@@ -16,11 +19,19 @@ pub mod files;
 pub mod http;
 pub mod issue;
 pub mod journal;
+pub mod keep;
 pub mod ledger;
 pub mod login;
 pub mod present;
+pub mod random;
+pub mod realpass;
+pub mod renew;
+pub mod schedule;
 pub mod secret;
 pub mod seed;
 pub mod show;
+#[cfg(test)]
+mod test_world;
 pub mod vault;
 pub mod wallet;
+pub mod watch;

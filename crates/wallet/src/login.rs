@@ -9,6 +9,7 @@ use crate::http::{Browser, Http, address, below, read_json};
 use crate::ledger::Ledger;
 use crate::present::{self, Consent};
 use crate::wallet::Wallet;
+use crate::watch;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use url::Url;
@@ -51,11 +52,12 @@ pub async fn login(
             "do not sign in there",
         ));
     }
-    present::announce(&request);
+    present::announce(wallet, &ledger, &request);
     if !present::consented(&request, consent, present::ask_person) {
         return Err(present::decline(http, &request).await?);
     }
-    warn_if_moved(wallet, &mut ledger).await;
+    // What the last look at the person's tag has shown (P6): no node is asked about it now.
+    watch::repeat(wallet);
     let shown = present::answer(wallet, http, &mut ledger, &request).await?;
 
     let next = match shown.redirect {
@@ -81,18 +83,9 @@ pub async fn login(
         "service": service,
         "did": shown.did.map(|did| did.to_string()),
         "subject": me.sub,
+        "realPassEpoch": shown.pass_epoch,
         "sessionCookie": session_cookie(&browser, &base),
     }))
-}
-
-/// Promise P6: tells the person when the entry under their tag was moved. The login goes on: what
-/// may be shown is judged by the gate, and a warning must not hang on a node that is down.
-pub async fn warn_if_moved(wallet: &mut Wallet, ledger: &mut Ledger) {
-    if let Ok(Some(watch)) = crate::enrol::watch(wallet, ledger).await
-        && let Some(notice) = watch.notice()
-    {
-        eprintln!("{notice}");
-    }
 }
 
 /// The service's session among its cookies: the one that is named so, else all of them.

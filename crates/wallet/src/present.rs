@@ -1,16 +1,23 @@
 //! Showing something to a service (OpenID4VP 1.0, spec/login.md): fetch the request, hold it
-//! against the ledger, ask the person, show one copy and the service's own DID.
+//! against the ledger, ask the person, show what was asked for of a RealPass, one PID copy and the
+//! service's own DID.
+//!
+//! Where the service has seen the RealPass in this epoch and asks for nothing else, the DID alone is
+//! shown; a gate that does not know it any more says so, and gets the full answer.
 //!
 //! Nothing leaves the device before the registration was proved, the person agreed and the
 //! disclosure is in the journal.
 
 use crate::change::{self, ChangeError, Purpose};
-use crate::content::{Batch, CredentialCopy};
+use crate::content::CredentialCopy;
 use crate::error::{CliError, printable};
 use crate::http::{Http, UNREACHABLE, address};
 use crate::issue;
 use crate::journal::{self, Disclosure, Outcome};
 use crate::ledger::{Ledger, now_ms, now_s};
+use crate::random::Fresh;
+use crate::realpass::{self, Occasion};
+use crate::renew;
 use crate::vault::{self, random};
 use crate::wallet::Wallet;
 use base64::Engine as _;
@@ -23,6 +30,7 @@ use realdid_exchange::did_proof::{self, ProofContent};
 use realdid_exchange::vp::{
     self, CheckedRequest, ClaimedRequest, RequestEvidence, WalletError, WalletLink,
 };
+use realdid_pass::facts::Facts;
 use serde::Deserialize;
 use std::io::{BufRead, IsTerminal, Write};
 use url::Url;
@@ -44,6 +52,8 @@ const BARRED: &[&str] = &["vci.denied", "enrolment.suspended", "credential.marke
 pub struct Shown {
     pub did: Option<Did>,
     pub claims: Vec<String>,
+    /// The epoch of the RealPass, where one was shown.
+    pub pass_epoch: Option<u64>,
     /// Where a browser on this device goes on.
     pub redirect: Option<Url>,
     /// What the person types where the login began on another device.
@@ -111,7 +121,7 @@ pub async fn examine(
 }
 
 /// Shows on standard error who asks for what and why.
-pub fn announce(request: &CheckedRequest) {
+pub fn announce(wallet: &Wallet, ledger: &Ledger, request: &CheckedRequest) {
     eprintln!(
         "{}{} asks, for the purpose \"{}\".",
         printable(&request.service_name),
@@ -123,15 +133,37 @@ pub fn announce(request: &CheckedRequest) {
         request.purpose,
     );
     eprintln!("  Registered for {}.", request.domains.join(", "));
-    if request.claims.is_empty() {
-        eprintln!("  It sees a DID that is for it alone, and nothing about you.");
-    } else {
-        let claims: Vec<String> = request.claims.iter().map(ToString::to_string).collect();
-        eprintln!(
-            "  It sees a DID that is for it alone, and: {}.",
-            claims.join(", ")
-        );
+    let passes = wallet.content.passes.as_ref();
+    let held = passes.and_then(|passes| realpass::standing(passes, ledger.parameters(), now_ms()));
+    let facts = held.and_then(|held| realpass::facts(held).ok());
+    eprintln!("  It sees {}.", sees(request, facts.as_ref()));
+}
+
+/// What a service sees, in words. `facts` are those of the RealPass at hand.
+fn sees(request: &CheckedRequest, facts: Option<&Facts>) -> String {
+    let asked = &request.asked;
+    let mut parts = vec!["a DID that is for it alone".to_owned()];
+    if let Some(pass) = &asked.pass {
+        let told = pass.facts.iter().map(|fact| realpass::words(*fact, facts));
+        let told: Vec<String> = told.collect();
+        parts.push(if told.is_empty() {
+            "that you are one real person, the same one each time here".to_owned()
+        } else {
+            format!(
+                "that you are one real person, the same one each time here, and: {}",
+                told.join("; ")
+            )
+        });
     }
+    let claims = asked.pid.iter().flat_map(|pid| &pid.claims);
+    let claims: Vec<String> = claims.map(ToString::to_string).collect();
+    if !claims.is_empty() {
+        parts.push(format!("of your PID: {}", claims.join(", ")));
+    }
+    if request.claims.is_empty() {
+        parts.push("nothing else about you".to_owned());
+    }
+    parts.join(", and ")
 }
 
 /// Whether the person agrees: nothing about them is asked for, or they said so beforehand, or
@@ -179,50 +211,107 @@ pub async fn decline(http: &Http, request: &CheckedRequest) -> Result<CliError, 
 }
 
 /// Answers a request to which the person agreed.
+///
+/// Where a DID alone is enough and the gate has seen the RealPass in this epoch, it gets the DID
+/// alone. If it does not know that any more, it gets all of it, within the same login.
 pub async fn answer(
     wallet: &mut Wallet,
     http: &Http,
     ledger: &mut Ledger,
     request: &CheckedRequest,
 ) -> Result<Shown, CliError> {
-    let asked = request
-        .asked
-        .pid
-        .as_ref()
-        .ok_or_else(issue::no_credential)?;
-    let place = ready_batch(wallet, http, ledger, &asked.vcts).await?;
-    let showing_did = request.asked.did_id.is_some();
-    let signer = if showing_did {
-        Some(did_for(wallet, ledger, request).await?)
-    } else {
-        None
+    if did_is_enough(wallet, ledger.parameters(), request, now_ms()) {
+        match send(wallet, http, ledger, request, true).await {
+            Err(error) if error.code == vp::ResponseRefused::PassNeeded.code() => {}
+            answered => return answered,
+        }
+    }
+    send(wallet, http, ledger, request, false).await
+}
+
+/// Whether this service may be answered by the DID alone: it offers that, and accepted this wallet's
+/// RealPass in the current epoch.
+fn did_is_enough(
+    wallet: &Wallet,
+    parameters: &Parameters,
+    request: &CheckedRequest,
+    now_ms: u64,
+) -> bool {
+    let epoch = parameters.epoch_at(now_ms);
+    let passes = wallet.content.passes.as_ref();
+    request.asked.did_alone
+        && passes.is_some_and(|passes| passes.was_shown_at(&request.service_id, epoch))
+}
+
+/// Makes one answer, writes it into the journal and sends it.
+async fn send(
+    wallet: &mut Wallet,
+    http: &Http,
+    ledger: &mut Ledger,
+    request: &CheckedRequest,
+    did_alone: bool,
+) -> Result<Shown, CliError> {
+    let asked = &request.asked;
+    let place = match asked.pid.as_ref().filter(|_| !did_alone) {
+        Some(pid) => Some(ready_batch(wallet, http, ledger, &pid.vcts).await?),
+        None => None,
+    };
+    let held = match asked.pass.as_ref().filter(|_| !did_alone) {
+        Some(_) => Some(renew::for_now(wallet, http, ledger).await?),
+        None => None,
+    };
+    let signer = match asked.did_id {
+        Some(_) => Some(did_for(wallet, ledger, request).await?),
+        None => None,
     };
 
     // The copy leaves the wallet before it leaves the device: whatever happens now, it is not
     // shown a second time.
-    let copy = take_copy(wallet, place)?;
+    let copy = place.map(|place| take_copy(wallet, place)).transpose()?;
     let did = signer.as_ref().map(|signer| signer.did.clone());
+    let name = did.as_ref().map(ToString::to_string);
     let claims: Vec<String> = request.claims.iter().map(ToString::to_string).collect();
+    let pass_epoch = held.as_ref().map(|held| held.epoch);
     let disclosure = Disclosure {
         at_ms: now_ms(),
         service: request.service_id,
         domains: request.domains.clone(),
         purpose: request.purpose.clone(),
         claims: claims.clone(),
-        did: did.as_ref().map(ToString::to_string).unwrap_or_default(),
+        did: name.clone().unwrap_or_default(),
         outcome: Outcome::Unknown,
+        pass_epoch,
     };
     let ticket = journal::begin(&mut wallet.content, disclosure);
     wallet.save()?;
 
-    let credential = ParsedSdJwt::parse(copy.sd_jwt.as_str())?;
-    let binding = Binding {
-        nonce: &request.nonce,
-        aud: &request.client_id,
-        iat_s: now_s(),
+    let pass = match (&held, &asked.pass) {
+        (Some(held), Some(pass)) => {
+            let occasion = Occasion {
+                service: &request.service_id.0,
+                nonce: &request.nonce,
+                audience: &request.client_id,
+                did: name.as_deref(),
+            };
+            let network = &ledger.light.genesis().network;
+            let seed = &wallet.passes()?.seed;
+            let mut random = Fresh::new()?;
+            let facts = &pass.facts;
+            Some(realpass::show(
+                held,
+                seed,
+                network,
+                facts,
+                &occasion,
+                &mut random,
+            )?)
+        }
+        _ => None,
     };
-    let holder = SigningKey::p256(copy.holder_key.bytes())?;
-    let pid = sd_jwt::present(&credential, &asked.claims, &binding, &holder)?;
+    let pid = match (&copy, &asked.pid) {
+        (Some(copy), Some(asked)) => Some(show_copy(copy, asked, request)?),
+        _ => None,
+    };
     let proof = match &signer {
         None => None,
         Some(signer) => {
@@ -234,14 +323,14 @@ pub async fn answer(
                 audience: &request.client_id,
                 nonce: &request.nonce,
                 now_s: now_s(),
-                shown_hash: did_proof::shown_hash(None, Some(&pid)),
+                shown_hash: did_proof::shown_hash(pass.as_deref(), pid.as_deref()),
             };
             Some(did_proof::build(&content, &signer.key)?)
         }
     };
     let shown = vp::Answer {
-        pass: None,
-        pid: Some(&pid),
+        pass: pass.as_deref(),
+        pid: pid.as_deref(),
         did_proof: proof.as_deref(),
     };
     let form = vp::response_form(request, &shown, &random()?)?;
@@ -255,6 +344,9 @@ pub async fn answer(
         Err(error) if error.code == UNREACHABLE => Outcome::Unknown,
         Err(error) => Outcome::Refused(error.code.clone()),
     };
+    if let (Outcome::Accepted, Some(epoch)) = (&outcome, pass_epoch) {
+        wallet.passes()?.shown_at(request.service_id, epoch);
+    }
     journal::finish(&mut wallet.content, ticket, outcome);
     wallet.save()?;
     let next: Continuation = serde_json::from_slice(&result?).unwrap_or_default();
@@ -263,9 +355,31 @@ pub async fn answer(
     Ok(Shown {
         did,
         claims,
+        pass_epoch,
         redirect,
         confirmation_code,
     })
+}
+
+/// Shows one PID copy with the asked claims, to this request.
+fn show_copy(
+    copy: &CredentialCopy,
+    asked: &vp::AskedPid,
+    request: &CheckedRequest,
+) -> Result<String, CliError> {
+    let credential = ParsedSdJwt::parse(copy.sd_jwt.as_str())?;
+    let binding = Binding {
+        nonce: &request.nonce,
+        aud: &request.client_id,
+        iat_s: now_s(),
+    };
+    let holder = SigningKey::p256(copy.holder_key.bytes())?;
+    Ok(sd_jwt::present(
+        &credential,
+        &asked.claims,
+        &binding,
+        &holder,
+    )?)
 }
 
 /// The service's DID with what it takes to sign with it now.
@@ -313,18 +427,8 @@ async fn did_for(
     })
 }
 
-/// Whether copies should be renewed before they are used: none is left, or the best ends within
-/// the refresh lead.
-pub fn needs_refresh(batch: &Batch, parameters: &Parameters, now_s: u64) -> bool {
-    let lead = now_s + parameters.refresh_lead_s;
-    batch.refresh_token.is_some()
-        && batch
-            .usable(now_s)
-            .is_none_or(|best| batch.copies[best].expires_s < lead)
-}
-
-/// A batch of an asked type with a copy to show, refreshed where it is time. When the issuer
-/// gives none, what is still valid is used.
+/// A batch of an asked type with a copy to show. Copies are fetched ahead ([`crate::keep`]); here
+/// only where none is left that is valid, because a request at the time of a login ties the two.
 async fn ready_batch(
     wallet: &mut Wallet,
     http: &Http,
@@ -338,33 +442,27 @@ async fn ready_batch(
         .max_by_key(|(_, batch)| (batch.on_ledger, batch.expires_s()))
         .map(|(place, _)| place)
         .ok_or_else(issue::no_credential)?;
-    if needs_refresh(&wallet.content.batches[place], ledger.parameters(), now_s())
-        && let Err(error) = issue::refresh(wallet, http, Some(ledger), place).await
-    {
-        // What the authority says about the person stands; what ails the authority does not stop
-        // a login (promise P3).
-        let barred = BARRED.contains(&error.code.as_str());
-        let usable = wallet.content.batches[place].usable(now_s()).is_some();
-        if barred {
-            return Err(error);
-        }
-        if !usable {
-            return Err(CliError::new(
-                "credential.expired",
-                &format!(
-                    "a copy of the credential is still valid, or its issuer gives new ones ({})",
-                    error.code
-                ),
-                "issuer",
-                "try again when the issuer answers",
-            ));
-        }
-        eprintln!(
-            "No fresh copies ({}); going on with one that is still valid.",
-            error.code
-        );
+    let batch = &wallet.content.batches[place];
+    if batch.usable(now_s()).is_some() || batch.refresh_token.is_none() {
+        return Ok(place);
     }
-    Ok(place)
+    eprintln!(
+        "No copy of the credential is left, so fresh ones are fetched now: their issuer sees that you ask at the time of this login. `realdid wallet keep` fetches ahead, at random times."
+    );
+    match issue::refresh(wallet, http, Some(ledger), place).await {
+        Ok(()) => Ok(place),
+        // What the authority says about the person stands.
+        Err(error) if BARRED.contains(&error.code.as_str()) => Err(error),
+        Err(error) => Err(CliError::new(
+            "credential.expired",
+            &format!(
+                "a copy of the credential is still valid, or its issuer gives new ones ({})",
+                error.code
+            ),
+            "issuer",
+            "try again when the issuer answers",
+        )),
+    }
 }
 
 fn take_copy(wallet: &mut Wallet, place: usize) -> Result<CredentialCopy, CliError> {
@@ -379,5 +477,7 @@ fn take_copy(wallet: &mut Wallet, place: usize) -> Result<CredentialCopy, CliErr
     Ok(batch.copies.swap_remove(usable))
 }
 
+#[cfg(test)]
+mod pass_tests;
 #[cfg(test)]
 mod tests;

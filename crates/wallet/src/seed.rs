@@ -10,7 +10,7 @@
 //! vault; each one is used for one set of keys only, or two DIDs could be linked by it. When the
 //! pool runs low, the kit tops it up.
 //!
-//! The device holds the pairwise root of generation 0 alone. The keys that a rotation or recovery
+//! The device holds the pairwise root of generation 0 and the seed of RealPass. The keys that a rotation or recovery
 //! brings in come from the root of their own generation, which only the words make: whoever
 //! copied the vault before does not know them.
 
@@ -151,6 +151,12 @@ impl Kit {
             "pairwise-root",
             &generation.to_be_bytes(),
         )
+    }
+
+    /// The seed of the pseudonym secrets of RealPass, for nothing else (spec/realpass.md, B11). Of
+    /// the words alone, so that whoever keeps them keeps their pseudonyms.
+    pub fn pass_seed(&self) -> Secret32 {
+        derive(&*self.roots.seed, "realpass-seed", &[])
     }
 
     /// The recovery key of this index.

@@ -1,11 +1,12 @@
 //! What a person sees of their wallet: no key, no token, no credential, no claim value.
 
 use crate::dids;
-use crate::enrol;
 use crate::error::CliError;
 use crate::issue;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, now_ms};
+use crate::realpass;
 use crate::wallet::Wallet;
+use crate::watch;
 use serde_json::{Value, json};
 
 /// The wallet at a glance. The enrolment's standing is asked of the network and proved; DIDs are
@@ -29,6 +30,7 @@ pub async fn show(wallet: &mut Wallet) -> Result<Value, CliError> {
         "enrolment": null,
         "credentials": credentials,
         "dids": dids,
+        "realPass": null,
         "sparesLeft": wallet.content.pool.left(),
     });
     if wallet.content.network.is_none() {
@@ -38,12 +40,15 @@ pub async fn show(wallet: &mut Wallet) -> Result<Value, CliError> {
     let genesis = ledger.light.genesis();
     shown["network"] = genesis.network.to_string().into();
     shown["genesis"] = genesis.digest().to_string().into();
+    if let Some(passes) = &wallet.content.passes {
+        shown["realPass"] = realpass::to_json(passes, ledger.parameters(), now_ms());
+    }
     let Some(own) = wallet.content.enrolment.clone() else {
         return Ok(shown);
     };
-    let watched = enrol::watch(wallet, &mut ledger).await;
+    let watched = watch::watch(wallet, &mut ledger).await;
     let (standing, notice) = match &watched {
-        Ok(Some(watch)) => (watch.standing(), watch.notice()),
+        Ok(Some((watch, _))) => (watch.standing(), watch.notice(now_ms())),
         Ok(None) => (
             "unfinished",
             Some("run `realdid wallet enrol` again".to_owned()),

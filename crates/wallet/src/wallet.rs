@@ -1,6 +1,6 @@
 //! An open wallet: its vault with the content at hand, and where its recovery kit is.
 
-use crate::content::Content;
+use crate::content::{Content, RealPasses};
 use crate::error::CliError;
 use crate::seed::{Kit, POOL_STEP, Pool};
 use crate::vault::{self, Vault};
@@ -54,7 +54,7 @@ impl Wallet {
         };
         let mut pool = Pool::default();
         kit.top_up(&mut pool, POOL_STEP)?;
-        let content = Content::new(kit.pairwise_root(0), pool);
+        let content = Content::new(kit.pairwise_root(0), pool, kit.pass_seed());
         let passphrase = passphrase();
         let passphrase = passphrase.as_ref().map(|text| text.as_str());
         let vault = Vault::create(dir, passphrase, &content)?;
@@ -64,6 +64,24 @@ impl Wallet {
     /// Makes the present content durable.
     pub fn save(&self) -> Result<(), CliError> {
         Ok(self.vault.save(&self.content)?)
+    }
+
+    /// The person's RealPasses, where the wallet has the seed for them.
+    pub fn passes(&mut self) -> Result<&mut RealPasses, CliError> {
+        self.content.passes.as_mut().ok_or_else(|| {
+            CliError::user(
+                "pass.no_seed",
+                "the wallet has the seed of its RealPass, which its recovery words make",
+                "bring the recovery kit: `realdid wallet kit top-up --kit FILE`",
+            )
+        })
+    }
+
+    /// Takes the seed of RealPass from the kit, in a wallet that was made without it.
+    pub fn learn_pass_seed(&mut self, kit: &Kit) {
+        if self.content.passes.is_none() {
+            self.content.passes = Some(RealPasses::new(kit.pass_seed()));
+        }
     }
 
     /// The recovery kit: from the path that is given, else from the wallet's folder if it still

@@ -10,7 +10,7 @@ fn kit() -> Kit {
 fn wallet() -> Content {
     let mut pool = Pool::default();
     kit().top_up(&mut pool, POOL_STEP).unwrap();
-    Content::new(kit().pairwise_root(0), pool)
+    Content::new(kit().pairwise_root(0), pool, kit().pass_seed())
 }
 
 fn terms() -> Terms {

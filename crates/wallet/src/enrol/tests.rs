@@ -1,20 +1,6 @@
 use super::*;
 use realdid_core::state::ReasonCode;
 
-fn own() -> OwnEnrolment {
-    OwnEnrolment {
-        issuer_url: "https://authority.example".into(),
-        salt: Secret32::new([1; 32]),
-        key: Secret32::new([2; 32]),
-        commitment: Hash32([3; 32]),
-        entry: Some(Entry {
-            tag: Hash32([4; 32]),
-            seq: 1,
-            height: 9,
-        }),
-    }
-}
-
 fn found() -> Enrolment {
     Enrolment {
         seq: 1,
@@ -24,39 +10,6 @@ fn found() -> Enrolment {
         reason: ReasonCode::None,
         issuer: issuer_id("https://authority.example"),
         reset_ms: None,
-    }
-}
-
-fn watched(found: Option<&Enrolment>) -> Watch {
-    let own = own();
-    judge(&own, own.entry.as_ref().unwrap(), found)
-}
-
-#[test]
-fn p6_the_wallet_sees_each_move_of_its_tag() {
-    let still = watched(Some(&found()));
-    assert_eq!(still, Watch::Still(Standing::Active));
-    assert_eq!(still.notice(), None);
-
-    let suspended = Enrolment {
-        seq: 2,
-        standing: Standing::Suspended,
-        reason: ReasonCode::LostDevice,
-        ..found()
-    };
-    let moved = watched(Some(&suspended));
-    assert_eq!(moved, Watch::Moved(Standing::Suspended, "lost-device"));
-    assert!(moved.notice().unwrap().contains("suspended"));
-
-    let stolen = Enrolment {
-        seq: 2,
-        commitment: Hash32([9; 32]),
-        ..found()
-    };
-    for found in [Some(&stolen), None] {
-        let alarm = watched(found);
-        assert_eq!(alarm, Watch::NotOurs);
-        assert!(alarm.notice().unwrap().starts_with("ALARM"));
     }
 }
 

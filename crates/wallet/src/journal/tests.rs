@@ -11,12 +11,17 @@ fn disclosure(at_ms: u64) -> Disclosure {
         claims: vec!["age_over_18".into()],
         did: "did:rdid:dev:zQm".into(),
         outcome: Outcome::Unknown,
+        pass_epoch: None,
     }
 }
 
 #[test]
 fn a_disclosure_stands_before_its_outcome_is_known() {
-    let mut content = Content::new(Secret32::new([0; 32]), Pool::default());
+    let mut content = Content::new(
+        Secret32::new([0; 32]),
+        Pool::default(),
+        Secret32::new([1; 32]),
+    );
     let ticket = begin(&mut content, disclosure(1));
     assert_eq!(to_json(&content)["disclosures"][0]["outcome"], "unknown");
     finish(&mut content, ticket, Outcome::Refused("did.frozen".into()));
@@ -28,7 +33,11 @@ fn a_disclosure_stands_before_its_outcome_is_known() {
 
 #[test]
 fn the_journal_is_bounded_and_drops_the_oldest() {
-    let mut content = Content::new(Secret32::new([0; 32]), Pool::default());
+    let mut content = Content::new(
+        Secret32::new([0; 32]),
+        Pool::default(),
+        Secret32::new([1; 32]),
+    );
     for at in 0..(MAX_ENTRIES as u64 + 3) {
         begin(&mut content, disclosure(at));
     }

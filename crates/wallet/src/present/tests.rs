@@ -1,10 +1,11 @@
 use super::*;
+use crate::content::Batch;
 use crate::secret::{Secret32, SecretText};
 use realdid_core::hash::Hash32;
 use realdid_credential::jose::Jwk;
 use realdid_exchange::registration::{self, Registration};
 
-fn request(claims: &[&str]) -> CheckedRequest {
+pub(super) fn request(claims: &[&str]) -> CheckedRequest {
     let claims: Vec<_> = claims
         .iter()
         .map(|text| registration::claim_path(text).unwrap())
@@ -93,18 +94,7 @@ fn claims_need_a_yes_and_a_plain_login_needs_none() {
 }
 
 #[test]
-fn copies_are_renewed_within_the_lead_and_shown_once() {
-    let parameters = Parameters::development();
-    let lead = parameters.refresh_lead_s;
-    assert!(!needs_refresh(&batch(&[1000 + lead]), &parameters, 1000));
-    assert!(needs_refresh(&batch(&[999 + lead]), &parameters, 1000));
-    assert!(needs_refresh(&batch(&[]), &parameters, 1000));
-    let forever = Batch {
-        refresh_token: None,
-        ..batch(&[1001])
-    };
-    assert!(!needs_refresh(&forever, &parameters, 1000));
-
+fn copies_are_shown_once() {
     let dir = tempfile::tempdir().unwrap();
     let (mut wallet, _) = Wallet::create(dir.path(), None).unwrap();
     wallet.content.batches.push(batch(&[1, u64::MAX, u64::MAX]));

@@ -18,6 +18,7 @@ fn derivation_keeps_its_vectors() {
         shown(kit.recovery_key(0).unwrap()),
         shown(kit.recovery_key(255).unwrap()),
         shown(kit.next_key(0).unwrap()),
+        hex::encode(kit.pass_seed().bytes()),
     ];
     let frozen = include_str!("../../vectors/derivation.txt");
     assert_eq!(made.join("\n"), frozen.trim());
@@ -31,6 +32,7 @@ fn keys_of_services_generations_and_kinds_are_apart() {
         *kit.recovery_key(1).unwrap().seed(),
         *kit.next_key(0).unwrap().seed(),
         *kit.next_key(1).unwrap().seed(),
+        *kit.pass_seed().bytes(),
     ];
     for generation in 0..2 {
         for service in 0..2u8 {
@@ -51,6 +53,8 @@ fn words_alone_do_not_make_next_keys() {
         kit().recovery_key(0).unwrap().seed(),
         other.recovery_key(0).unwrap().seed()
     );
+    // Whoever keeps the words keeps their pseudonyms.
+    assert_eq!(kit().pass_seed(), other.pass_seed());
     assert_ne!(
         kit().next_key(0).unwrap().seed(),
         other.next_key(0).unwrap().seed()

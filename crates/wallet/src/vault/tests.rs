@@ -3,7 +3,11 @@ use crate::secret::Secret32;
 use crate::seed::Pool;
 
 fn content(seed: u8) -> Content {
-    Content::new(Secret32::new([seed; 32]), Pool::default())
+    Content::new(
+        Secret32::new([seed; 32]),
+        Pool::default(),
+        Secret32::new([seed; 32]),
+    )
 }
 
 fn open(dir: &Path, passphrase: Option<&str>) -> Result<(Vault, Content), VaultError> {
@@ -90,6 +94,26 @@ fn truncated_or_changed_bytes_are_refused_at_every_place() {
     }
     std::fs::write(&path, &bytes).unwrap();
     assert_eq!(open(dir.path(), None).unwrap().1, content(1));
+}
+
+/// A vault of before RealPass: it has no such field, reads, and takes the seed from its kit.
+#[test]
+fn a_vault_without_realpass_reads_and_learns_the_seed_from_its_kit() {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut wallet, kit) = crate::wallet::Wallet::create(dir.path(), None).unwrap();
+    let seed = wallet.content.passes.take().unwrap().seed;
+    assert_eq!(
+        codec::encode(&wallet.content)[0],
+        0x89,
+        "nine fields, as before"
+    );
+    wallet.save().unwrap();
+    drop(wallet);
+    let mut wallet = crate::wallet::Wallet::open(dir.path()).unwrap();
+    assert_eq!(wallet.passes().unwrap_err().code, "pass.no_seed");
+    let kit = crate::seed::Kit::read(&kit.unwrap()).unwrap();
+    wallet.learn_pass_seed(&kit);
+    assert_eq!(wallet.passes().unwrap().seed, seed);
 }
 
 #[test]
