@@ -189,21 +189,18 @@ async fn ask(
     let answer = http
         .post_json(&url, &body, Some(&token.access_token))
         .await?;
-    let now_ms = now_ms();
     let parameters = ledger.parameters().clone();
     let pid = pid_claims(&wallet.content.batches, &issuer_url, &parameters);
     let expected = Expected {
         network: &ledger.light.genesis().network,
-        parameters: &parameters,
         epoch,
         issuer: &issuer,
         enrolment: entry,
         pid: pid.as_ref().map(|(claims, epoch)| (claims, *epoch)),
-        now_ms,
     };
     let passes = wallet.passes()?;
     let held = realpass::take(&answer, passes, &expected)?;
-    passes.keep(held, parameters.epoch_at(now_ms));
+    passes.keep(held, parameters.epoch_at(now_ms()));
     wallet.save()
 }
 

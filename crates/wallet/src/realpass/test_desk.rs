@@ -5,7 +5,6 @@ use crate::random::Fresh;
 use crate::realpass::{self, Expected, PassRefused};
 use crate::secret::Secret32;
 use realdid_core::did::NetworkName;
-use realdid_core::genesis::Parameters;
 use realdid_core::state::{
     EpochKey, Issuer, IssuerKey as DocumentKey, KeyStatus, KeyUse, PassPublicKey, ReasonCode,
     Standing, issuer_id,
@@ -120,16 +119,13 @@ pub fn request(seed: &Secret32, epoch: u64) -> Value {
 
 /// Takes an answer for [`EPOCH`] against the desk's record and nothing else, and keeps it.
 pub fn take(passes: &mut RealPasses, answer: &Value, epoch: u64) -> Result<(), PassRefused> {
-    let parameters = Parameters::development();
     let record = record(&key());
     let expected = Expected {
         network: &network(),
-        parameters: &parameters,
         epoch,
         issuer: &record,
         enrolment: None,
         pid: None,
-        now_ms: parameters.pass_begins_ms(epoch),
     };
     let held = realpass::take(answer.to_string().as_bytes(), passes, &expected)?;
     passes.keep(held, epoch);
