@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-/// An epoch that does not turn while tests run: ten years.
+/// An epoch, and a personhood period, that does not turn while tests run: ten years.
 const EPOCH_S: u64 = 315_360_000;
 
 /// Serves on a free port until the test's runtime ends: `answer` gets the server's URL, the path
@@ -99,6 +99,7 @@ impl World {
         let mut ledger = TestLedger::new(now_ms(), vec![record.clone()]);
         ledger.genesis.parameters.epoch_s = EPOCH_S;
         ledger.genesis.parameters.refresh_lead_s = EPOCH_S;
+        ledger.genesis.parameters.personhood_period_s = EPOCH_S;
         ledger.seal(now_ms());
 
         let dir = tempfile::tempdir().unwrap();

@@ -5,6 +5,7 @@ use crate::realpass::test_desk::holder;
 use crate::seed::{Kit, Pool};
 use realdid_core::state::{DidRecord, VerifiedPerson, did_key};
 use realdid_testkit::ledger::TestNet;
+use serde_json::json;
 
 /// A wallet with `dids` DIDs and a RealPass of the network's epoch.
 fn wallet(net: &TestNet, dids: u8) -> Content {
@@ -149,4 +150,90 @@ fn one_account_is_chosen_where_a_realpass_is_held() {
     assert_eq!(Account::of(&wallet), Account::Sponsored);
     wallet.content.passes = Some(holder(1, 1));
     assert_eq!(Account::of(&wallet), Account::Own);
+}
+
+/// Anchors a wallet's DID at a node that finds the first `spent` slots spent. Answers what came of it,
+/// the operations that the node got, and the slots that the wallet remembers.
+async fn anchored_at_a_node(
+    spent: usize,
+) -> (Result<u64, CliError>, Vec<SignedOperation>, Vec<OwnSlot>) {
+    use crate::test_world::{World, serve};
+    use std::sync::{Arc, Mutex};
+    let world = World::new().await;
+    let got = Arc::new(Mutex::new(Vec::<SignedOperation>::new()));
+    let shared = got.clone();
+    let node = serve(move |_, path, body| {
+        let mut got = shared.lock().unwrap();
+        if path == "/v1/operations" {
+            got.push(SignedOperation::decode(body).unwrap());
+            return (200, json!({}));
+        }
+        let Some(id) = path.strip_prefix("/v1/operations/") else {
+            return (503, json!({}));
+        };
+        let at = got.iter().position(|known| known.id().to_string() == id);
+        if at.unwrap() < spent {
+            (200, json!({"status": "refused", "rule": "op.slot_spent"}))
+        } else {
+            (200, json!({"status": "accepted", "height": 9}))
+        }
+    })
+    .await;
+    let (mut wallet, _) = world.open();
+    wallet.content.network.as_mut().unwrap().nodes = vec![node];
+    let purpose = Purpose {
+        service: Hash32([1; 32]),
+        bound: false,
+        domain: String::new(),
+    };
+    let network = world.ledger.genesis.network.clone();
+    change::new_did(&mut wallet.content, network, purpose, 1).unwrap();
+    let inception = wallet.content.dids[0].inception().unwrap();
+    world.know(&mut wallet, &did_key(&inception.id()));
+    let mut ledger = Ledger::of(&wallet.content).unwrap();
+    let (state, _) = ledger.did(&mut wallet.content, &inception).await.unwrap();
+    let http = Http::new().unwrap();
+    let done = on_own_account(&mut wallet, &http, &mut ledger, 0, &state).await;
+    let operations = got.lock().unwrap().clone();
+    (
+        done.map(|(_, height)| height),
+        operations,
+        wallet.content.passes.unwrap().spent,
+    )
+}
+
+#[tokio::test]
+async fn a_slot_that_another_device_spent_is_passed_over() {
+    let (done, operations, spent) = anchored_at_a_node(2).await;
+    assert_eq!(done.unwrap(), 9);
+    assert_eq!((operations.len(), spent.len()), (3, 3));
+    let mut ids: Vec<Hash32> = operations.iter().map(SignedOperation::id).collect();
+    let mut slots: Vec<u64> = operations
+        .iter()
+        .map(|operation| operation.personhood.as_ref().unwrap().slot)
+        .collect();
+    ids.sort_unstable();
+    ids.dedup();
+    slots.sort_unstable();
+    slots.dedup();
+    assert_eq!(
+        ids.len(),
+        3,
+        "an operation that was refused is not asked about again"
+    );
+    assert_eq!(slots.len(), 3);
+    assert!(
+        operations
+            .iter()
+            .all(|operation| operation.sponsor.is_none())
+    );
+}
+
+#[tokio::test]
+async fn where_all_slots_are_spent_the_wallet_says_when_there_are_new_ones() {
+    let (done, operations, spent) = anchored_at_a_node(usize::MAX).await;
+    let refused = done.unwrap_err();
+    assert_eq!(refused.code, "personhood.all_spent");
+    assert!(refused.fix.contains("next period begins, at 20"));
+    assert_eq!((operations.len(), spent.len()), (4, 4));
 }
