@@ -44,6 +44,8 @@ impl TryRng for System {
 }
 impl TryCryptoRng for System {}
 
+mod refusals;
+
 const TERMS: &[u8] = b"dev|authority";
 const BINDING: &[u8] = b"nonce|audience|did";
 const SHOWN: [usize; 2] = [0, 3];
