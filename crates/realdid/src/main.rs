@@ -27,6 +27,9 @@ use fail::Fail;
 use serde_json::Value;
 use std::process::ExitCode;
 
+/// The exit code of `wallet unlink-check` when something was joined.
+const JOINED: u8 = 3;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let json = cli.json;
@@ -44,7 +47,11 @@ fn main() -> ExitCode {
     match outcome {
         Ok(Some(value)) => {
             print(&value, json);
-            ExitCode::SUCCESS
+            if realdid_wallet::cli::is_joined(&value) {
+                ExitCode::from(JOINED)
+            } else {
+                ExitCode::SUCCESS
+            }
         }
         Ok(None) => ExitCode::SUCCESS,
         Err(fail) => {

@@ -16,6 +16,8 @@ use crate::realpass;
 use crate::renew;
 use crate::seed::{Kit, POOL_STEP};
 use crate::show;
+use crate::unlink;
+pub use crate::unlink::is_joined;
 use crate::vault::Vault;
 use crate::wallet::Wallet;
 use clap::{Args, Subcommand};
@@ -87,6 +89,8 @@ pub enum WalletCommand {
     Show,
     /// Show what was disclosed to whom, and why
     Journal,
+    /// Look for what two services, the authority and a node could join; exit code 3 if anything
+    UnlinkCheck(unlink::UnlinkArgs),
     /// Make and change DIDs
     #[command(subcommand)]
     Did(DidCommand),
@@ -163,6 +167,7 @@ pub async fn run(args: WalletArgs) -> Result<Value, CliError> {
     };
     match args.command {
         WalletCommand::Init { kit } => init(&dir, kit.as_deref()),
+        WalletCommand::UnlinkCheck(args) => unlink::run(&args),
         WalletCommand::Enrol {
             authority,
             evidence,
@@ -198,9 +203,10 @@ pub async fn run(args: WalletArgs) -> Result<Value, CliError> {
 async fn in_wallet(wallet: &mut Wallet, command: WalletCommand) -> Result<Value, CliError> {
     let http = Http::new()?;
     match command {
-        WalletCommand::Init { .. } | WalletCommand::Enrol { .. } | WalletCommand::Keep { .. } => {
-            Ok(Value::Null)
-        }
+        WalletCommand::Init { .. }
+        | WalletCommand::Enrol { .. }
+        | WalletCommand::Keep { .. }
+        | WalletCommand::UnlinkCheck(_) => Ok(Value::Null),
         WalletCommand::Receive { offer, tx_code } => {
             let offer = issue::read_offer(&http, &offer).await?;
             let mut ledger = known_ledger(wallet)?;

@@ -32,6 +32,7 @@ pub mod seed;
 pub mod show;
 #[cfg(test)]
 mod test_world;
+pub mod unlink;
 pub mod vault;
 pub mod wallet;
 pub mod watch;
