@@ -2,10 +2,11 @@
 //! spec/realpass.md, B16).
 //!
 //! Verifying is the dearest step of a login, and proofs under one key share its dearest part. So a
-//! presentation that finds a worker free is verified at once, alone: nothing waits for company, and
-//! there is no timer. What arrives while every worker is busy waits, and the next free worker takes
-//! all of it that is under one key, up to [`MAX_BATCH`]. The more comes, the cheaper each becomes.
-//! A false proof is found by itself and fails nobody else.
+//! presentation that finds nobody at work is verified at once, alone: nothing waits for company, and
+//! there is no timer. What arrives while somebody works waits, and the next free worker takes all of
+//! it that is under one key, up to [`MAX_BATCH`]; another processor joins when [`WORTH_SHARING`] wait
+//! for each that works. The more comes, the cheaper each becomes. A false proof is found by itself
+//! and fails nobody else.
 //!
 //! What is the same for all logins is made once: the point of this service's context, and a key's
 //! tables for as long as the key is in use.
@@ -28,6 +29,9 @@ use crate::refusal::Refusal;
 /// The most presentations that are verified together: beyond it little is saved, and the last
 /// would wait for all.
 const MAX_BATCH: usize = 64;
+/// How many wait for each worker before another joins: enough that the two share out batches and not
+/// single proofs, few enough that nobody waits for long.
+const WORTH_SHARING: usize = 8;
 /// The most presentations that wait. Each is some kilobytes and takes about a millisecond.
 const MAX_WAITING: usize = 4096;
 /// The most keys whose tables are kept. An issuer has one for an epoch, and few issuers serve one
@@ -94,7 +98,8 @@ impl Passes {
                 return Err(Refusal::LOGIN_BUSY);
             }
             queue.waiting.push_back(waiting);
-            let start = queue.busy < self.desk.workers;
+            let start =
+                queue.busy < self.desk.workers && queue.waiting.len() > queue.busy * WORTH_SHARING;
             queue.busy += usize::from(start);
             start
         };
