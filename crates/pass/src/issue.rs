@@ -94,6 +94,11 @@ impl Request {
         out
     }
 
+    /// What it commits to, 48 bytes: the same in every request of the same secrets.
+    pub fn commitment(&self) -> [u8; POINT_BYTES] {
+        self.0.commitment.to_bytes()
+    }
+
     /// Reads what [`to_bytes`](Self::to_bytes) wrote. The proof is checked when it is used.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, PassError> {
         if bytes.len() != REQUEST_BYTES {
