@@ -77,6 +77,31 @@ fn compiles_c(root: &Path) -> bool {
     shell::succeeds(command(root, "sh", &["-c", TRY]))
 }
 
+/// Tests and benches start a PostgreSQL of their own, from the programs of Debian's package.
+pub fn postgresql(root: &Path) -> Result<(), Failure> {
+    let present = || {
+        let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
+        let mut programs = versions
+            .flatten()
+            .map(|entry| entry.path().join("bin/initdb"));
+        programs.any(|initdb| initdb.is_file())
+    };
+    if present() {
+        return Ok(());
+    }
+    const LINE: &str = "apt-get update && apt-get install -y --no-install-recommends postgresql";
+    let missing = || Failure::Missing {
+        what: "PostgreSQL's programs are needed (for the authority's store)".to_owned(),
+        fix: format!("sudo sh -c '{LINE}'"),
+    };
+    if !is_root(root) {
+        return Err(missing());
+    }
+    println!("Installing PostgreSQL (for the authority's store): {LINE}");
+    shell::run(command(root, "sh", &["-c", LINE])).map_err(|_| missing())?;
+    present().then_some(()).ok_or_else(missing)
+}
+
 fn is_root(root: &Path) -> bool {
     shell::output(command(root, "id", &["-u"])).is_ok_and(|id| id.trim() == "0")
 }

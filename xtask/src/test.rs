@@ -83,6 +83,7 @@ fn setup(root: &Path) -> Result<Runner, Failure> {
     needs::io_uring()?;
     needs::c_compiler(root)?;
     needs::rustfmt(root)?;
+    needs::postgresql(root)?;
     needs::npm_packages(root, "examples/sign-in/express")?;
     needs::npm_packages(root, "crates/pass/tests/peer")?;
     needs::python_packages(
