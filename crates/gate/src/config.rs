@@ -307,7 +307,7 @@ accounts = {accounts}
 # logout_on_lapse = false
 # Whether requests must be pushed beforehand (RFC 9126).
 # require_pushed = false
-# Claims that a login may ask for: coarse facts of a RealPass, such as "realpass.adult" ("yes", "no" or
+# Claims that a login may ask for: coarse facts of a RealPass, such as realpass.adult ("yes", "no" or
 # "unstated"), or claims of the official credential, such as "age_equal_or_over.18". They must be
 # registered. Ask for none if you can: then a login discloses nothing but that this is a real
 # person. Each login asks for all of them unless its request says which (the parameter `claims`).
