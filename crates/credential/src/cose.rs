@@ -48,10 +48,11 @@ fn signed(protected: &[u8], payload: &[u8]) -> Vec<u8> {
 }
 
 /// Signs `payload`. Type and key name are protected, certificates are not (ISO/IEC 18013-5
-/// §9.1.2.4).
+/// §9.1.2.4). A `detached` payload is signed and left out.
 pub(crate) fn sign1(
     header: &Header<'_>,
     payload: &[u8],
+    detached: bool,
     key: &SigningKey,
 ) -> Result<Vec<u8>, JwsError> {
     let count = 1 + usize::from(header.typ.is_some()) + usize::from(header.kid.is_some());
@@ -73,7 +74,12 @@ pub(crate) fn sign1(
             chain.iter().fold(written, |w, der| w.bytes(der))
         }
     };
-    Ok(written.bytes(payload).bytes(&signature).done())
+    let written = if detached {
+        written.null()
+    } else {
+        written.bytes(payload)
+    };
+    Ok(written.bytes(&signature).done())
 }
 
 /// A COSE_Sign1 that was taken apart; nothing in it is verified.
@@ -171,4 +177,61 @@ fn member<'b>(header: &mut Header<'b>, key: Key<'b>, decoder: &mut Decoder<'b>) 
         _ => return Ok(false),
     }
     Ok(true)
+}
+
+// ---- keys -----------------------------------------------------------------------------------
+
+const KTY: i64 = 1;
+const CRV: i64 = -1;
+const X: i64 = -2;
+const Y: i64 = -3;
+const OKP: i64 = 1;
+const EC2: i64 = 2;
+const P256: i64 = 1;
+const ED25519: i64 = 6;
+
+/// A COSE_Key (RFC 9053 §7): EC2 on P-256 with both coordinates, or OKP with Ed25519.
+pub(crate) fn read_key(decoder: &mut Decoder<'_>) -> Read<VerifyingKey> {
+    let (mut kty, mut crv, mut x, mut y) = (None, None, None, None);
+    cbor::map(decoder, |key, decoder| {
+        match key {
+            Key::Int(KTY) => kty = Some(decoder.i64()?),
+            Key::Int(CRV) => crv = Some(decoder.i64()?),
+            Key::Int(X) => x = Some(decoder.bytes()?),
+            Key::Int(Y) => y = Some(decoder.bytes()?),
+            // A private part where a public key belongs.
+            Key::Int(-4) => return Err(Malformed),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    })?;
+    let coordinate =
+        |bytes: Option<&[u8]>| <[u8; 32]>::try_from(bytes.ok_or(Malformed)?).map_err(|_| Malformed);
+    let key = match (kty, crv) {
+        (Some(EC2), Some(P256)) => {
+            let mut sec1 = [4; 65];
+            sec1[1..33].copy_from_slice(&coordinate(x)?);
+            sec1[33..].copy_from_slice(&coordinate(y)?);
+            VerifyingKey::p256(&sec1)
+        }
+        (Some(OKP), Some(ED25519)) => VerifyingKey::ed25519(&coordinate(x)?),
+        _ => return Err(Malformed),
+    };
+    key.map_err(|_| Malformed)
+}
+
+/// The same, written.
+pub(crate) fn write_key(key: &VerifyingKey) -> Vec<u8> {
+    let written = match key.alg() {
+        Alg::Es256 => Writer::new().map(4).int(KTY).int(EC2).int(CRV).int(P256),
+        Alg::EdDsa => Writer::new().map(3).int(KTY).int(OKP).int(CRV).int(ED25519),
+    };
+    match key.uncompressed() {
+        Some(point) => {
+            let (x, y) = point[1..].split_at(32);
+            written.int(X).bytes(x).int(Y).bytes(y)
+        }
+        None => written.int(X).bytes(&key.to_bytes()),
+    }
+    .done()
 }

@@ -164,6 +164,14 @@ impl VerifyingKey {
         }
     }
 
+    /// Both coordinates of a point as uncompressed SEC1, where the key is one.
+    pub(crate) fn uncompressed(&self) -> Option<&[u8; 65]> {
+        match &self.0 {
+            Public::P256(key) => Some(key.sec1()),
+            Public::Ed25519(_) => None,
+        }
+    }
+
     pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), JwsError> {
         let verified = match &self.0 {
             Public::P256(key) => key.verifies(message, signature),

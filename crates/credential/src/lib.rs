@@ -6,7 +6,7 @@
 //! used before, is the caller's knowledge.
 //!
 //! Start with [`pid`] (what the official credential says), then [`sd_jwt`] (how it is issued,
-//! shown and verified). [`status`] says which long-lived credentials are revoked or suspended. [`jose`] holds keys and signatures, [`dcql`] the question a verifier asks.
+//! shown and verified). [`mdoc`] is the other format. [`status`] says which long-lived credentials are revoked or suspended. [`jose`] holds keys and signatures, [`dcql`] the question a verifier asks.
 //!
 //! Each refusal has a stable dotted code, the rule that failed, whose fault it is and what to do;
 //! none carries any part of the credential, so every one of them may be logged.
@@ -19,6 +19,7 @@ pub mod dcql;
 mod es256;
 pub mod jose;
 mod json;
+pub mod mdoc;
 mod mechanics;
 pub mod path;
 pub mod pid;

@@ -110,7 +110,7 @@ pub fn issue_cwt(
         x5chain: chain.iter().map(Vec::as_slice).collect(),
     };
     let mut signed = Writer::new().tag(18).done();
-    signed.append(&mut cose::sign1(&header, &payload, key)?);
+    signed.append(&mut cose::sign1(&header, &payload, false, key)?);
     Ok(signed)
 }
 
