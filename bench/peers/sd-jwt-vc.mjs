@@ -1,8 +1,8 @@
-// Peer for `pid_issue` and `pid_verify`: @sd-jwt/sd-jwt-vc with Node's cryptography.
+// Peer for `sdjwt_issue` and `sdjwt_verify`: @sd-jwt/sd-jwt-vc with Node's cryptography.
 //
-//   node sd-jwt-vc.mjs pid_issue     a batch of 10 copies with 10 selectively disclosable claims,
+//   node sd-jwt-vc.mjs sdjwt_issue   a batch of 10 copies with 10 selectively disclosable claims,
 //                                    each copy for a holder key of its own; counted in copies
-//   node sd-jwt-vc.mjs pid_verify    a copy with 2 of its 10 claims disclosed and a key binding:
+//   node sd-jwt-vc.mjs sdjwt_verify  a copy with 2 of its 10 claims disclosed and a key binding:
 //                                    issuer signature, disclosures, key-binding signature, audience
 //                                    and nonce; every presentation has another holder key
 
@@ -69,14 +69,14 @@ async function keyPairs(count) {
   return Promise.all(Array.from({ length: count }, () => ES256.generateKeyPair()));
 }
 
-async function pidIssue() {
+async function issueCopies() {
   const holders = await keyPairs(COPIES);
   return perCpuSecond(COPIES, async () => {
     for (const holder of holders) await issueFor(holder.publicKey);
   });
 }
 
-async function pidVerify() {
+async function verifyPresentations() {
   const presentations = [];
   for (const holder of await keyPairs(PRESENTATIONS)) {
     const wallet = new SDJwtVcInstance({
@@ -109,8 +109,8 @@ async function pidVerify() {
 }
 
 const id = process.argv[2];
-const workloads = { pid_issue: pidIssue, pid_verify: pidVerify };
+const workloads = { sdjwt_issue: issueCopies, sdjwt_verify: verifyPresentations };
 if (!(id in workloads)) throw new Error(`no workload ${id}; there are: ${Object.keys(workloads)}`);
 const peer = `@sd-jwt/sd-jwt-vc ${await versionOf("@sd-jwt/sd-jwt-vc")}`;
-const unit = id === "pid_issue" ? "copies/cpu-s" : "presentations/cpu-s";
+const unit = id === "sdjwt_issue" ? "copies/cpu-s" : "presentations/cpu-s";
 report(id, peer, await workloads[id](), unit);

@@ -6,7 +6,7 @@
 //! what is measured is what the tests run. A peer is a script in
 //! `bench/peers` that prints `{"id","peer","peer_value","unit"}` in the same unit. A goal reads
 //! `ratio >= 2`, on `ratio` (ours to the peer), `limit_ratio` (ours to the limit) or `ours`; of a time,
-//! `ours <= 60`.
+//! `ours <= 60`. ` and ` joins two.
 
 use std::fs;
 use std::path::Path;
@@ -24,25 +24,42 @@ use crate::shell::{self, Failure, command};
 enum By {
     /// `realdid bench`, and the script of the peer where it has one.
     Realdid(Option<&'static str>),
-    /// The example `measure` of the crate `pass`: ours and the peer in turns in one process.
-    Pass,
+    /// The example `measure` of a crate: ours, the limit, and mostly the peer too, in turns in one
+    /// process; or beside the script of the peer.
+    Example(&'static str, Option<&'static str>),
     /// The example `chromium` of the crate `pass-wasm`: a page in a browser.
     Page,
 }
 
+impl By {
+    fn script(self) -> Option<&'static str> {
+        match self {
+            Self::Realdid(script) | Self::Example(_, script) => script,
+            Self::Page => None,
+        }
+    }
+}
+
+const PASS: By = By::Example("realdid-pass", None);
+const SD_JWT: By = By::Example("realdid-credential", Some("sd-jwt-vc.mjs"));
+const STATUS: By = By::Example("realdid-credential", None);
+
 /// Each bench, in the order of the table.
-const BENCHES: [(&str, By); 11] = [
+const BENCHES: [(&str, By); 14] = [
     ("apply", By::Realdid(None)),
     ("resolve_http", By::Realdid(None)),
-    ("pid_issue", By::Realdid(Some("sd-jwt-vc.mjs"))),
-    ("pid_verify", By::Realdid(Some("sd-jwt-vc.mjs"))),
+    ("sdjwt_issue", SD_JWT),
+    ("sdjwt_verify", SD_JWT),
+    ("status_list", STATUS),
+    ("status_list_lookup", STATUS),
+    ("status_list_delta", STATUS),
     ("login_http", By::Realdid(Some("oidc-provider.mjs"))),
     ("pass_login_http", By::Realdid(None)),
-    ("pass_verify", By::Pass),
-    ("pass_verify_batch", By::Pass),
-    ("pass_prove", By::Pass),
+    ("pass_verify", PASS),
+    ("pass_verify_batch", PASS),
+    ("pass_prove", PASS),
     ("pass_prove_wasm", By::Page),
-    ("pass_issue", By::Pass),
+    ("pass_issue", PASS),
 ];
 
 const PEERS: &str = "bench/peers";
@@ -121,7 +138,7 @@ pub fn run(root: &Path, args: &[String]) -> Result<(), Failure> {
         .filter(|(id, by)| match wanted {
             Wanted::All => true,
             Wanted::Only(only) => *id == only,
-            Wanted::Peers => matches!(by, By::Realdid(Some(_))),
+            Wanted::Peers => by.script().is_some(),
         })
         .collect();
     if benches.is_empty() {
@@ -129,13 +146,12 @@ pub fn run(root: &Path, args: &[String]) -> Result<(), Failure> {
         let why = format!("there is no such bench; there are {}", ids.join(", "));
         return Err(unreadable("--only", &why));
     }
-    let has_script = |(_, by): &(_, By)| matches!(by, By::Realdid(Some(_)));
-    if benches.iter().any(has_script) {
+    if benches.iter().any(|(_, by)| by.script().is_some()) {
         needs::npm_packages(root, PEERS)?;
     }
     if matches!(wanted, Wanted::Peers) {
         for (id, by) in benches {
-            if let By::Realdid(Some(script)) = by {
+            if let Some(script) = by.script() {
                 let peer = run_peer(root, script, id)?;
                 println!("{id}: {} {} ({})", peer.peer_value, peer.unit, peer.peer);
             }
@@ -157,12 +173,9 @@ pub fn run(root: &Path, args: &[String]) -> Result<(), Failure> {
     let mut rows = Vec::new();
     for (id, by) in benches {
         println!("measuring {id}");
-        let (ours, peer) = match by {
-            By::Realdid(script) => {
-                let peer = script.map(|script| run_peer(root, script, id));
-                (run_ours(root, id)?, peer.transpose()?)
-            }
-            By::Pass => run_pass(root, id)?,
+        let (ours, own_peer) = match by {
+            By::Realdid(_) => (run_ours(root, id)?, None),
+            By::Example(package, _) => run_example(root, package, id)?,
             By::Page => {
                 needs::browser(root)?;
                 let text = page::run(root, PAGE_PROOFS)?;
@@ -171,6 +184,8 @@ pub fn run(root: &Path, args: &[String]) -> Result<(), Failure> {
                 (ours, None)
             }
         };
+        let script = by.script().map(|script| run_peer(root, script, id));
+        let peer = script.transpose()?.or(own_peer);
         let row = merge(ours, peer, &circumstances)?;
         write(root, &row)?;
         rows.push(row);
@@ -191,7 +206,7 @@ fn run_ours(root: &Path, id: &str) -> Result<Ours, Failure> {
     Ok(ours)
 }
 
-fn run_pass(root: &Path, id: &str) -> Result<(Ours, Option<Peer>), Failure> {
+fn run_example(root: &Path, package: &str, id: &str) -> Result<(Ours, Option<Peer>), Failure> {
     let text = shell::output(command(
         root,
         &shell::cargo(),
@@ -199,7 +214,7 @@ fn run_pass(root: &Path, id: &str) -> Result<(Ours, Option<Peer>), Failure> {
             "run",
             "--quiet",
             "-p",
-            "realdid-pass",
+            package,
             "--example",
             "measure",
             "--",
@@ -291,8 +306,12 @@ fn merge(ours: Ours, peer: Option<Peer>, around: &Circumstances) -> Result<Row, 
     })
 }
 
-/// `None`: the goal cannot be read, or speaks of a ratio that this row lacks.
+/// `None`: the goal, or one of two joined by ` and `, cannot be read, or speaks of a ratio that this row lacks.
 fn is_met(goal: &str, ours: f64, ratio: Option<f64>, limit_ratio: Option<f64>) -> Option<bool> {
+    if let Some((one, other)) = goal.split_once(" and ") {
+        let met = |goal| is_met(goal, ours, ratio, limit_ratio);
+        return Some(met(one)? && met(other)?);
+    }
     if let Some((what, most)) = goal.split_once("<=") {
         let most: f64 = most.trim().parse().ok()?;
         return (what.trim() == "ours").then_some(ours <= most);
@@ -332,7 +351,7 @@ fn write(root: &Path, row: &Row) -> Result<(), Failure> {
 fn table(rows: &[Row]) -> String {
     let cell = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |v| v.to_string());
     let mut table = format!(
-        "\n{:<14}{:>12}{:>12}{:>8}{:>12}{:>8}  {:<20}{}\n",
+        "\n{:<20}{:>12}{:>12}{:>8}{:>12}{:>8}  {:<20}{}\n",
         "id", "ours", "peer", "ratio", "limit", "ratio", "unit", "goal"
     );
     for row in rows {
@@ -342,7 +361,7 @@ fn table(rows: &[Row]) -> String {
             (None, _) => String::new(),
         };
         table.push_str(&format!(
-            "{:<14}{:>12}{:>12}{:>8}{:>12}{:>8}  {:<20}{goal}\n",
+            "{:<20}{:>12}{:>12}{:>8}{:>12}{:>8}  {:<20}{goal}\n",
             row.id,
             row.ours,
             cell(row.peer_value),
@@ -441,7 +460,7 @@ mod tests {
 
     fn ours(goal: Option<&str>) -> Ours {
         Ours {
-            id: "pid_verify".to_owned(),
+            id: "sdjwt_verify".to_owned(),
             workload: "w".to_owned(),
             unit: "presentations/cpu-s".to_owned(),
             ours: 5_000.04,
@@ -453,7 +472,7 @@ mod tests {
 
     fn peer(unit: &str) -> Peer {
         Peer {
-            id: "pid_verify".to_owned(),
+            id: "sdjwt_verify".to_owned(),
             peer: "@sd-jwt/sd-jwt-vc 0.10.0".to_owned(),
             peer_value: 1_000.0,
             unit: unit.to_owned(),
@@ -504,6 +523,18 @@ mod tests {
         assert_eq!(row.limit_ratio, Some(0.6579));
         let row = merge(ours(Some("limit_ratio >= 0.7")), peer(), &around()).unwrap();
         assert_eq!(row.met, Some(false));
+        let both = merge(
+            ours(Some("limit_ratio >= 0.6 and ratio >= 5")),
+            peer(),
+            &around(),
+        );
+        assert_eq!(both.unwrap().met, Some(true));
+        let both = merge(
+            ours(Some("ratio >= 5 and limit_ratio >= 0.7")),
+            peer(),
+            &around(),
+        );
+        assert_eq!(both.unwrap().met, Some(false));
         assert!(merge(ours(Some("faster")), peer(), &around()).is_err());
         assert!(merge(ours(Some("ratio >= 2")), None, &around()).is_err());
     }

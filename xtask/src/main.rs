@@ -24,8 +24,9 @@ cargo xtask tidy               Check what a compiler cannot: allowed edges betwe
                                each promise, banned words, dead files, formatting, links.
 cargo xtask cert [HOST]...      A certificate for development in .realdid/tls/, for these names and addresses.
 cargo xtask bench [--only ID]  Measure ours and its peer in one run, print one table,
-                               write bench/results/ID.json. IDs: apply, resolve_http, pid_issue,
-                               pid_verify, login_http, pass_verify, pass_verify_batch,
+                               write bench/results/ID.json. IDs: apply, resolve_http,
+                               sdjwt_issue, sdjwt_verify, status_list, status_list_lookup,
+                               status_list_delta, login_http, pass_verify, pass_verify_batch,
                                pass_prove, pass_prove_wasm, pass_issue.
 cargo xtask bench --peers      Only the peers; writes nothing.
 ";
