@@ -219,7 +219,7 @@ pub struct ResolveArgs {
 
 #[derive(Debug, Args)]
 pub struct BenchArgs {
-    /// apply, resolve_http, pid_issue, pid_verify, login_http, pass_login_http [default: all of them]
+    /// apply, resolve_http, login_http, pass_login_http [default: all of them]
     #[arg(value_name = "ID")]
     pub ids: Vec<String>,
 }

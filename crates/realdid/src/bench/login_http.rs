@@ -7,7 +7,7 @@
 
 use super::network::{RunningNation, http};
 use super::resolve_http::all;
-use super::{Measured, broken, clock, pid_issue, pid_verify, traffic};
+use super::{Measured, broken, clock, signatures, traffic};
 use crate::cli::NationDir;
 use crate::fail::Fail;
 use crate::nation::{SERVICE_NAMES, random};
@@ -82,7 +82,7 @@ fn signatures() -> Result<f64, Fail> {
             .then_some(())
             .ok_or_else(|| broken("every signature verifies"))
     })?;
-    Ok(1.0 / (2.0 / pid_verify::verifying()? + 1.0 / ed25519 + 2.0 / pid_issue::signing()?))
+    Ok(1.0 / (2.0 / signatures::verifying()? + 1.0 / ed25519 + 2.0 / signatures::signing()?))
 }
 
 /// The website, the network's records, and the people who log in.

@@ -14,9 +14,8 @@ mod clock;
 mod login_http;
 mod network;
 mod pass_login_http;
-mod pid_issue;
-mod pid_verify;
 mod resolve_http;
+mod signatures;
 mod traffic;
 
 use crate::{cli::BenchArgs, fail::Fail};
@@ -25,14 +24,7 @@ use serde_json::Value;
 use std::io::Write as _;
 
 /// The benches in the order in which they run.
-const IDS: [&str; 6] = [
-    "apply",
-    "resolve_http",
-    "pid_issue",
-    "pid_verify",
-    "login_http",
-    "pass_login_http",
-];
+const IDS: [&str; 4] = ["apply", "resolve_http", "login_http", "pass_login_http"];
 
 /// One result; the keys are a contract with `cargo xtask bench`.
 #[derive(Debug, Serialize)]
@@ -75,8 +67,6 @@ async fn measure(id: &str) -> Result<Measured, Fail> {
     match id {
         "apply" => alone(apply::measure).await,
         "resolve_http" => resolve_http::measure().await,
-        "pid_issue" => alone(pid_issue::measure).await,
-        "pid_verify" => alone(pid_verify::measure).await,
         "login_http" => login_http::measure().await,
         _ => pass_login_http::measure().await,
     }
