@@ -48,6 +48,10 @@ pub struct GateConfig {
     /// Whether wallets encrypt what they show.
     #[serde(default)]
     pub response_mode: ResponseMode,
+    /// Where to write down what wallets show, for `realdid wallet unlink-check` alone: it keeps what a
+    /// gate otherwise forgets.
+    #[serde(default)]
+    pub transcript: Option<PathBuf>,
     #[serde(default)]
     pub clients: Vec<ClientConfig>,
 }
@@ -128,7 +132,10 @@ impl GateConfig {
             &mut config.dir,
             &mut config.genesis,
             &mut config.registration,
-        ] {
+        ]
+        .into_iter()
+        .chain(&mut config.transcript)
+        {
             *file = folder.join(&*file);
         }
         config.tls.iter_mut().for_each(|tls| tls.within(folder));

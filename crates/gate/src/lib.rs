@@ -21,6 +21,7 @@ mod refusal;
 mod returning;
 mod routes;
 mod standing;
+mod transcript;
 mod trust;
 
 use std::fs;
@@ -127,6 +128,9 @@ impl Gate {
             max_lag_slots: config.max_lag_slots,
         };
         let trust = Trust::new(genesis, registration_jwt, limits, &config.dir)?;
+        if config.transcript.is_some() {
+            tracing::warn!("a transcript of all logins is kept, as the configuration says");
+        }
         Ok(Self {
             inner: Arc::new(Inner {
                 passes: Passes::new(&trust.service_id()),
@@ -142,6 +146,7 @@ impl Gate {
                 encrypted: config.response_mode == ResponseMode::DirectPostJwt,
                 login_s: config.login_s,
                 max_age_s: config.max_staple_age_s,
+                transcript: config.transcript.clone(),
             }),
         })
     }

@@ -33,6 +33,7 @@ use crate::provider;
 use crate::refusal::Refusal;
 use crate::returning::{Person, Returning};
 use crate::standing::Standings;
+use crate::transcript;
 use crate::trust::{Follower, Trust};
 use crate::{GateError, now_ms};
 
@@ -58,6 +59,8 @@ pub(crate) struct Inner {
     pub encrypted: bool,
     pub login_s: u64,
     pub max_age_s: u64,
+    /// Where logins are written down, if anywhere.
+    pub transcript: Option<std::path::PathBuf>,
 }
 
 pub(crate) type Gate = State<Arc<Inner>>;
@@ -362,6 +365,7 @@ impl Inner {
                                 self.logins.failed(id);
                             }
                         })?;
+                self.write_down(&login, &presented);
                 ("ok", Outcome::Verified(Box::new(login)), Some(entered))
             }
         };
@@ -371,6 +375,17 @@ impl Inner {
             self.enter(&start, entered);
         }
         Ok((name, answered))
+    }
+
+    /// A transcript that cannot be written stops no login.
+    fn write_down(&self, login: &Login, presented: &Presented) {
+        let Some(path) = &self.transcript else {
+            return;
+        };
+        let line = transcript::line(now_ms(), &login.subject, presented);
+        if let Err(error) = transcript::append(path, &line) {
+            tracing::warn!(kind = %error.kind(), "the transcript could not be written");
+        }
     }
 
     async fn verify(
