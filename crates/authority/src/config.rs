@@ -9,6 +9,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use crate::register::synthetic::DEFAULT_RESIDENTS;
+use crate::store::StoreError;
 
 /// The authority's configuration file in its folder.
 pub const AUTHORITY_FILE: &str = "authority.toml";
@@ -44,7 +45,61 @@ pub struct AuthorityConfig {
     #[serde(default)]
     pub register: RegisterConfig,
     #[serde(default)]
+    pub store: StoreConfig,
+    #[serde(default)]
+    pub realpass: RealPassConfig,
+    #[serde(default)]
     pub limits: Limits,
+}
+
+/// Which database. Without a URL it is SQLite, in the folder.
+#[derive(Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreConfig {
+    /// `postgres://…`. It may hold a password; then it belongs into a file of its own.
+    #[serde(default)]
+    pub url: Option<String>,
+    /// File with the URL.
+    #[serde(default)]
+    pub url_file: Option<PathBuf>,
+}
+
+/// A URL may hold a password, and what is logged may not.
+impl std::fmt::Debug for StoreConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("StoreConfig(…)")
+    }
+}
+
+impl StoreConfig {
+    /// The URL of the database server, if there is to be one.
+    pub(crate) fn address(&self) -> Result<Option<String>, StoreError> {
+        let url = match (&self.url, &self.url_file) {
+            (None, None) => return Ok(None),
+            (Some(url), None) => url.clone(),
+            (None, Some(path)) => {
+                let text = std::fs::read_to_string(path).map_err(|_| StoreError::Address)?;
+                text.trim().to_owned()
+            }
+            (Some(_), Some(_)) => return Err(StoreError::Address),
+        };
+        let known = url.starts_with("postgres://") || url.starts_with("postgresql://");
+        known.then_some(Some(url)).ok_or(StoreError::Address)
+    }
+}
+
+/// What RealPasses say.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RealPassConfig {
+    /// Among how many people somebody is with what their RealPass says of them, at least.
+    pub min_cohort: u64,
+}
+
+impl Default for RealPassConfig {
+    fn default() -> Self {
+        Self { min_cohort: 1000 }
+    }
 }
 
 /// Which population register.
@@ -112,12 +167,23 @@ impl AuthorityConfig {
         if let Some(file) = &mut config.register.token_file {
             *file = within(folder, file);
         }
+        if let Some(file) = &mut config.store.url_file {
+            *file = within(folder, file);
+        }
         Ok(config)
     }
 
     /// Reads `DIR/authority.toml`.
     pub fn load_dir(dir: &Path) -> Result<Self, ConfigError> {
         Self::load(&dir.join(AUTHORITY_FILE))
+    }
+
+    /// The URL under which the ledger knows this authority.
+    pub(crate) fn issuer_url(&self) -> String {
+        match &self.public_url {
+            Some(url) => url.trim_end_matches('/').to_owned(),
+            None => format!("http://{}", self.listen),
+        }
     }
 
     pub(crate) fn serve_options(&self) -> ServeOptions {

@@ -21,7 +21,7 @@ use realdid_serve::Problem;
 use crate::ledger::LedgerError;
 use crate::register::RegisterRefusal;
 use crate::service::Authority;
-use crate::store::{NewCode, StoreError};
+use crate::store::{NewEnrolment, StoreError};
 use crate::text::{NoRandomness, random, random_digits, random_secret};
 
 /// How long an offer can be taken, in seconds.
@@ -124,6 +124,8 @@ struct Accepted {
     tag: PersonTag,
     seq: u64,
     height: u64,
+    /// Before the enrolment was made, by the ledger, in Unix milliseconds.
+    time_ms: u64,
 }
 
 impl Authority {
@@ -133,7 +135,8 @@ impl Authority {
         let seed = random::<32>()?;
         let (evaluation, tag) =
             tag::evaluate(&self.keys.tag, &person.number, &request.blinded, &seed)?;
-        // One at a time for one person: two would take the same sequence number.
+        // One at a time for one person: two would take the same sequence number. Between processes
+        // the ledger's rule does it: it takes one of two, and the other is told to try again.
         let _turn = self.turn(&tag).await;
         let accepted = self
             .put_on_ledger(&person.reference, tag, request.commitment, evaluation)
@@ -141,30 +144,30 @@ impl Authority {
 
         let now_s = self.clock.now_s();
         let (code, tx_code) = (random_secret()?, random_digits(TX_CODE_DIGITS)?);
-        self.store
-            .record_enrolment(
-                &person.reference,
-                &accepted.tag,
-                accepted.seq,
-                accepted.height,
-            )
-            .await?;
-        self.store.revoke(&person.reference).await?;
-        self.store
-            .add_code(&NewCode {
+        let recorded = self
+            .store
+            .record_enrolment(&NewEnrolment {
+                person: &person.reference,
+                tag: &accepted.tag,
+                seq: accepted.seq,
+                height: accepted.height,
+                enrolled_ms: accepted.time_ms,
                 code: &code,
                 tx_code: &tx_code,
-                person: &person.reference,
                 expires_s: now_s + OFFER_LIFE_S,
             })
             .await?;
+        // Another process enrolled the person since: that device is the one.
+        if !recorded {
+            return Err(EnrolError::Busy);
+        }
         metrics::counter!("authority_enrolments_total").increment(1);
         Ok(EnrolmentResponse {
             evaluation: accepted.evaluation,
             issuer: self.url.clone(),
             height: accepted.height,
             seq: accepted.seq,
-            credential_offer: CredentialOffer::pid(&self.url, code, TX_CODE_DIGITS as u32),
+            credential_offer: CredentialOffer::of_enrolment(&self.url, code, TX_CODE_DIGITS as u32),
             tx_code,
         })
     }
@@ -216,6 +219,7 @@ impl Authority {
             tag,
             seq,
             height,
+            time_ms: seen.time_ms,
         })
     }
 }

@@ -4,10 +4,14 @@
 //! looked up. A batch of copies says the same times, and nothing but keys and salts differs.
 //!
 //! Nonces are not stored when they are given out, since anybody may ask for one: each carries its
-//! expiry under a MAC, and only used ones are kept until they expire.
+//! expiry under a MAC whose key every process of this authority derives from the same file, and only
+//! used ones are kept until they expire.
+//!
+//! RealPasses are issued at the same endpoint and by the same tokens: [`crate::realpass`].
 
 use axum::http::StatusCode;
 use hmac::{Hmac, KeyInit, Mac};
+use rand_core::Rng as _;
 use realdid_core::state::Standing;
 use realdid_credential::jose::Jwk;
 use realdid_credential::pid::{self, Assurance, Pid, PidError};
@@ -20,10 +24,12 @@ use realdid_serve::{OAuthError, Problem};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
+use crate::enrolment::ledger_problem;
+use crate::ledger::LedgerError;
 use crate::register::{Person, RegisterRefusal, is_at_least};
 use crate::service::Authority;
-use crate::store::{StoreError, TokenKind};
-use crate::text::{NoRandomness, base64url, random, random_secret};
+use crate::store::{Holder, StoreError, TokenKind};
+use crate::text::{Drawn, NoRandomness, base64url, random, random_secret};
 
 /// How long an access token opens the credential endpoint, in seconds.
 pub const ACCESS_LIFE_S: u64 = 300;
@@ -44,6 +50,16 @@ pub enum IssueError {
     /// What the register says is no PID.
     #[error("the register's entry must make a PID: {}", .0.code())]
     Pid(#[from] PidError),
+    #[error("issue.busy: a bounded number of requests is worked on and waits")]
+    Busy,
+    #[error(
+        "issuer.pass_key: the epoch's RealPass key on the ledger must be one of this authority's"
+    )]
+    PassKey,
+    #[error("internal: a task must not be stopped")]
+    Stopped,
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -81,7 +97,30 @@ impl IssueError {
                 )
                 .retry_after(5),
             ),
-            Self::Pid(_) | Self::Store(_) | Self::Random(_) => {
+            Self::Busy => OAuthError::new(
+                "temporarily_unavailable",
+                Problem::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "issue.busy",
+                    "an authority works on a bounded number of requests at once",
+                    "try again in some seconds, not all at once",
+                )
+                .retry_after(2),
+            ),
+            Self::PassKey => OAuthError::new(
+                "temporarily_unavailable",
+                Problem::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "issuer.pass_key",
+                    "the epoch's RealPass key on the ledger is one of this authority's",
+                    "try again later; the authority's operator adds the key",
+                )
+                .retry_after(60),
+            ),
+            Self::Ledger(error) => {
+                OAuthError::new("temporarily_unavailable", ledger_problem(error))
+            }
+            Self::Pid(_) | Self::Store(_) | Self::Random(_) | Self::Stopped => {
                 OAuthError::new("server_error", Problem::internal())
             }
         }
@@ -94,14 +133,14 @@ impl Authority {
         let now_s = self.clock.now_s();
         match TokenRequest::parse(body)? {
             TokenRequest::PreAuthorized { code, tx_code } => {
-                let (person, state) = self.store.code(&code).await?.ok_or(VciError::Grant)?;
+                let (holder, state) = self.store.code(&code).await?.ok_or(VciError::Grant)?;
                 if let Err(refusal) = state.redeem(tx_code.as_deref(), now_s) {
                     if refusal == VciError::Grant {
                         self.store.fail_code(&code).await?;
                     }
                     return Err(refusal.into());
                 }
-                self.need_active(&person).await?;
+                self.need_active(&holder.person).await?;
                 if !self.store.use_code(&code).await? {
                     return Err(VciError::Grant.into());
                 }
@@ -110,29 +149,29 @@ impl Authority {
                     .add_token(
                         TokenKind::Refresh,
                         &refresh,
-                        &person,
+                        &holder,
                         now_s + REFRESH_LIFE_S,
                     )
                     .await?;
-                self.access(&person, now_s, Some(refresh)).await
+                self.access(&holder, now_s, Some(refresh)).await
             }
             TokenRequest::Refresh { refresh_token } => {
                 // The token stays the same: a wallet that loses an answer on the way would
                 // otherwise have to enrol again.
-                let person = self
+                let holder = self
                     .store
                     .token(TokenKind::Refresh, &refresh_token, now_s)
                     .await?
                     .ok_or(VciError::Grant)?;
-                self.need_active(&person).await?;
-                self.access(&person, now_s, None).await
+                self.need_active(&holder.person).await?;
+                self.access(&holder, now_s, None).await
             }
         }
     }
 
     async fn access(
         &self,
-        person: &str,
+        holder: &Holder,
         now_s: u64,
         refresh_token: Option<String>,
     ) -> Result<TokenResponse, IssueError> {
@@ -141,7 +180,7 @@ impl Authority {
             .add_token(
                 TokenKind::Access,
                 &access_token,
-                person,
+                holder,
                 now_s + ACCESS_LIFE_S,
             )
             .await?;
@@ -199,7 +238,7 @@ impl Authority {
     fn nonce_mac(&self, said: &[u8]) -> [u8; 16] {
         let mut out = [0; 16];
         // HMAC takes keys of any length, so this cannot fail; no MAC would verify if it did.
-        if let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.nonce_key[..]) {
+        if let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.keys.nonce[..]) {
             mac.update(said);
             out.copy_from_slice(&mac.finalize().into_bytes()[..16]);
         }
@@ -218,7 +257,8 @@ impl Authority {
             .store
             .token(TokenKind::Access, token, now_s)
             .await?
-            .ok_or(VciError::AccessToken)?;
+            .ok_or(VciError::AccessToken)?
+            .person;
         let checked = CredentialRequest::parse(body)?.check(&Expected {
             issuer: &self.url,
             configurations: &[PID_CONFIGURATION],
@@ -240,13 +280,17 @@ impl Authority {
             x5c: &[],
         };
         let holders: Vec<Jwk> = checked.keys.into_iter().map(Jwk).collect();
-        let salts = random::<32>()?;
+        let mut drawn = Drawn::new()?;
         let copies = pid::issue_batch(
             &self.pid(&person, validity.issued_at_s),
             &terms,
             &holders,
             &self.keys.pid.key,
-            &mut salt_stream(salts),
+            &mut || {
+                let mut salt = [0; 16];
+                drawn.fill_bytes(&mut salt);
+                salt
+            },
         )?;
         metrics::counter!("authority_credentials_total").increment(copies.len() as u64);
         Ok(CredentialResponse::new(copies))
@@ -266,20 +310,5 @@ impl Authority {
             issuing_country: self.country.clone(),
             assurance: Assurance::Substantial,
         }
-    }
-}
-
-/// Salts from one fresh seed: HMAC-SHA256 in counter mode, so that the system is asked for
-/// randomness once and can refuse it in one place.
-fn salt_stream(seed: [u8; 32]) -> impl FnMut() -> [u8; 16] {
-    let mut counter = 0u64;
-    move || {
-        let mut salt = [0; 16];
-        if let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&seed) {
-            mac.update(&counter.to_be_bytes());
-            salt.copy_from_slice(&mac.finalize().into_bytes()[..16]);
-        }
-        counter += 1;
-        salt
     }
 }

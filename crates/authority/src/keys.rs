@@ -5,21 +5,40 @@
 //! | `operation.key` | Ed25519, signs operations and sponsorships |
 //! | `pid.key` | P-256, signs PIDs (authority) |
 //! | `tag.key` | seed of the VOPRF key behind person tags (authority) |
+//! | `pass.key` | material of the RealPass key from the first epoch on (authority) |
+//! | `pass-N.key` | the same from epoch N on, made by [`make_pass_key`] (authority) |
 //! | `register.key` | seed of the synthetic register (authority) |
 //! | `registration.key` | P-256, signs registrations (registrar) |
 //!
 //! Each file holds 32 bytes in hex. Making keys is idempotent: what exists is read, never replaced,
 //! because a new tag key would give everybody a new tag.
+//!
+//! Which RealPass key is for which epoch only the ledger says (spec/realpass.md, I1). Several
+//! processes of one authority have the same files, and derive what else they share from them.
 
+use hkdf::Hkdf;
 use realdid_core::hash::Hash32;
-use realdid_core::state::{Issuer, IssuerKey, KeyStatus, KeyUse, ReasonCode, Standing};
+use realdid_core::state::{
+    EpochKey, Issuer, IssuerKey, KeyStatus, KeyUse, PassPublicKey, ReasonCode, Standing,
+};
 use realdid_core::suite::{SecretKey, Suite};
 use realdid_credential::jose::SigningKey;
 use realdid_exchange::tag::TagSecret;
+use realdid_pass::facts::{self, FACTS};
+use realdid_pass::{IssuerKey as PassIssuerKey, PassError};
 use realdid_serve::files::{self, FileError};
+use sha2::Sha256;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use zeroize::{Zeroize, Zeroizing};
+
+/// The file of the first RealPass key.
+const PASS_FILE: &str = "pass.key";
+/// What another draw is derived for.
+const PASS_INFO: &[u8] = b"rdid/1/authority-pass-draw";
+/// What the key that authenticates nonces is derived for.
+const NONCE_INFO: &[u8] = b"rdid/1/authority-nonce";
 
 /// How many enrolments an authority asks the genesis for, in an epoch.
 const ENROLMENT_QUOTA: u64 = 100_000;
@@ -62,6 +81,10 @@ pub struct AuthorityKeys {
     pub pid: DocumentKey,
     pub tag: TagSecret,
     pub register_seed: Zeroizing<[u8; 32]>,
+    /// Authenticates nonces: the same in every process of this authority.
+    pub nonce: Zeroizing<[u8; 32]>,
+    /// Material of each RealPass key that there is a file of, the first epoch's first.
+    pass: Vec<Zeroizing<[u8; 32]>>,
 }
 
 /// What a registrar signs with.
@@ -87,12 +110,35 @@ impl AuthorityKeys {
             tag: TagSecret::from_seed(&*read(&tag)?)
                 .map_err(|_| KeyFileError::Malformed { path: tag.clone() })?,
             register_seed: read(&keys.join("register.key"))?,
+            nonce: derived(&*read(&keys.join("operation.key"))?, NONCE_INFO),
+            pass: pass_files(&keys)?
+                .iter()
+                .map(|path| read(path))
+                .collect::<Result<_, _>>()?,
         })
+    }
+
+    /// The RealPass keys that there are files of, for credentials of this network and issuer.
+    pub fn pass_keys(
+        &self,
+        network: &str,
+        issuer: &Hash32,
+    ) -> Result<Vec<Arc<PassIssuerKey>>, PassError> {
+        let terms = facts::terms(network, &issuer.0);
+        let key = |material: &Zeroizing<[u8; 32]>| {
+            PassIssuerKey::from_material(&material[..], &terms, FACTS).map(Arc::new)
+        };
+        self.pass.iter().map(key).collect()
     }
 
     /// The authority's record as a genesis admits it.
     pub fn issuer(&self, url: &str) -> Issuer {
+        let first = self.pass.first().and_then(|material| pass_public(material));
         Issuer {
+            pass_keys: first
+                .map(|key| EpochKey { key, from_epoch: 0 })
+                .into_iter()
+                .collect(),
             tag_key: Some(self.tag.public()),
             enrolment_quota: ENROLMENT_QUOTA,
             sponsor_quota: SPONSOR_QUOTA,
@@ -178,7 +224,13 @@ pub fn init_authority(
 ) -> Result<Issuer, KeyFileError> {
     make(
         dir,
-        &["operation.key", "pid.key", "tag.key", "register.key"],
+        &[
+            "operation.key",
+            "pid.key",
+            "tag.key",
+            "register.key",
+            PASS_FILE,
+        ],
         rng,
     )?;
     Ok(AuthorityKeys::load(dir)?.issuer(url))
@@ -192,6 +244,56 @@ pub fn init_registrar(
 ) -> Result<Issuer, KeyFileError> {
     make(dir, &["operation.key", "registration.key"], rng)?;
     Ok(RegistrarKeys::load(dir)?.issuer(url))
+}
+
+/// Makes the file of a RealPass key for epochs from `from_epoch` on, unless it exists, and answers
+/// where it is and the public key. It signs nothing until the ledger has it.
+pub fn make_pass_key(
+    dir: &Path,
+    from_epoch: u64,
+    fresh: &[u8; 32],
+) -> Result<(PathBuf, EpochKey), KeyFileError> {
+    let name = format!("pass-{from_epoch}.key");
+    // One seed in 2^32 is drawn again, as another.
+    let mut seed = Zeroizing::new(*fresh);
+    make(dir, &[&name], &mut |out| {
+        out.copy_from_slice(&seed[..]);
+        seed = derived(&seed, PASS_INFO);
+    })?;
+    let path = dir.join("keys").join(name);
+    let key = pass_public(&*read(&path)?)
+        .ok_or_else(|| KeyFileError::Malformed { path: path.clone() })?;
+    Ok((path, EpochKey { key, from_epoch }))
+}
+
+/// `pass.key` and every `pass-N.key`, in the order of N.
+fn pass_files(keys: &Path) -> Result<Vec<PathBuf>, KeyFileError> {
+    let entries = fs::read_dir(keys).map_err(|error| FileError::of(keys, &error))?;
+    let mut later: Vec<(u64, PathBuf)> = entries
+        .filter_map(|entry| {
+            let path = entry.ok()?.path();
+            let name = path.file_name()?.to_str()?;
+            let epoch = name.strip_prefix("pass-")?.strip_suffix(".key")?;
+            Some((epoch.parse().ok()?, path.clone()))
+        })
+        .collect();
+    later.sort();
+    let later = later.into_iter().map(|(_, path)| path);
+    Ok(std::iter::once(keys.join(PASS_FILE)).chain(later).collect())
+}
+
+/// The public key does not depend on the terms.
+fn pass_public(material: &[u8; 32]) -> Option<PassPublicKey> {
+    let key = PassIssuerKey::from_material(material, &[], FACTS).ok()?;
+    Some(PassPublicKey(key.public().to_bytes()))
+}
+
+/// A key for one purpose (HKDF-SHA256, RFC 5869).
+fn derived(secret: &[u8; 32], purpose: &[u8]) -> Zeroizing<[u8; 32]> {
+    let mut key = Zeroizing::new([0; 32]);
+    // 32 bytes are far below what HKDF can give, so this cannot fail.
+    let _infallible = Hkdf::<Sha256>::new(None, secret).expand(purpose, &mut key[..]);
+    key
 }
 
 fn make(dir: &Path, names: &[&str], rng: &mut dyn FnMut(&mut [u8])) -> Result<(), KeyFileError> {
@@ -254,6 +356,8 @@ mod tests {
         assert_eq!(first, again);
         assert_eq!(first.keys.len(), 2);
         assert!(first.tag_key.is_some());
+        assert_eq!(first.pass_keys.len(), 1);
+        assert_eq!(first.pass_keys[0].from_epoch, 0);
         let key = folder.path().join("keys/tag.key");
         let mode = fs::metadata(&key).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
@@ -264,6 +368,40 @@ mod tests {
         fs::remove_file(&key).unwrap();
         let error = AuthorityKeys::load(folder.path()).err().unwrap();
         assert_eq!(error.code(), "key.missing");
+    }
+
+    #[test]
+    fn a_realpass_key_is_added_and_the_first_one_stays_in_the_record() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut next = 0u8;
+        let mut rng = |out: &mut [u8]| {
+            next += 1;
+            out.fill(next);
+        };
+        let url = "https://a.example";
+        let record = init_authority(folder.path(), url, &mut rng).unwrap();
+        let (path, added) = make_pass_key(folder.path(), 100, &[90; 32]).unwrap();
+        assert_eq!(path, folder.path().join("keys/pass-100.key"));
+        assert_eq!(added.from_epoch, 100);
+        assert_ne!(added.key, record.pass_keys[0].key);
+        let again = make_pass_key(folder.path(), 100, &[91; 32]).unwrap();
+        assert_eq!(again.1, added);
+        make_pass_key(folder.path(), 20, &[92; 32]).unwrap();
+
+        let keys = AuthorityKeys::load(folder.path()).unwrap();
+        assert_eq!(keys.issuer(url), record);
+        let held = keys.pass_keys("dev", &record.id()).unwrap();
+        let held: Vec<_> = held.iter().map(|key| key.public().to_bytes()).collect();
+        assert_eq!(held.len(), 3);
+        assert_eq!(held[0], record.pass_keys[0].key.0);
+        assert_eq!(held[2], added.key.0);
+        // what the processes share is the same in each, and is no key of a file
+        let other = AuthorityKeys::load(folder.path()).unwrap();
+        assert_eq!(*other.nonce, *keys.nonce);
+        assert_ne!(
+            *keys.nonce,
+            *read(&folder.path().join("keys/operation.key")).unwrap()
+        );
     }
 
     #[test]

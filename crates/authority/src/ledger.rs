@@ -6,7 +6,9 @@
 use realdid_core::genesis::Genesis;
 use realdid_core::hash::Hash32;
 use realdid_core::operation::{Body, Operation, SignedOperation};
-use realdid_core::state::{Enrolment, Issuer, PersonTag, enrolment_key, issuer_key};
+use realdid_core::state::{
+    Enrolment, Issuer, PersonTag, Totals, enrolment_key, issuer_key, totals_key,
+};
 use realdid_core::suite::SecretKey;
 use realdid_core::trie::Key;
 use realdid_light::http::{NodeClient, NodeError};
@@ -143,6 +145,20 @@ impl Ledger {
             }
             #[cfg(test)]
             Self::Memory(ledger) => Ok(ledger.seen(&issuer_key(id))),
+        }
+    }
+
+    /// What an issuer did in an epoch.
+    pub async fn totals(&self, id: &Hash32, epoch: u64) -> Result<Seen<Totals>, LedgerError> {
+        match self {
+            Self::Node(ledger) => {
+                let read = |light: &LightClient, answer: &_, freshness: &_| {
+                    light.totals(id, epoch, answer, freshness)
+                };
+                ledger.read(&totals_key(id, epoch), 0, read).await
+            }
+            #[cfg(test)]
+            Self::Memory(ledger) => Ok(ledger.seen(&totals_key(id, epoch))),
         }
     }
 

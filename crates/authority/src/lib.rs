@@ -1,5 +1,6 @@
 //! The authority: it verifies people against the population register, puts their enrolment on the
-//! ledger under their person tag, and issues PIDs. The registrar of services is a module of it.
+//! ledger under their person tag, and issues PIDs and RealPasses. The registrar of services is a
+//! module of it.
 //!
 //! The rules are elsewhere: tags, issuing and registrations in `realdid-exchange`, the credential
 //! in `realdid-credential`, what the ledger accepts in `realdid-ledger`. Here is what waits: the
@@ -8,29 +9,35 @@
 //! - [`service`]: the authority's routes and [`run`]
 //! - [`enrolment`]: evidence in, an enrolment on the ledger out
 //! - [`issuing`]: tokens, nonces and credentials (OpenID4VCI 1.0)
+//! - [`realpass`], [`cohort`], [`totals`]: RealPasses: issuing them, what they say, how many there were
 //! - [`sponsoring`]: DIDs of enrolled people, within a quota
-//! - [`standing`]: the operator's `suspend` and `restore`
+//! - [`standing`]: the operator's `suspend` and `restore`, `reset` and `cancel-reset`
 //! - [`register`]: the population register and its synthetic residents
 //! - [`registrar`]: registrations of services
 //! - [`network`]: which network this is, for whoever meets it for the first time
+//! - [`scratch`]: a PostgreSQL of its own for tests and benches
 //! - [`store`], [`ledger`], [`keys`], [`config`]: what they stand on
 //!
 //! Personal data stays in the register. The store knows people by an opaque reference and their
 //! tag; no log line and no error carries anything that somebody sent (promise P1).
 
+pub mod cohort;
 pub mod config;
 pub mod enrolment;
 pub mod issuing;
 pub mod keys;
 pub mod ledger;
 pub mod network;
+pub mod realpass;
 pub mod register;
 pub mod registrar;
+pub mod scratch;
 pub mod service;
 pub mod sponsoring;
 pub mod standing;
 pub mod store;
 mod text;
+pub mod totals;
 
 #[cfg(test)]
 mod tests;
@@ -39,4 +46,8 @@ pub use config::{AuthorityConfig, example_config};
 pub use keys::{init_authority, init_registrar};
 pub use register::synthetic::EvidenceFile;
 pub use service::{AuthorityError, run};
-pub use standing::{StandingChange, StandingError, residents, restore, suspend};
+pub use standing::{
+    NewPassKey, Reset, StandingChange, StandingError, cancel_reset, pass_key, reset, residents,
+    restore, suspend,
+};
+pub use text::Drawn;

@@ -87,12 +87,17 @@ impl Register {
 /// Whether somebody born on `birthdate` is at least `years` old at `now_s` (Unix seconds, UTC).
 /// A date that cannot be read is never old enough.
 pub fn is_at_least(birthdate: &str, years: i64, now_s: u64) -> bool {
-    let Some((year, month, day)) = date(birthdate) else {
-        return false;
-    };
+    age_of(birthdate, now_s).is_some_and(|age| age >= years)
+}
+
+/// How many years old somebody born on `birthdate` is at `now_s` (Unix seconds, UTC); nothing where
+/// the date cannot be read.
+pub fn age_of(birthdate: &str, now_s: u64) -> Option<i64> {
+    let (year, month, day) = date(birthdate)?;
     let (now_year, now_month, now_day) = day_of(now_s);
     // Somebody born on 29 February is a year older on 1 March of a common year.
-    (year + years, month, day) <= (now_year, now_month, now_day)
+    let to_come = (month, day) > (now_month, now_day);
+    Some(now_year - year - i64::from(to_come))
 }
 
 fn date(text: &str) -> Option<(i64, u32, u32)> {

@@ -238,7 +238,7 @@ impl Registrar {
             .await?
             .ok_or(RegisterError::Unknown)?;
         Ok(Registered {
-            service: Hash32(bytes32(&row, "service")?),
+            service: Hash32(bytes32(row.try_get("service")?)?),
             jwt: row.try_get("jwt")?,
             height: unsigned(row.try_get("height")?),
         })

@@ -20,24 +20,24 @@ use realdid_core::state::{Issuer, KeyUse, PersonTag, issuer_id};
 use realdid_credential::jose::Jwk;
 use realdid_credential::pid;
 use realdid_exchange::tag::EnrolmentRequest;
-use realdid_exchange::vci::{IssuerMetadata, ServerMetadata};
+use realdid_exchange::vci::{IssuerMetadata, PassRequest, ServerMetadata};
 use realdid_serve::{Bound, ConfigError, Probes, Problem, ServeError, limit_rate};
 use serde_json::json;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{Mutex, MutexGuard};
 use utoipa::OpenApi;
-use zeroize::Zeroizing;
 
-use crate::config::{AuthorityConfig, Limits};
+use crate::config::{AuthorityConfig, Limits, RealPassConfig};
 use crate::keys::{AuthorityKeys, KeyFileError};
 use crate::ledger::{Ledger, LedgerError};
+use crate::realpass::Desk;
 use crate::register::http::HttpRegister;
 use crate::register::synthetic::SyntheticRegister;
 use crate::register::{Register, RegisterRefusal};
 use crate::store::{Store, StoreError};
-use crate::text::{Clock, NoRandomness, random};
+use crate::text::Clock;
 
 /// How often the ledger is looked at, and expired rows are forgotten.
 const HEARTBEAT: Duration = Duration::from_secs(2);
@@ -62,8 +62,11 @@ pub enum AuthorityError {
     Ledger(#[from] LedgerError),
     #[error(transparent)]
     Register(#[from] RegisterRefusal),
-    #[error(transparent)]
-    Random(#[from] NoRandomness),
+    #[error(
+        "key.malformed: each RealPass key must make a key; fault: operator; do: restore pass.key \
+         from its backup"
+    )]
+    PassKeys,
     #[error(transparent)]
     Serve(#[from] ServeError),
 }
@@ -77,7 +80,7 @@ impl AuthorityError {
             Self::Store(error) => error.code(),
             Self::Ledger(error) => error.code(),
             Self::Register(error) => error.code(),
-            Self::Random(_) => "random.unavailable",
+            Self::PassKeys => "key.malformed",
             Self::Serve(error) => error.code(),
         }
     }
@@ -96,9 +99,12 @@ pub struct Authority {
     pub(crate) store: Store,
     pub(crate) ledger: Ledger,
     pub(crate) clock: Clock,
-    pub(crate) nonce_key: Zeroizing<[u8; 32]>,
+    /// What issuing RealPasses has at hand.
+    pub(crate) desk: Desk,
     /// Whether the ledger's record of this issuer has these keys.
     pub(crate) admitted: AtomicBool,
+    /// The epoch before which every total is on the ledger, as far as this process knows.
+    pub(crate) declared_until: AtomicU64,
     turns: Vec<Mutex<()>>,
 }
 
@@ -108,6 +114,7 @@ pub(crate) struct Parts {
     pub name: String,
     pub country: String,
     pub limits: Limits,
+    pub realpass: RealPassConfig,
     pub keys: AuthorityKeys,
     pub register: Register,
     pub store: Store,
@@ -116,9 +123,14 @@ pub(crate) struct Parts {
 }
 
 impl Authority {
-    pub(crate) fn new(parts: Parts) -> Result<Self, NoRandomness> {
+    pub(crate) fn new(parts: Parts) -> Result<Self, AuthorityError> {
+        let issuer_id = issuer_id(&parts.url);
+        let network = parts.ledger.genesis().network.as_str();
+        let pass_keys = parts.keys.pass_keys(network, &issuer_id);
+        let pass_keys = pass_keys.map_err(|_| AuthorityError::PassKeys)?;
         Ok(Self {
-            issuer_id: issuer_id(&parts.url),
+            desk: Desk::new(pass_keys, parts.realpass.min_cohort),
+            issuer_id,
             url: parts.url,
             name: parts.name,
             country: parts.country,
@@ -128,8 +140,8 @@ impl Authority {
             store: parts.store,
             ledger: parts.ledger,
             clock: parts.clock,
-            nonce_key: Zeroizing::new(random()?),
             admitted: AtomicBool::new(false),
+            declared_until: AtomicU64::new(u64::MAX),
             turns: (0..TURNS).map(|_| Mutex::new(())).collect(),
         })
     }
@@ -152,11 +164,15 @@ impl Authority {
     /// One look at the ledger.
     pub(crate) async fn beat(&self) -> Result<(), LedgerError> {
         self.ledger.tip().await?;
-        if !self.admitted.load(Ordering::Relaxed) {
-            let record = self.ledger.issuer(&self.issuer_id).await?.record;
-            let admitted = record.is_some_and(|record| self.is_admitted(&record));
-            self.admitted.store(admitted, Ordering::Relaxed);
-        }
+        // Looked up at each beat: it names the RealPass key of the next epoch.
+        let record = self.ledger.issuer(&self.issuer_id).await?.record;
+        let admitted = record
+            .as_ref()
+            .is_some_and(|record| self.is_admitted(record));
+        self.admitted.store(admitted, Ordering::Relaxed);
+        record
+            .into_iter()
+            .for_each(|record| self.desk.learn(record));
         Ok(())
     }
 
@@ -207,9 +223,10 @@ pub async fn run(config: AuthorityConfig) -> Result<(), AuthorityError> {
         name: config.name,
         country: config.country,
         limits: config.limits.clone(),
+        realpass: config.realpass,
         keys,
         register,
-        store: Store::open(&config.dir).await?,
+        store: Store::open(&config.dir, &config.store).await?,
         ledger: Ledger::open(&config.nodes, &config.genesis, clock.clone())?,
         clock,
     })?);
@@ -218,6 +235,7 @@ pub async fn run(config: AuthorityConfig) -> Result<(), AuthorityError> {
     let router = router(authority.clone(), &config.limits).merge(network);
     let served = bound.serve("authority", router, probes(&authority)).await;
     heart.abort();
+    authority.hand_in_counts().await?;
     Ok(served?)
 }
 
@@ -242,12 +260,19 @@ async fn heartbeat(authority: Arc<Authority>) {
             }
             Err(_) => {}
         }
+        if let Err(error) = authority.hand_in_counts().await {
+            tracing::warn!(code = error.code(), "counts are handed in later");
+        }
         if beats.is_multiple_of(CLEANING_BEATS) {
             let parameters = &authority.ledger.genesis().parameters;
             let epoch = parameters.epoch_at(authority.clock.now_ms());
             if let Err(error) = authority.store.clean(authority.clock.now_s(), epoch).await {
                 tracing::warn!(code = error.code(), "expired rows stay for now");
             }
+        }
+        if !was_silent && let Err(error) = authority.declare_totals().await {
+            let answer = error.answer("server_error");
+            tracing::warn!(code = answer.problem().code(), "totals are declared later");
         }
         beats += 1;
         tokio::time::sleep(HEARTBEAT).await;
@@ -386,15 +411,27 @@ async fn nonce(State(authority): Service) -> Response {
 
 /// Credential endpoint (OpenID4VCI 1.0 §8).
 #[utoipa::path(post, path = "/credential", tag = "OpenID4VCI",
-    request_body(content_type = "application/json", description = "{credential_configuration_id, proofs: {jwt: […]}}; Authorization: Bearer with the access token"),
+    request_body(content_type = "application/json", description = "{credential_configuration_id, proofs: {jwt: […]}}, or {credential_configuration_id: realpass, epoch, proofs: {rdid_realpass: […]}}; Authorization: Bearer with the access token"),
     responses(
-        (status = 200, description = "{credentials: [{credential}]}, one copy for each proof"),
+        (status = 200, description = "{credentials: [{credential}]}, one copy for each proof, or one RealPass"),
         (status = 400, description = "an error code of OpenID4VCI 1.0 §8.3.1"),
         (status = 401, description = "invalid_token"),
+        (status = 503, description = "issue.busy, issuer.pass_key, register.unavailable or ledger.unavailable"),
     ))]
 async fn credential(State(authority): Service, headers: HeaderMap, body: Bytes) -> Response {
-    match authority.credential(bearer(&headers), &body).await {
-        Ok(response) => Json(response).into_response(),
+    let token = bearer(&headers);
+    let answer = match PassRequest::is_asked(&body) {
+        true => authority
+            .pass(token, &body)
+            .await
+            .map(|body| Json(body).into_response()),
+        false => {
+            let issued = authority.credential(token, &body).await;
+            issued.map(|copies| Json(copies).into_response())
+        }
+    };
+    match answer {
+        Ok(response) => response,
         Err(error) => {
             let answer = error.answer("credential_request_denied");
             let _counted = refused("credential", answer.problem().clone());
@@ -439,6 +476,8 @@ struct Page<'a> {
     issuer: String,
     enrolled: u64,
     suspended: u64,
+    /// The last epoch whose RealPasses were counted, and how many they were.
+    passes: Option<(u64, u64)>,
     synthetic: bool,
     keys: Vec<KeyRow>,
 }
@@ -451,11 +490,10 @@ pub(crate) struct KeyRow {
 /// What this authority is, for people.
 #[utoipa::path(get, path = "/", tag = "page", responses((status = 200, description = "HTML")))]
 async fn page(State(authority): Service) -> Result<Response, Problem> {
-    let (enrolled, suspended) = authority
-        .store
-        .totals()
-        .await
-        .map_err(|_| refused("page", Problem::internal()))?;
+    let internal = |_| refused("page", Problem::internal());
+    let store = &authority.store;
+    let (enrolled, suspended) = store.totals().await.map_err(internal)?;
+    let passes = store.last_total().await.map_err(internal)?;
     let issuer = authority.keys.issuer(&authority.url);
     let mut keys: Vec<KeyRow> = issuer
         .keys
@@ -473,6 +511,10 @@ async fn page(State(authority): Service) -> Result<Response, Problem> {
         purpose: "makes person tags",
         id: key.to_string(),
     }));
+    keys.extend(issuer.pass_keys.iter().map(|entry| KeyRow {
+        purpose: "signs RealPasses, from the first epoch on",
+        id: entry.key.to_string(),
+    }));
     let page = Page {
         name: &authority.name,
         url: &authority.url,
@@ -480,6 +522,7 @@ async fn page(State(authority): Service) -> Result<Response, Problem> {
         issuer: authority.issuer_id.to_string(),
         enrolled,
         suspended,
+        passes,
         synthetic: matches!(authority.register, Register::Synthetic(_)),
         keys,
     };
@@ -504,7 +547,7 @@ pub(crate) async fn style() -> Response {
 #[openapi(
     info(
         title = "RealDID authority",
-        description = "Enrols people and issues PIDs over OpenID4VCI 1.0."
+        description = "Enrols people and issues PIDs and RealPasses over OpenID4VCI 1.0."
     ),
     paths(
         page,

@@ -121,8 +121,8 @@ impl Authority {
         let token = token.ok_or(SponsorError::Token)?;
         let now_s = self.clock.now_s();
         for kind in [TokenKind::Refresh, TokenKind::Access] {
-            if let Some(person) = self.store.token(kind, token, now_s).await? {
-                return Ok(person);
+            if let Some(holder) = self.store.token(kind, token, now_s).await? {
+                return Ok(holder.person);
             }
         }
         Err(SponsorError::Token)

@@ -4,19 +4,26 @@
 //! or sponsored from that moment, and then moves the entry on the ledger, which the gates read.
 //! `restore` does it the other way round. Both can be run again after a crash: what is done
 //! already is not done twice.
+//!
+//! `reset` announces on the ledger that somebody who lost device and words gets other pseudonym
+//! secrets (spec/realpass.md, I7). It changes nothing here: what is kept is replaced when the delay is over
+//! and the person has enrolled after it. Until then `cancel_reset` takes it back, because the owner
+//! of the tag saw the entry move and objected.
 
-use realdid_core::operation::Body;
-use realdid_core::state::{ReasonCode, Standing, issuer_id};
+use realdid_core::codec;
+use realdid_core::operation::{Body, Decision};
+use realdid_core::state::{Enrolment, EpochKey, ReasonCode, Standing, issuer_id};
 use realdid_serve::ConfigError;
 use realdid_serve::files::FileError;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
 
 use crate::config::AuthorityConfig;
-use crate::keys::{AuthorityKeys, KeyFileError};
-use crate::ledger::{Ledger, LedgerError};
+use crate::keys::{AuthorityKeys, KeyFileError, make_pass_key};
+use crate::ledger::{Ledger, LedgerError, read_genesis};
 use crate::register::synthetic::{EvidenceFile, SyntheticRegister};
-use crate::store::{Store, StoreError};
-use crate::text::Clock;
+use crate::store::{Enrolled, Store, StoreError};
+use crate::text::{Clock, NoRandomness, random};
 
 /// Why a person's standing was not changed. Displays as the command line's one-line error.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +43,13 @@ pub enum StandingError {
          do: ask the register service that the configuration names"
     )]
     ExternalRegister,
+    #[error(
+        "pass_key.epoch: a RealPass key must begin after the next epoch; fault: operator; do: \
+         choose a later epoch"
+    )]
+    Epoch,
+    #[error(transparent)]
+    Random(#[from] NoRandomness),
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
@@ -55,6 +69,8 @@ impl StandingError {
             Self::Unknown => "person.unknown",
             Self::Ended => "enrolment.ended",
             Self::ExternalRegister => "register.external",
+            Self::Epoch => "pass_key.epoch",
+            Self::Random(_) => "random.unavailable",
             Self::Config(error) => error.code(),
             Self::Keys(error) => error.code(),
             Self::File(error) => error.code(),
@@ -72,6 +88,57 @@ pub struct StandingChange {
     pub height: u64,
     /// The enrolment's sequence number.
     pub seq: u64,
+}
+
+/// A reset of a person's pseudonym secrets that stands on the ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reset {
+    /// The height of a checkpoint that shows it.
+    pub height: u64,
+    /// The enrolment's sequence number.
+    pub seq: u64,
+    /// From when on an enrolment may bring other secrets, Unix milliseconds.
+    pub effective_ms: u64,
+}
+
+/// Makes a RealPass key for epochs from `from_epoch` on, and answers its file, its public key and
+/// the decision by which governance puts it on the ledger.
+pub fn pass_key(dir: &Path, from_epoch: u64) -> Result<NewPassKey, StandingError> {
+    let config = AuthorityConfig::load_dir(dir)?;
+    let genesis = read_genesis(&config.genesis)?;
+    // Wallets hold the next epoch's passes before it begins, all under one key.
+    let now_ms = Clock::system().now_ms();
+    if from_epoch <= genesis.parameters.epoch_at(now_ms) + 1 {
+        return Err(StandingError::Epoch);
+    }
+    let fresh = Zeroizing::new(random::<32>()?);
+    let (file, key) = make_pass_key(&config.dir, from_epoch, &fresh)?;
+    let issuer = issuer_id(&config.issuer_url());
+    let decision = codec::encode(&Decision::AddPassKey(issuer, key.clone()));
+    Ok(NewPassKey {
+        file,
+        key,
+        decision,
+    })
+}
+
+/// A RealPass key that waits for governance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewPassKey {
+    pub file: PathBuf,
+    pub key: EpochKey,
+    /// Canonical CBOR of the decision (spec/operations.cddl).
+    pub decision: Vec<u8>,
+}
+
+/// Announces the reset of a person's pseudonym secrets, and waits until the ledger says so.
+pub async fn reset(dir: &Path, person: &str) -> Result<Reset, StandingError> {
+    Operator::open(dir).await?.reset(person).await
+}
+
+/// Takes a pending reset back, and waits until the ledger says so.
+pub async fn cancel_reset(dir: &Path, person: &str) -> Result<StandingChange, StandingError> {
+    Operator::open(dir).await?.cancel_reset(person).await
 }
 
 /// Writes the evidence files of the synthetic residents of the authority in `dir`, as
@@ -115,12 +182,9 @@ pub(crate) struct Operator {
 impl Operator {
     async fn open(dir: &Path) -> Result<Self, StandingError> {
         let config = AuthorityConfig::load_dir(dir)?;
-        let url = match &config.public_url {
-            Some(url) => url.trim_end_matches('/').to_owned(),
-            None => format!("http://{}", config.listen),
-        };
+        let url = config.issuer_url();
         Ok(Self {
-            store: Store::open(&config.dir).await?,
+            store: Store::open(&config.dir, &config.store).await?,
             ledger: Ledger::open(&config.nodes, &config.genesis, Clock::system())?,
             keys: AuthorityKeys::load(&config.dir)?,
             url,
@@ -162,27 +226,70 @@ impl Operator {
         standing: Standing,
         reason: ReasonCode,
     ) -> Result<StandingChange, StandingError> {
-        let known = self.store.enrolled(person).await?;
-        let known = known.ok_or(StandingError::Unknown)?;
-        let seen = self.ledger.enrolment(&known.tag, known.height).await?;
-        let entry = seen.record.ok_or(StandingError::Unknown)?;
+        let (known, (height, entry)) = self.entry(person).await?;
         if entry.standing == Standing::Ended {
             return Err(StandingError::Ended);
         }
         if entry.standing == standing {
             return Ok(StandingChange {
-                height: seen.height,
+                height,
                 seq: entry.seq,
             });
         }
         let seq = entry.seq + 1;
         let issuer = issuer_id(&self.url);
         let body = Body::EnrolmentStanding(issuer, known.tag, seq, standing, reason);
-        let operation = self.ledger.sign(body, seen.height, &self.keys.operation);
-        let height = self.ledger.submit_and_wait(&operation).await?;
-        self.store
-            .record_enrolment(person, &known.tag, seq, height)
-            .await?;
+        let height = self.submit(person, body, seq, height).await?;
         Ok(StandingChange { height, seq })
+    }
+
+    pub(crate) async fn reset(&self, person: &str) -> Result<Reset, StandingError> {
+        let parameters = &self.ledger.genesis().parameters;
+        let (known, seen) = self.entry(person).await?;
+        let (mut height, mut entry) = seen;
+        if !entry.reset_pending(parameters, self.ledger.tip().await?.1) {
+            let seq = entry.seq + 1;
+            let body = Body::ResetPass(issuer_id(&self.url), known.tag, seq);
+            let accepted = self.submit(person, body, seq, height).await?;
+            let seen = self.ledger.enrolment(&known.tag, accepted).await?;
+            entry = seen.record.ok_or(StandingError::Unknown)?;
+            height = seen.height;
+        }
+        let announced_ms = entry.reset_ms.ok_or(StandingError::Unknown)?;
+        Ok(Reset {
+            height,
+            seq: entry.seq,
+            effective_ms: announced_ms + parameters.recovery_delay_s * 1000,
+        })
+    }
+
+    pub(crate) async fn cancel_reset(&self, person: &str) -> Result<StandingChange, StandingError> {
+        let (known, (height, entry)) = self.entry(person).await?;
+        let seq = entry.seq + 1;
+        let body = Body::CancelReset(issuer_id(&self.url), known.tag, seq);
+        let height = self.submit(person, body, seq, height).await?;
+        Ok(StandingChange { height, seq })
+    }
+
+    /// The person as the store knows them, and their entry with the height that it is of.
+    async fn entry(&self, person: &str) -> Result<(Enrolled, (u64, Enrolment)), StandingError> {
+        let known = self.store.enrolled(person).await?;
+        let known = known.ok_or(StandingError::Unknown)?;
+        let seen = self.ledger.enrolment(&known.tag, known.height).await?;
+        let entry = seen.record.ok_or(StandingError::Unknown)?;
+        Ok((known, (seen.height, entry)))
+    }
+
+    async fn submit(
+        &self,
+        person: &str,
+        body: Body,
+        seq: u64,
+        height: u64,
+    ) -> Result<u64, StandingError> {
+        let operation = self.ledger.sign(body, height, &self.keys.operation);
+        let height = self.ledger.submit_and_wait(&operation).await?;
+        self.store.record_change(person, seq, height).await?;
+        Ok(height)
     }
 }

@@ -1,49 +1,75 @@
-//! What an authority remembers between requests: one SQLite file, `DIR/authority.db`.
+//! What an authority remembers between requests: one SQLite file, `DIR/authority.db`, or a
+//! PostgreSQL database that several processes of one authority share.
 //!
-//! It holds no personal data: a person is the register's opaque reference and their tag. Codes and
-//! tokens are stored as hashes. Whatever must happen once (a code, a nonce) happens in one
-//! statement that says whether it was the first. WAL with `synchronous=FULL`: an answer that was
-//! sent survives a power cut (promise P10). Two processes may have it open, the service and the
-//! operator's command.
+//! It holds no personal data: a person is the register's opaque reference and their tag, and how many
+//! people share facts is counted apart from who they are. Codes and tokens are stored as hashes. Whatever must happen once (a code, a nonce) happens in one
+//! statement that says whether it was the first, so no process has to know of another. SQLite in
+//! WAL with `synchronous=FULL`, PostgreSQL as it is by default: an answer that was sent survives a
+//! power cut (promise P10).
+//!
+//! The statements are the same for both databases. What is of RealPass is in [`pass`].
+//!
+//! Codes and tokens are of a *generation* of the person's devices. A new enrolment begins the next,
+//! in the same statement that records it, and whatever is of an earlier one opens nothing from then
+//! on, also if another process writes it a moment later (rule N8).
+
+mod pass;
+
+pub use pass::{KeptRow, PassHolder};
 
 use realdid_core::hash::Hash32;
 use realdid_core::state::{PersonTag, ReasonCode, Standing};
 use realdid_exchange::vci::{CodeState, secret_hash};
-use sqlx::Row;
+use sqlx::any::{AnyPoolOptions, AnyRow};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow,
-    SqliteSynchronous,
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
+use sqlx::{AnyPool, Connection, Row};
 use std::path::Path;
+use std::str::FromStr;
 use std::time::Duration;
 
-/// The version of the schema below, as SQLite's `user_version`.
-const SCHEMA_VERSION: i64 = 1;
+use crate::config::StoreConfig;
+
+/// The version of the schema below: SQLite's `user_version`, PostgreSQL's table `schema_version`.
+const SCHEMA_VERSION: i64 = 2;
 /// How long a writer waits for another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Connections of one process to SQLite, where writers wait for each other anyway.
+const SQLITE_CONNECTIONS: u32 = 8;
+/// Connections of one process to PostgreSQL.
+const POSTGRES_CONNECTIONS: u32 = 16;
+/// Of processes that start together, one makes the schema: the key of that advisory lock.
+const SCHEMA_LOCK: i64 = 0x7264_6964_0001;
 
+/// In SQLite's words; PostgreSQL has other names for two types (`in_postgres`).
 const SCHEMA: &str = "
 CREATE TABLE enrolments (
-    person    TEXT PRIMARY KEY,
-    tag       BLOB NOT NULL UNIQUE,
-    seq       INTEGER NOT NULL,
-    height    INTEGER NOT NULL,
-    standing  INTEGER NOT NULL,
-    reason    TEXT NOT NULL
+    person      TEXT PRIMARY KEY,
+    tag         BLOB NOT NULL UNIQUE,
+    seq         INTEGER NOT NULL,
+    height      INTEGER NOT NULL,
+    standing    INTEGER NOT NULL,
+    reason      TEXT NOT NULL,
+    generation  INTEGER NOT NULL,
+    enrolled_ms INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE codes (
-    hash      BLOB PRIMARY KEY,
-    person    TEXT NOT NULL,
-    tx_hash   BLOB NOT NULL,
-    expires_s INTEGER NOT NULL,
-    used      INTEGER NOT NULL,
-    failures  INTEGER NOT NULL
+    hash       BLOB PRIMARY KEY,
+    person     TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    tx_hash    BLOB NOT NULL,
+    expires_s  INTEGER NOT NULL,
+    used       INTEGER NOT NULL,
+    failures   INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE tokens (
-    hash      BLOB PRIMARY KEY,
-    kind      INTEGER NOT NULL,
-    person    TEXT NOT NULL,
-    expires_s INTEGER NOT NULL
+    hash       BLOB PRIMARY KEY,
+    kind       INTEGER NOT NULL,
+    person     TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    expires_s  INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE nonces (
     nonce     TEXT PRIMARY KEY,
@@ -55,6 +81,36 @@ CREATE TABLE sponsorships (
     count     INTEGER NOT NULL,
     PRIMARY KEY (person, epoch)
 ) STRICT;
+CREATE TABLE kept (
+    person      TEXT PRIMARY KEY,
+    kept        BLOB NOT NULL,
+    reset_ms    INTEGER NOT NULL,
+    replaced_ms INTEGER NOT NULL
+) STRICT;
+CREATE TABLE passes (
+    epoch     INTEGER NOT NULL,
+    person    TEXT NOT NULL,
+    PRIMARY KEY (epoch, person)
+) STRICT;
+CREATE TABLE counts (
+    epoch     INTEGER NOT NULL,
+    adult     INTEGER NOT NULL,
+    region    INTEGER NOT NULL,
+    kind      INTEGER NOT NULL,
+    assurance INTEGER NOT NULL,
+    people    INTEGER NOT NULL,
+    PRIMARY KEY (epoch, adult, region, kind, assurance)
+) STRICT;
+CREATE TABLE cohorts (
+    epoch     INTEGER PRIMARY KEY,
+    counted   TEXT NOT NULL
+) STRICT;
+CREATE TABLE totals (
+    epoch     INTEGER PRIMARY KEY,
+    total     INTEGER NOT NULL,
+    declared  INTEGER NOT NULL,
+    claimed_s INTEGER NOT NULL
+) STRICT;
 ";
 
 /// The store failed. What exactly is in the log; the answer says nothing of the inside.
@@ -62,7 +118,7 @@ CREATE TABLE sponsorships (
 pub enum StoreError {
     #[error(
         "store.unavailable: the database must be readable and writable ({what}); fault: operator; \
-         do: look at the disk and the file's owner"
+         do: look at the disk and the file's owner, or at the database server"
     )]
     Unavailable { what: String },
     #[error(
@@ -70,6 +126,11 @@ pub enum StoreError {
          fault: operator; do: run the version of realdid that wrote it"
     )]
     Version { found: i64 },
+    #[error(
+        "store.address: a database server must be named by a postgres:// URL, in a readable file \
+         where the configuration names one; fault: operator; do: correct url or url_file in [store]"
+    )]
+    Address,
 }
 
 impl StoreError {
@@ -78,6 +139,13 @@ impl StoreError {
         match self {
             Self::Unavailable { .. } => "store.unavailable",
             Self::Version { .. } => "store.version",
+            Self::Address => "store.address",
+        }
+    }
+
+    fn unexpected(what: &str) -> Self {
+        Self::Unavailable {
+            what: what.to_owned(),
         }
     }
 }
@@ -87,7 +155,7 @@ impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         let what = match &error {
             sqlx::Error::Database(database) => {
-                format!("SQLite code {}", database.code().unwrap_or_default())
+                format!("database code {}", database.code().unwrap_or_default())
             }
             sqlx::Error::Io(io) => io.kind().to_string(),
             sqlx::Error::PoolTimedOut => "busy".to_owned(),
@@ -118,19 +186,31 @@ pub struct Enrolled {
     pub reason: ReasonCode,
 }
 
-/// A new pre-authorised code.
-pub struct NewCode<'a> {
+/// What the ledger accepted of an enrolment, with the code for the device that enrolled.
+pub struct NewEnrolment<'a> {
+    pub person: &'a str,
+    pub tag: &'a PersonTag,
+    pub seq: u64,
+    pub height: u64,
+    /// The ledger's time when the enrolment was made, Unix milliseconds.
+    pub enrolled_ms: u64,
     pub code: &'a str,
     pub tx_code: &'a str,
-    pub person: &'a str,
-    /// Unix seconds.
+    /// When the code expires, Unix seconds.
     pub expires_s: u64,
+}
+
+/// Whose code or token it is, and of which generation of their devices.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    pub person: String,
+    generation: i64,
 }
 
 /// The authority's database.
 #[derive(Debug, Clone)]
 pub struct Store {
-    pool: SqlitePool,
+    pool: AnyPool,
 }
 
 /// Opens a SQLite file as all our services do, and makes its schema in an empty one.
@@ -146,7 +226,7 @@ pub(crate) async fn open_sqlite(
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(BUSY_TIMEOUT);
     let pool = SqlitePoolOptions::new()
-        .max_connections(8)
+        .max_connections(SQLITE_CONNECTIONS)
         .acquire_timeout(BUSY_TIMEOUT)
         .connect_with(options)
         .await?;
@@ -171,10 +251,87 @@ pub(crate) async fn open_sqlite(
     Ok(pool)
 }
 
+/// Makes the schema in an empty PostgreSQL database.
+async fn prepare_postgres(url: &str) -> Result<(), StoreError> {
+    let options = PgConnectOptions::from_str(url).map_err(|_| StoreError::Address)?;
+    let mut connection = PgConnection::connect_with(&options).await?;
+    let mut transaction = connection.begin().await?;
+    sqlx::query("SELECT pg_advisory_xact_lock($1)")
+        .bind(SCHEMA_LOCK)
+        .execute(&mut *transaction)
+        .await?;
+    sqlx::raw_sql("CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL)")
+        .execute(&mut *transaction)
+        .await?;
+    let found: Option<i64> = sqlx::query_scalar("SELECT version FROM schema_version")
+        .fetch_optional(&mut *transaction)
+        .await?;
+    match found {
+        None => {
+            sqlx::raw_sql(sqlx::AssertSqlSafe(in_postgres(SCHEMA)))
+                .execute(&mut *transaction)
+                .await?;
+            sqlx::query("INSERT INTO schema_version (version) VALUES ($1)")
+                .bind(SCHEMA_VERSION)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        Some(SCHEMA_VERSION) => {}
+        Some(found) => return Err(StoreError::Version { found }),
+    }
+    transaction.commit().await?;
+    connection.close().await?;
+    Ok(())
+}
+
+fn in_postgres(schema: &str) -> String {
+    schema
+        .replace(" INTEGER", " BIGINT")
+        .replace(" BLOB", " BYTEA")
+        .replace(") STRICT;", ");")
+}
+
 impl Store {
+    /// Opens the database that the configuration names: a server, or `DIR/authority.db`.
+    pub async fn open(dir: &Path, config: &StoreConfig) -> Result<Self, StoreError> {
+        match config.address()? {
+            Some(url) => Self::open_postgres(&url).await,
+            None => Self::open_dir(dir).await,
+        }
+    }
+
     /// Opens `DIR/authority.db`, made where there is none.
-    pub async fn open(dir: &Path) -> Result<Self, StoreError> {
-        let pool = open_sqlite(&dir.join("authority.db"), SCHEMA, SCHEMA_VERSION).await?;
+    pub async fn open_dir(dir: &Path) -> Result<Self, StoreError> {
+        let path = dir.join("authority.db");
+        let made = open_sqlite(&path, SCHEMA, SCHEMA_VERSION).await?;
+        made.close().await;
+        let path = std::path::absolute(&path).map_err(|_| StoreError::unexpected("path"))?;
+        let url = url::Url::from_file_path(path).map_err(|()| StoreError::unexpected("path"))?;
+        let url = format!("sqlite{}", &url.as_str()["file".len()..]);
+        sqlx::any::install_default_drivers();
+        let pool = AnyPoolOptions::new()
+            .max_connections(SQLITE_CONNECTIONS)
+            .acquire_timeout(BUSY_TIMEOUT)
+            .after_connect(|connection, _| {
+                Box::pin(async move {
+                    let settings = "PRAGMA synchronous = FULL; PRAGMA busy_timeout = 10000";
+                    sqlx::raw_sql(settings).execute(connection).await?;
+                    Ok(())
+                })
+            })
+            .connect(&url)
+            .await?;
+        Ok(Self { pool })
+    }
+
+    async fn open_postgres(url: &str) -> Result<Self, StoreError> {
+        prepare_postgres(url).await?;
+        sqlx::any::install_default_drivers();
+        let pool = AnyPoolOptions::new()
+            .max_connections(POSTGRES_CONNECTIONS)
+            .acquire_timeout(BUSY_TIMEOUT)
+            .connect(url)
+            .await?;
         Ok(Self { pool })
     }
 
@@ -188,7 +345,7 @@ impl Store {
 
     pub async fn enrolled(&self, person: &str) -> Result<Option<Enrolled>, StoreError> {
         let row = sqlx::query(
-            "SELECT person, tag, seq, height, standing, reason FROM enrolments WHERE person = ?",
+            "SELECT person, tag, seq, height, standing, reason FROM enrolments WHERE person = $1",
         )
         .bind(person)
         .fetch_optional(&self.pool)
@@ -196,27 +353,70 @@ impl Store {
         row.as_ref().map(enrolled).transpose()
     }
 
-    /// Records what the ledger accepted. The standing stays as it is recorded: an operator may
-    /// have suspended the person meanwhile.
-    pub async fn record_enrolment(
+    /// Records an enrolment that the ledger accepted, with the code of its device, and ends every
+    /// code and token of the person's earlier devices. The standing stays as it is recorded: an
+    /// operator may have suspended the person meanwhile. Answers whether it was recorded: not
+    /// where a later one has been recorded already, by another process.
+    pub async fn record_enrolment(&self, new: &NewEnrolment<'_>) -> Result<bool, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        let generation: Option<i64> = sqlx::query_scalar(
+            "INSERT INTO enrolments
+                 (person, tag, seq, height, standing, reason, generation, enrolled_ms)
+             VALUES ($1, $2, $3, $4, 0, 'none', 1, $5)
+             ON CONFLICT (person) DO UPDATE SET tag = excluded.tag, seq = excluded.seq,
+                 height = excluded.height, generation = enrolments.generation + 1,
+                 enrolled_ms = excluded.enrolled_ms
+             WHERE enrolments.seq < excluded.seq
+             RETURNING generation",
+        )
+        .bind(new.person)
+        .bind(new.tag.0.to_vec())
+        .bind(integer(new.seq))
+        .bind(integer(new.height))
+        .bind(integer(new.enrolled_ms))
+        .fetch_optional(&mut *transaction)
+        .await?;
+        let Some(generation) = generation else {
+            transaction.rollback().await?;
+            return Ok(false);
+        };
+        for statement in [
+            "DELETE FROM codes WHERE person = $1",
+            "DELETE FROM tokens WHERE person = $1",
+        ] {
+            sqlx::query(statement)
+                .bind(new.person)
+                .execute(&mut *transaction)
+                .await?;
+        }
+        sqlx::query(
+            "INSERT INTO codes (hash, person, generation, tx_hash, expires_s, used, failures)
+             VALUES ($1, $2, $3, $4, $5, 0, 0)",
+        )
+        .bind(secret_hash(new.code).to_vec())
+        .bind(new.person)
+        .bind(generation)
+        .bind(secret_hash(new.tx_code).to_vec())
+        .bind(integer(new.expires_s))
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(true)
+    }
+
+    /// Records that the ledger accepted another change of the person's entry.
+    pub async fn record_change(
         &self,
         person: &str,
-        tag: &PersonTag,
         seq: u64,
         height: u64,
     ) -> Result<(), StoreError> {
-        sqlx::query(
-            "INSERT INTO enrolments (person, tag, seq, height, standing, reason)
-             VALUES (?, ?, ?, ?, 0, 'none')
-             ON CONFLICT (person) DO UPDATE SET tag = excluded.tag,
-                 seq = max(seq, excluded.seq), height = max(height, excluded.height)",
-        )
-        .bind(person)
-        .bind(&tag.0[..])
-        .bind(integer(seq))
-        .bind(integer(height))
-        .execute(&self.pool)
-        .await?;
+        sqlx::query("UPDATE enrolments SET seq = $2, height = $3 WHERE person = $1 AND seq < $2")
+            .bind(person)
+            .bind(integer(seq))
+            .bind(integer(height))
+            .execute(&self.pool)
+            .await?;
         Ok(())
     }
 
@@ -228,76 +428,62 @@ impl Store {
         standing: Standing,
         reason: ReasonCode,
     ) -> Result<bool, StoreError> {
-        let done = sqlx::query("UPDATE enrolments SET standing = ?, reason = ? WHERE person = ?")
-            .bind(standing_code(standing))
-            .bind(reason.name())
-            .bind(person)
-            .execute(&self.pool)
-            .await?;
+        let done =
+            sqlx::query("UPDATE enrolments SET standing = $1, reason = $2 WHERE person = $3")
+                .bind(standing_code(standing))
+                .bind(reason.name())
+                .bind(person)
+                .execute(&self.pool)
+                .await?;
         Ok(done.rows_affected() == 1)
     }
 
-    /// Ends every code and token of a person: another device enrolled, or this one is lost.
+    /// Ends every code and token of a person: the device is in other hands.
     pub async fn revoke(&self, person: &str) -> Result<(), StoreError> {
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        sqlx::query("DELETE FROM codes WHERE person = ?")
+        sqlx::query("UPDATE enrolments SET generation = generation + 1 WHERE person = $1")
             .bind(person)
-            .execute(&mut *transaction)
+            .execute(&self.pool)
             .await?;
-        sqlx::query("DELETE FROM tokens WHERE person = ?")
-            .bind(person)
-            .execute(&mut *transaction)
-            .await?;
-        transaction.commit().await?;
         Ok(())
     }
 
     /// How many people are enrolled, and how many of them are suspended.
     pub async fn totals(&self) -> Result<(u64, u64), StoreError> {
-        let row = sqlx::query("SELECT count(*), coalesce(sum(standing <> 0), 0) FROM enrolments")
-            .fetch_one(&self.pool)
-            .await?;
+        let row = sqlx::query(
+            "SELECT count(*) AS enrolled, count(*) FILTER (WHERE standing <> 0) AS suspended
+             FROM enrolments",
+        )
+        .fetch_one(&self.pool)
+        .await?;
         Ok((unsigned(row.try_get(0)?), unsigned(row.try_get(1)?)))
     }
 
     // --- codes and tokens
 
-    pub async fn add_code(&self, new: &NewCode<'_>) -> Result<(), StoreError> {
-        sqlx::query(
-            "INSERT INTO codes (hash, person, tx_hash, expires_s, used, failures)
-             VALUES (?, ?, ?, ?, 0, 0)",
-        )
-        .bind(&secret_hash(new.code)[..])
-        .bind(new.person)
-        .bind(&secret_hash(new.tx_code)[..])
-        .bind(integer(new.expires_s))
-        .execute(&self.pool)
-        .await?;
-        Ok(())
-    }
-
-    /// The person and state of a code.
-    pub async fn code(&self, code: &str) -> Result<Option<(String, CodeState)>, StoreError> {
+    /// The holder and state of a code.
+    pub async fn code(&self, code: &str) -> Result<Option<(Holder, CodeState)>, StoreError> {
         let row = sqlx::query(
-            "SELECT person, tx_hash, expires_s, used, failures FROM codes WHERE hash = ?",
+            "SELECT c.person, c.generation, c.tx_hash, c.expires_s, c.used, c.failures
+             FROM codes c JOIN enrolments e ON e.person = c.person
+             WHERE c.hash = $1 AND c.generation = e.generation",
         )
-        .bind(&secret_hash(code)[..])
+        .bind(secret_hash(code).to_vec())
         .fetch_optional(&self.pool)
         .await?;
         let Some(row) = row else { return Ok(None) };
         let state = CodeState {
-            tx_code_hash: Some(bytes32(&row, "tx_hash")?),
+            tx_code_hash: Some(bytes32(row.try_get("tx_hash")?)?),
             expires_s: unsigned(row.try_get("expires_s")?),
             used: row.try_get::<i64, _>("used")? != 0,
             failures: u32::try_from(row.try_get::<i64, _>("failures")?).unwrap_or(u32::MAX),
         };
-        Ok(Some((row.try_get("person")?, state)))
+        Ok(Some((holder(&row)?, state)))
     }
 
     /// Marks a code used. Only one caller is told `true`.
     pub async fn use_code(&self, code: &str) -> Result<bool, StoreError> {
-        let done = sqlx::query("UPDATE codes SET used = 1 WHERE hash = ? AND used = 0")
-            .bind(&secret_hash(code)[..])
+        let done = sqlx::query("UPDATE codes SET used = 1 WHERE hash = $1 AND used = 0")
+            .bind(secret_hash(code).to_vec())
             .execute(&self.pool)
             .await?;
         Ok(done.rows_affected() == 1)
@@ -305,65 +491,75 @@ impl Store {
 
     /// Counts a wrong transaction code.
     pub async fn fail_code(&self, code: &str) -> Result<(), StoreError> {
-        sqlx::query("UPDATE codes SET failures = failures + 1 WHERE hash = ?")
-            .bind(&secret_hash(code)[..])
+        sqlx::query("UPDATE codes SET failures = failures + 1 WHERE hash = $1")
+            .bind(secret_hash(code).to_vec())
             .execute(&self.pool)
             .await?;
         Ok(())
     }
 
+    /// A token for whoever holds an earlier code or token; it is of that one's generation.
     pub async fn add_token(
         &self,
         kind: TokenKind,
         token: &str,
-        person: &str,
+        holder: &Holder,
         expires_s: u64,
     ) -> Result<(), StoreError> {
-        sqlx::query("INSERT INTO tokens (hash, kind, person, expires_s) VALUES (?, ?, ?, ?)")
-            .bind(&secret_hash(token)[..])
-            .bind(kind as i64)
-            .bind(person)
-            .bind(integer(expires_s))
-            .execute(&self.pool)
-            .await?;
+        sqlx::query(
+            "INSERT INTO tokens (hash, kind, person, generation, expires_s)
+             VALUES ($1, $2, $3, $4, $5)",
+        )
+        .bind(secret_hash(token).to_vec())
+        .bind(kind as i64)
+        .bind(&holder.person)
+        .bind(holder.generation)
+        .bind(integer(expires_s))
+        .execute(&self.pool)
+        .await?;
         Ok(())
     }
 
-    /// Whose token it is, if it is of this kind and not expired.
+    /// Whose token it is, if it is of this kind, of the present generation, and not expired.
     pub async fn token(
         &self,
         kind: TokenKind,
         token: &str,
         now_s: u64,
-    ) -> Result<Option<String>, StoreError> {
-        let person = sqlx::query_scalar(
-            "SELECT person FROM tokens WHERE hash = ? AND kind = ? AND expires_s > ?",
+    ) -> Result<Option<Holder>, StoreError> {
+        let row = sqlx::query(
+            "SELECT t.person, t.generation FROM tokens t JOIN enrolments e ON e.person = t.person
+             WHERE t.hash = $1 AND t.kind = $2 AND t.expires_s > $3
+                 AND t.generation = e.generation",
         )
-        .bind(&secret_hash(token)[..])
+        .bind(secret_hash(token).to_vec())
         .bind(kind as i64)
         .bind(integer(now_s))
         .fetch_optional(&self.pool)
         .await?;
-        Ok(person)
+        row.as_ref().map(holder).transpose()
     }
 
     // --- nonces and quota
 
     /// Uses a nonce up. Only one caller is told `true`.
     pub async fn use_nonce(&self, nonce: &str, expires_s: u64) -> Result<bool, StoreError> {
-        let done = sqlx::query("INSERT OR IGNORE INTO nonces (nonce, expires_s) VALUES (?, ?)")
-            .bind(nonce)
-            .bind(integer(expires_s))
-            .execute(&self.pool)
-            .await?;
+        let done = sqlx::query(
+            "INSERT INTO nonces (nonce, expires_s) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+        )
+        .bind(nonce)
+        .bind(integer(expires_s))
+        .execute(&self.pool)
+        .await?;
         Ok(done.rows_affected() == 1)
     }
 
     /// Spends one of a person's sponsorships in an epoch, if one of `quota` is left.
     pub async fn spend(&self, person: &str, epoch: u64, quota: u64) -> Result<bool, StoreError> {
         let done = sqlx::query(
-            "INSERT INTO sponsorships (person, epoch, count) SELECT ?1, ?2, 1 WHERE ?3 > 0
-             ON CONFLICT (person, epoch) DO UPDATE SET count = count + 1 WHERE count < ?3",
+            "INSERT INTO sponsorships (person, epoch, count) SELECT $1, $2, 1 WHERE $3 > 0
+             ON CONFLICT (person, epoch) DO UPDATE SET count = sponsorships.count + 1
+             WHERE sponsorships.count < $3",
         )
         .bind(person)
         .bind(integer(epoch))
@@ -376,7 +572,8 @@ impl Store {
     /// Gives one back that was not used after all.
     pub async fn unspend(&self, person: &str, epoch: u64) -> Result<(), StoreError> {
         sqlx::query(
-            "UPDATE sponsorships SET count = count - 1 WHERE person = ? AND epoch = ? AND count > 0",
+            "UPDATE sponsorships SET count = count - 1
+             WHERE person = $1 AND epoch = $2 AND count > 0",
         )
         .bind(person)
         .bind(integer(epoch))
@@ -388,9 +585,9 @@ impl Store {
     /// Forgets what has expired.
     pub async fn clean(&self, now_s: u64, epoch: u64) -> Result<(), StoreError> {
         let statements = [
-            "DELETE FROM codes WHERE expires_s <= ?",
-            "DELETE FROM tokens WHERE expires_s <= ?",
-            "DELETE FROM nonces WHERE expires_s <= ?",
+            "DELETE FROM codes WHERE expires_s <= $1",
+            "DELETE FROM tokens WHERE expires_s <= $1",
+            "DELETE FROM nonces WHERE expires_s <= $1",
         ];
         for statement in statements {
             sqlx::query(statement)
@@ -398,28 +595,30 @@ impl Store {
                 .execute(&self.pool)
                 .await?;
         }
-        sqlx::query("DELETE FROM sponsorships WHERE epoch < ?")
+        sqlx::query("DELETE FROM sponsorships WHERE epoch < $1")
             .bind(integer(epoch))
             .execute(&self.pool)
             .await?;
-        Ok(())
+        self.clean_passes(epoch).await
     }
 }
 
-fn enrolled(row: &SqliteRow) -> Result<Enrolled, StoreError> {
-    let standing = match row.try_get::<i64, _>("standing")? {
-        0 => Standing::Active,
-        1 => Standing::Suspended,
-        _ => Standing::Ended,
-    };
+fn enrolled(row: &AnyRow) -> Result<Enrolled, StoreError> {
     let reason: String = row.try_get("reason")?;
     Ok(Enrolled {
         person: row.try_get("person")?,
-        tag: Hash32(bytes32(row, "tag")?),
+        tag: Hash32(bytes32(row.try_get("tag")?)?),
         seq: unsigned(row.try_get("seq")?),
         height: unsigned(row.try_get("height")?),
-        standing,
+        standing: standing_of(row.try_get("standing")?),
         reason: ReasonCode::from_name(&reason).unwrap_or(ReasonCode::None),
+    })
+}
+
+fn holder(row: &AnyRow) -> Result<Holder, StoreError> {
+    Ok(Holder {
+        person: row.try_get("person")?,
+        generation: row.try_get("generation")?,
     })
 }
 
@@ -431,14 +630,21 @@ fn standing_code(standing: Standing) -> i64 {
     }
 }
 
-pub(crate) fn bytes32(row: &SqliteRow, column: &str) -> Result<[u8; 32], StoreError> {
-    let bytes: Vec<u8> = row.try_get(column)?;
-    bytes.try_into().map_err(|_| StoreError::Unavailable {
-        what: "a digest of wrong length".to_owned(),
-    })
+fn standing_of(code: i64) -> Standing {
+    match code {
+        0 => Standing::Active,
+        1 => Standing::Suspended,
+        _ => Standing::Ended,
+    }
 }
 
-/// SQLite's integers are signed; ours stay far below 2^63.
+pub(crate) fn bytes32(bytes: Vec<u8>) -> Result<[u8; 32], StoreError> {
+    bytes
+        .try_into()
+        .map_err(|_| StoreError::unexpected("a digest of wrong length"))
+}
+
+/// The databases' integers are signed; ours stay far below 2^63.
 pub(crate) fn integer(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
@@ -448,104 +654,4 @@ pub(crate) fn unsigned(value: i64) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    async fn store() -> (tempfile::TempDir, Store) {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path()).await.unwrap();
-        (folder, store)
-    }
-
-    #[tokio::test]
-    async fn codes_and_nonces_are_used_once() {
-        let (_folder, store) = store().await;
-        let new = NewCode {
-            code: "c",
-            tx_code: "1",
-            person: "r-1",
-            expires_s: 10,
-        };
-        store.add_code(&new).await.unwrap();
-        let (person, state) = store.code("c").await.unwrap().unwrap();
-        assert_eq!(person, "r-1");
-        assert_eq!(state.redeem(Some("1"), 9), Ok(()));
-        assert!(store.use_code("c").await.unwrap());
-        assert!(!store.use_code("c").await.unwrap());
-        assert!(store.use_nonce("n", 10).await.unwrap());
-        assert!(!store.use_nonce("n", 10).await.unwrap());
-        store.clean(10, 0).await.unwrap();
-        assert_eq!(store.code("c").await.unwrap(), None);
-    }
-
-    #[tokio::test]
-    async fn tokens_expire_and_are_of_one_kind() {
-        let (_folder, store) = store().await;
-        store
-            .add_token(TokenKind::Access, "t", "r-1", 10)
-            .await
-            .unwrap();
-        let token = |kind, now| {
-            let store = store.clone();
-            async move { store.token(kind, "t", now).await.unwrap() }
-        };
-        assert_eq!(token(TokenKind::Access, 9).await, Some("r-1".to_owned()));
-        assert_eq!(token(TokenKind::Access, 10).await, None);
-        assert_eq!(token(TokenKind::Refresh, 9).await, None);
-        store.revoke("r-1").await.unwrap();
-        assert_eq!(token(TokenKind::Access, 9).await, None);
-    }
-
-    #[tokio::test]
-    async fn quota_is_spent_within_an_epoch() {
-        let (_folder, store) = store().await;
-        assert!(store.spend("r-1", 1, 2).await.unwrap());
-        assert!(store.spend("r-1", 1, 2).await.unwrap());
-        assert!(!store.spend("r-1", 1, 2).await.unwrap());
-        store.unspend("r-1", 1).await.unwrap();
-        assert!(store.spend("r-1", 1, 2).await.unwrap());
-        assert!(store.spend("r-1", 2, 2).await.unwrap());
-        assert!(store.spend("r-2", 1, 2).await.unwrap());
-        assert!(!store.spend("r-3", 1, 0).await.unwrap());
-    }
-
-    #[tokio::test]
-    async fn p10_what_was_written_is_there_after_opening_again() {
-        let (folder, store) = store().await;
-        let tag = Hash32([1; 32]);
-        store.record_enrolment("r-1", &tag, 3, 20).await.unwrap();
-        store.record_enrolment("r-1", &tag, 2, 10).await.unwrap();
-        let other = Store::open(folder.path()).await.unwrap();
-        let known = other.enrolled("r-1").await.unwrap().unwrap();
-        assert_eq!((known.seq, known.height), (3, 20));
-        let suspended = (Standing::Suspended, ReasonCode::LostDevice);
-        assert!(
-            other
-                .set_standing("r-1", suspended.0, suspended.1)
-                .await
-                .unwrap()
-        );
-        assert!(
-            !other
-                .set_standing("r-2", suspended.0, suspended.1)
-                .await
-                .unwrap()
-        );
-        // a new enrolment does not lift a suspension
-        store.record_enrolment("r-1", &tag, 4, 30).await.unwrap();
-        let known = store.enrolled("r-1").await.unwrap().unwrap();
-        assert_eq!((known.standing, known.reason), suspended);
-        assert_eq!(store.totals().await.unwrap(), (1, 1));
-    }
-
-    #[tokio::test]
-    async fn another_schema_is_refused() {
-        let (folder, store) = store().await;
-        sqlx::raw_sql("PRAGMA user_version = 9")
-            .execute(&store.pool)
-            .await
-            .unwrap();
-        let error = Store::open(folder.path()).await.err().unwrap();
-        assert_eq!(error.code(), "store.version");
-    }
-}
+mod tests;

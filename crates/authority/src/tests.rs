@@ -2,6 +2,7 @@
 //! use them, and what each refuses.
 
 mod issuing;
+mod realpass;
 mod registrar;
 
 use axum::Router;
@@ -24,13 +25,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use tower::ServiceExt;
 
-use crate::config::Limits;
+use crate::config::{Limits, RealPassConfig};
 use crate::keys::{AuthorityKeys, init_authority, init_registrar};
 use crate::ledger::{Ledger, LedgerError, Seen};
 use crate::register::Register;
 use crate::register::synthetic::SyntheticRegister;
 use crate::service::{Authority, Parts, probes, router};
-use crate::standing::Operator;
+use crate::standing::{Operator, Reset};
 use crate::store::Store;
 use crate::text::Clock;
 
@@ -172,7 +173,7 @@ impl Nation {
 
     async fn operator(&self) -> Operator {
         Operator {
-            store: Store::open(&self.dir()).await.unwrap(),
+            store: Store::open_dir(&self.dir()).await.unwrap(),
             ledger: Ledger::Memory(self.ledger.clone()),
             keys: AuthorityKeys::load(&self.dir()).unwrap(),
             url: AUTHORITY.to_owned(),
@@ -206,6 +207,17 @@ impl Nation {
 }
 
 async fn authority(dir: &Path, ledger: &MemoryLedger, clock: Clock) -> Arc<Authority> {
+    let store = Store::open_dir(dir).await.unwrap();
+    authority_on(store, dir, ledger, clock, 1).await
+}
+
+async fn authority_on(
+    store: Store,
+    dir: &Path,
+    ledger: &MemoryLedger,
+    clock: Clock,
+    min_cohort: u64,
+) -> Arc<Authority> {
     let keys = AuthorityKeys::load(dir).unwrap();
     let register = SyntheticRegister::new(&keys.register_seed, 8);
     let authority = Authority::new(Parts {
@@ -216,9 +228,10 @@ async fn authority(dir: &Path, ledger: &MemoryLedger, clock: Clock) -> Arc<Autho
             sponsored_per_person: 2,
             ..Limits::default()
         },
+        realpass: RealPassConfig { min_cohort },
         keys,
         register: Register::Synthetic(register),
-        store: Store::open(dir).await.unwrap(),
+        store,
         ledger: Ledger::Memory(ledger.clone()),
         clock,
     })

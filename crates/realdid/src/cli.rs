@@ -127,6 +127,27 @@ pub enum AuthorityCommand {
     Suspend(StandingArgs),
     /// Restore a suspended person
     Restore(StandingArgs),
+    /// Announce that somebody who lost device and words gets new pseudonym secrets, after a delay
+    Reset(PersonArgs),
+    /// Take a reset back whose delay is not over, because its person objected
+    CancelReset(PersonArgs),
+    /// Make a RealPass key for later epochs, and the decision that puts it on the ledger
+    PassKey {
+        #[command(flatten)]
+        nation: NationDir,
+        /// The first epoch that it signs: later than the next one
+        #[arg(long, value_name = "N")]
+        from_epoch: u64,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct PersonArgs {
+    #[command(flatten)]
+    pub nation: NationDir,
+    /// The authority's reference of the person, as `residents` lists it
+    #[arg(long, value_name = "REF")]
+    pub person: String,
 }
 
 #[derive(Debug, Args)]

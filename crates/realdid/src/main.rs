@@ -81,6 +81,13 @@ async fn run(cli: Cli) -> Result<Option<Value>, Fail> {
             Some(AuthorityCommand::Residents { dir }) => part::residents(&dir).map(Some),
             Some(AuthorityCommand::Suspend(change)) => part::suspend(change).await.map(Some),
             Some(AuthorityCommand::Restore(change)) => part::restore(change).await.map(Some),
+            Some(AuthorityCommand::Reset(person)) => part::reset(person).await.map(Some),
+            Some(AuthorityCommand::CancelReset(person)) => {
+                part::cancel_reset(person).await.map(Some)
+            }
+            Some(AuthorityCommand::PassKey { nation, from_epoch }) => {
+                part::pass_key(&nation, from_epoch).map(Some)
+            }
         },
         Command::Registrar(args) => part::registrar(args).await.map(|()| None),
         Command::Gate(args) => match args.command {

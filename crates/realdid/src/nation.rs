@@ -203,8 +203,16 @@ impl Nation {
                 listen = self.at(port),
                 url = self.url(port),
             );
+            let more = match name {
+                "authority" => {
+                    "\n[realpass]\n\
+                     # A handful of people are no cohort: here RealPasses say all that there is to say.\n\
+                     min_cohort = 1\n"
+                }
+                _ => "",
+            };
             let path = self.dir.join(name).join(format!("{name}.toml"));
-            files::write_private(&path, text.as_bytes())?;
+            files::write_private(&path, [text.as_str(), more].concat().as_bytes())?;
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Each part alone, and what an authority's operator does.
 
-use crate::cli::{Listen, NationDir, OptionalPartArgs, PartArgs, StandingArgs};
+use crate::cli::{Listen, NationDir, OptionalPartArgs, PartArgs, PersonArgs, StandingArgs};
 use crate::fail::Fail;
 use realdid_authority::StandingChange;
 use realdid_authority::config::{AUTHORITY_FILE, AuthorityConfig, RegistrarConfig};
@@ -88,6 +88,41 @@ pub async fn restore(args: StandingArgs) -> Result<Value, Fail> {
     let (dir, reason) = (authority_dir(&args.nation.dir)?, reason(&args.reason)?);
     let change = realdid_authority::restore(&dir, &args.person, reason).await;
     Ok(changed(args, "active", change.map_err(Fail::of)?))
+}
+
+pub async fn reset(args: PersonArgs) -> Result<Value, Fail> {
+    let dir = authority_dir(&args.nation.dir)?;
+    let reset = realdid_authority::reset(&dir, &args.person).await;
+    let reset = reset.map_err(Fail::of)?;
+    Ok(json!({
+        "person": args.person,
+        "seq": reset.seq,
+        "height": reset.height,
+        "effectiveMs": reset.effective_ms,
+    }))
+}
+
+pub async fn cancel_reset(args: PersonArgs) -> Result<Value, Fail> {
+    let dir = authority_dir(&args.nation.dir)?;
+    let change = realdid_authority::cancel_reset(&dir, &args.person).await;
+    let change = change.map_err(Fail::of)?;
+    Ok(json!({
+        "person": args.person,
+        "seq": change.seq,
+        "height": change.height,
+    }))
+}
+
+/// What governance signs is printed, since its keys are not here.
+pub fn pass_key(nation: &NationDir, from_epoch: u64) -> Result<Value, Fail> {
+    let dir = authority_dir(&nation.dir)?;
+    let made = realdid_authority::pass_key(&dir, from_epoch).map_err(Fail::of)?;
+    Ok(json!({
+        "file": made.file,
+        "publicKey": made.key.key.to_string(),
+        "fromEpoch": made.key.from_epoch,
+        "decision": hex::encode(made.decision),
+    }))
 }
 
 fn changed(args: StandingArgs, standing: &str, change: StandingChange) -> Value {

@@ -11,6 +11,7 @@ use realdid_credential::pid::Sex;
 use realdid_exchange::tag::{Evidence, MAX_EVIDENCE_BYTES, Number, SYNTHETIC_CARD, normalise};
 use realdid_serve::files::{self, FileError};
 use sha2::{Digest, Sha256};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use subtle::ConstantTimeEq;
 
@@ -75,6 +76,8 @@ struct Resident {
 pub struct SyntheticRegister {
     /// Ordered by number, so that one can be looked up.
     residents: Vec<Resident>,
+    /// Where in them each reference is.
+    places: HashMap<String, usize>,
 }
 
 /// A resident and the file with their evidence.
@@ -92,7 +95,12 @@ impl SyntheticRegister {
         let mut residents: Vec<_> = (1..=count).filter_map(|n| resident(seed, n)).collect();
         residents.sort_by(|a, b| a.person.number.as_str().cmp(b.person.number.as_str()));
         residents.dedup_by(|a, b| a.person.number == b.person.number);
-        Self { residents }
+        let place = |(index, resident): (usize, &Resident)| {
+            let reference = resident.person.reference.clone();
+            (reference, index)
+        };
+        let places = residents.iter().enumerate().map(place).collect();
+        Self { residents, places }
     }
 
     /// Every comparison is made whatever the earlier ones said, against somebody else's card
@@ -124,9 +132,10 @@ impl SyntheticRegister {
     }
 
     pub fn person(&self, reference: &str) -> Result<Person, RegisterRefusal> {
-        self.residents
-            .iter()
-            .find(|resident| resident.person.reference == reference && !resident.deceased)
+        self.places
+            .get(reference)
+            .and_then(|index| self.residents.get(*index))
+            .filter(|resident| !resident.deceased)
             .map(|resident| resident.person.clone())
             .ok_or(RegisterRefusal::Evidence)
     }

@@ -9,7 +9,7 @@ use realdid_exchange::vci::{
 use realdid_testkit::ledger::{TestDid, key};
 
 impl Nation {
-    async fn form(&self, request: &TokenRequest) -> Answer {
+    pub(super) async fn form(&self, request: &TokenRequest) -> Answer {
         let body = url::form_urlencoded::Serializer::new(String::new())
             .extend_pairs(request.to_form())
             .finish();
@@ -25,7 +25,7 @@ impl Nation {
         self.form(&request).await
     }
 
-    async fn tokens(&self, n: usize) -> TokenResponse {
+    pub(super) async fn tokens(&self, n: usize) -> TokenResponse {
         let enrolled = self.enrolled(n).await;
         let answer = self
             .redeem(&enrolled.credential_offer, &enrolled.tx_code)
