@@ -1,8 +1,8 @@
 //! `realdid`: every part of a network in one program. No rules live here, only words of the
 //! command line and the wiring between the parts.
 //!
-//! Exit code 0 means done and verified. Anything else comes with one line on standard error: the
-//! rule that failed, whose fault it is, what to do. Names and JSON keys are a contract, kept in
+//! Exit code 0 means done and verified, 3 that `wallet unlink-check` joined something. Anything else
+//! comes with one line on standard error: the rule that failed, whose fault it is, what to do. Names and JSON keys are a contract, kept in
 //! `docs/cli.md` and by a test.
 //!
 //! - [`nation`]: the folder of a small nation: its parts, ports, keys and genesis
