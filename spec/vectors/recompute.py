@@ -201,7 +201,7 @@ def vectors():
     # A genesis with one issuer, which enrols and sponsors.
     issuer = [url, [[2, key(4), [0, []], 0]], b"\xaa" * 32, 0, 0, 10, 20, 0, []]
     governance = [0, 1, [key(7)]]
-    parameters = [200, 2, 60, 60, 20, 10, 10_000, 4096, 600, 4]
+    parameters = [200, 2, 60, 60, 20, 10, 10_000, 4096, 600, 4, [1, 2]]
     time_ms = 1_800_000_000_000
     genesis = cbor(
         [1, "dev", time_ms, parameters, b"\xbb" * 96, [b"\xcc" * 32], governance, [issuer]]

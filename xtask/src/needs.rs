@@ -102,6 +102,24 @@ pub fn postgresql(root: &Path) -> Result<(), Failure> {
     present().then_some(()).ok_or_else(missing)
 }
 
+/// OpenSSL's command, against which SM2 is tested.
+pub fn openssl(root: &Path) -> Result<(), Failure> {
+    let present = || shell::succeeds(command(root, "openssl", &["version"]));
+    if present() {
+        return Ok(());
+    }
+    const LINE: &str = "apt-get update && apt-get install -y --no-install-recommends openssl";
+    let missing = || Failure::Missing {
+        what: "the openssl command is needed (SM2 is tested against it)".to_owned(),
+        fix: format!("sudo sh -c '{LINE}'"),
+    };
+    if !is_root(root) {
+        return Err(missing());
+    }
+    println!("Installing openssl (SM2 is tested against it): {LINE}");
+    shell::run(command(root, "sh", &["-c", LINE])).map_err(|_| missing())
+}
+
 fn is_root(root: &Path) -> bool {
     shell::output(command(root, "id", &["-u"])).is_ok_and(|id| id.trim() == "0")
 }

@@ -82,6 +82,7 @@ fn one_check(passed: bool) -> Count {
 fn setup(root: &Path) -> Result<Runner, Failure> {
     needs::io_uring()?;
     needs::c_compiler(root)?;
+    needs::openssl(root)?;
     needs::rustfmt(root)?;
     needs::postgresql(root)?;
     needs::npm_packages(root, "examples/sign-in/express")?;

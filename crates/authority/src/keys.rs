@@ -390,7 +390,9 @@ mod tests {
 
         let keys = AuthorityKeys::load(folder.path()).unwrap();
         assert_eq!(keys.issuer(url), record);
-        let held = keys.pass_keys("dev", &record.id()).unwrap();
+        let held = keys
+            .pass_keys("dev", &record.id(realdid_core::hash::HashFunction::Sha256))
+            .unwrap();
         let held: Vec<_> = held.iter().map(|key| key.public().to_bytes()).collect();
         assert_eq!(held.len(), 3);
         assert_eq!(held[0], record.pass_keys[0].key.0);

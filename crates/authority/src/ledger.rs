@@ -127,10 +127,18 @@ impl Ledger {
                 let read = |light: &LightClient, answer: &_, freshness: &_| {
                     light.enrolment(tag, answer, freshness)
                 };
-                ledger.read(&enrolment_key(tag), height, read).await
+                ledger
+                    .read(
+                        &enrolment_key(self.genesis().hash_function(), tag),
+                        height,
+                        read,
+                    )
+                    .await
             }
             #[cfg(test)]
-            Self::Memory(ledger) => Ok(ledger.seen(&enrolment_key(tag))),
+            Self::Memory(ledger) => {
+                Ok(ledger.seen(&enrolment_key(self.genesis().hash_function(), tag)))
+            }
         }
     }
 
@@ -141,10 +149,14 @@ impl Ledger {
                 let read = |light: &LightClient, answer: &_, freshness: &_| {
                     light.issuer(id, answer, freshness)
                 };
-                ledger.read(&issuer_key(id), 0, read).await
+                ledger
+                    .read(&issuer_key(self.genesis().hash_function(), id), 0, read)
+                    .await
             }
             #[cfg(test)]
-            Self::Memory(ledger) => Ok(ledger.seen(&issuer_key(id))),
+            Self::Memory(ledger) => {
+                Ok(ledger.seen(&issuer_key(self.genesis().hash_function(), id)))
+            }
         }
     }
 
@@ -155,10 +167,18 @@ impl Ledger {
                 let read = |light: &LightClient, answer: &_, freshness: &_| {
                     light.totals(id, epoch, answer, freshness)
                 };
-                ledger.read(&totals_key(id, epoch), 0, read).await
+                ledger
+                    .read(
+                        &totals_key(self.genesis().hash_function(), id, epoch),
+                        0,
+                        read,
+                    )
+                    .await
             }
             #[cfg(test)]
-            Self::Memory(ledger) => Ok(ledger.seen(&totals_key(id, epoch))),
+            Self::Memory(ledger) => {
+                Ok(ledger.seen(&totals_key(self.genesis().hash_function(), id, epoch)))
+            }
         }
     }
 

@@ -176,7 +176,11 @@ impl Registrar {
         let service = registration.service_id;
         let digest = registration::digest(&jwt);
         let (tip, _) = self.ledger.tip().await?;
-        let body = Body::Register(issuer_id(&self.url), service, digest);
+        let body = Body::Register(
+            issuer_id(self.ledger.genesis().hash_function(), &self.url),
+            service,
+            digest,
+        );
         let operation = self.ledger.sign(body, tip, &self.keys.operation);
         let height = self.ledger.submit_and_wait(&operation).await?;
         sqlx::query("INSERT INTO services (service, jwt, height, created_s) VALUES (?, ?, ?, ?)")
@@ -404,7 +408,7 @@ async fn page(State(registrar): State<Arc<Registrar>>) -> Result<Response, Probl
         name: &registrar.name,
         url: &registrar.url,
         network: registrar.ledger.genesis().network.as_str(),
-        issuer: issuer_id(&registrar.url).to_string(),
+        issuer: issuer_id(registrar.ledger.genesis().hash_function(), &registrar.url).to_string(),
         services,
     })
 }

@@ -124,7 +124,8 @@ pub(crate) struct Parts {
 
 impl Authority {
     pub(crate) fn new(parts: Parts) -> Result<Self, AuthorityError> {
-        let issuer_id = issuer_id(&parts.url);
+        let by = parts.ledger.genesis().hash_function();
+        let issuer_id = issuer_id(by, &parts.url);
         let network = parts.ledger.genesis().network.as_str();
         let pass_keys = parts.keys.pass_keys(network, &issuer_id);
         let pass_keys = pass_keys.map_err(|_| AuthorityError::PassKeys)?;

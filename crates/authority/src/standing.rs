@@ -113,7 +113,7 @@ pub fn pass_key(dir: &Path, from_epoch: u64) -> Result<NewPassKey, StandingError
     }
     let fresh = Zeroizing::new(random::<32>()?);
     let (file, key) = make_pass_key(&config.dir, from_epoch, &fresh)?;
-    let issuer = issuer_id(&config.issuer_url());
+    let issuer = issuer_id(genesis.hash_function(), &config.issuer_url());
     let decision = codec::encode(&Decision::AddPassKey(issuer, key.clone()));
     Ok(NewPassKey {
         file,
@@ -237,7 +237,7 @@ impl Operator {
             });
         }
         let seq = entry.seq + 1;
-        let issuer = issuer_id(&self.url);
+        let issuer = issuer_id(self.ledger.genesis().hash_function(), &self.url);
         let body = Body::EnrolmentStanding(issuer, known.tag, seq, standing, reason);
         let height = self.submit(person, body, seq, height).await?;
         Ok(StandingChange { height, seq })
@@ -249,7 +249,11 @@ impl Operator {
         let (mut height, mut entry) = seen;
         if !entry.reset_pending(parameters, self.ledger.tip().await?.1) {
             let seq = entry.seq + 1;
-            let body = Body::ResetPass(issuer_id(&self.url), known.tag, seq);
+            let body = Body::ResetPass(
+                issuer_id(self.ledger.genesis().hash_function(), &self.url),
+                known.tag,
+                seq,
+            );
             let accepted = self.submit(person, body, seq, height).await?;
             let seen = self.ledger.enrolment(&known.tag, accepted).await?;
             entry = seen.record.ok_or(StandingError::Unknown)?;
@@ -266,7 +270,11 @@ impl Operator {
     pub(crate) async fn cancel_reset(&self, person: &str) -> Result<StandingChange, StandingError> {
         let (known, (height, entry)) = self.entry(person).await?;
         let seq = entry.seq + 1;
-        let body = Body::CancelReset(issuer_id(&self.url), known.tag, seq);
+        let body = Body::CancelReset(
+            issuer_id(self.ledger.genesis().hash_function(), &self.url),
+            known.tag,
+            seq,
+        );
         let height = self.submit(person, body, seq, height).await?;
         Ok(StandingChange { height, seq })
     }

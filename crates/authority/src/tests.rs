@@ -9,6 +9,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
 use realdid_core::genesis::Genesis;
+use realdid_core::hash::HashFunction;
 use realdid_core::operation::SignedOperation;
 use realdid_core::state::{Enrolment, ReasonCode, Standing, enrolment_key, issuer_id};
 use realdid_core::suite::{SecretKey, Suite};
@@ -34,6 +35,8 @@ use crate::service::{Authority, Parts, probes, router};
 use crate::standing::{Operator, Reset};
 use crate::store::Store;
 use crate::text::Clock;
+
+const BY: HashFunction = HashFunction::Sha256;
 
 /// The ledger's rules over a map: every operation is final at once.
 #[derive(Clone)]
@@ -296,11 +299,11 @@ async fn p6_an_enrolment_is_on_the_ledger_under_the_tag_that_the_wallet_computes
     let tag = tag::finish(&request.blinded, &number, &response.evaluation, &tag_key).unwrap();
     let entry = nation
         .ledger
-        .seen::<Enrolment>(&enrolment_key(&tag))
+        .seen::<Enrolment>(&enrolment_key(BY, &tag))
         .record
         .unwrap();
     assert_eq!(entry.commitment, request.commitment);
-    assert_eq!(entry.issuer, issuer_id(AUTHORITY));
+    assert_eq!(entry.issuer, issuer_id(BY, AUTHORITY));
     assert_eq!((entry.seq, response.seq), (0, 0));
     assert_eq!(response.issuer, AUTHORITY);
     assert_eq!(response.tx_code.len(), 6);
@@ -311,7 +314,7 @@ async fn p6_an_enrolment_is_on_the_ledger_under_the_tag_that_the_wallet_computes
     assert_eq!(again.seq, 1);
     let entry = nation
         .ledger
-        .seen::<Enrolment>(&enrolment_key(&tag))
+        .seen::<Enrolment>(&enrolment_key(BY, &tag))
         .record
         .unwrap();
     assert_eq!(entry.seq, 1);
@@ -464,7 +467,7 @@ async fn p8_a_suspended_person_gets_nothing_until_restored() {
         .unwrap();
     let entry = nation
         .ledger
-        .seen::<Enrolment>(&enrolment_key(&known.tag))
+        .seen::<Enrolment>(&enrolment_key(BY, &known.tag))
         .record
         .unwrap();
     assert_eq!(entry.standing, Standing::Suspended);

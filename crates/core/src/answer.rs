@@ -2,6 +2,7 @@
 //! hangs on (spec/proofs.md). The same bytes travel as a staple inside a presentation.
 
 use crate::codec::{self, Bytes, CodecError};
+use crate::hash::HashFunction;
 use crate::header::Checkpoint;
 use crate::trie::{Bucket, Key, Proof};
 use minicbor::{Decode, Encode};
@@ -58,11 +59,11 @@ impl BucketAnswer {
 
     /// The answer about one key of a bucket, as if it had been asked for alone. It is as little
     /// to be believed as the bucket until it is checked.
-    pub fn answer_for(&self, key: &Key) -> StateAnswer {
+    pub fn answer_for(&self, by: HashFunction, key: &Key) -> StateAnswer {
         StateAnswer {
             checkpoint: self.checkpoint.clone(),
             value: self.bucket.value(key).map(|value| Bytes(value.to_vec())),
-            proof: self.bucket.proof(key),
+            proof: self.bucket.proof(by, key),
         }
     }
 }

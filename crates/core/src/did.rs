@@ -5,7 +5,7 @@
 //! number (promise P2), and no registry entry is needed until something changes.
 
 use crate::codec;
-use crate::hash::{Domain, Hash32, hash};
+use crate::hash::{Domain, Hash32, HashFunction};
 use crate::suite::PublicKey;
 use minicbor::{Decode, Decoder, Encode, Encoder};
 use std::fmt;
@@ -41,19 +41,38 @@ pub enum DidError {
     Codec(#[from] codec::CodecError),
 }
 
-/// The name of a network, as it stands in DIDs and in every signature.
+/// The name of a network, as it stands in DIDs and in every signature, with the network's hash
+/// function: whatever names its network also says how it is hashed, and two networks of one name
+/// that hash differently are two.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NetworkName(String);
+pub struct NetworkName {
+    name: String,
+    hash_function: HashFunction,
+}
 
 impl NetworkName {
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.name
+    }
+
+    pub fn hash_function(&self) -> HashFunction {
+        self.hash_function
+    }
+
+    /// The same name for a network that hashes by `hash_function`.
+    pub fn hashing_by(self, hash_function: HashFunction) -> Self {
+        Self {
+            hash_function,
+            ..self
+        }
     }
 }
 
 impl FromStr for NetworkName {
     type Err = DidError;
 
+    /// Reads a bare name; the hash function is SHA-256 until [`NetworkName::hashing_by`] says
+    /// another.
     fn from_str(text: &str) -> Result<Self, DidError> {
         let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
         let valid = (1..=16).contains(&text.len())
@@ -61,7 +80,10 @@ impl FromStr for NetworkName {
             && !text.ends_with('-')
             && text.bytes().all(inner);
         if valid {
-            Ok(Self(text.to_owned()))
+            Ok(Self {
+                name: text.to_owned(),
+                hash_function: HashFunction::Sha256,
+            })
         } else {
             Err(DidError::Network)
         }
@@ -70,13 +92,13 @@ impl FromStr for NetworkName {
 
 impl fmt::Display for NetworkName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.name)
     }
 }
 
 impl fmt::Debug for NetworkName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.name)
     }
 }
 
@@ -86,23 +108,45 @@ impl<C> Encode<C> for NetworkName {
         e: &mut Encoder<W>,
         _: &mut C,
     ) -> Result<(), minicbor::encode::Error<W::Error>> {
-        e.str(&self.0)?.ok()
+        // E9: SHA-256 goes without saying.
+        match self.hash_function {
+            HashFunction::Sha256 => e.str(&self.name)?.ok(),
+            other => {
+                e.array(2)?.str(&self.name)?;
+                other.encode(e, &mut ())
+            }
+        }
     }
 }
 
 impl<'b, C> Decode<'b, C> for NetworkName {
     fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
-        d.str()?
+        let listed = d.datatype()? == minicbor::data::Type::Array;
+        if listed && d.array()? != Some(2) {
+            return Err(minicbor::decode::Error::message(
+                "a network is [name, hash]",
+            ));
+        }
+        let name: Self = d
+            .str()?
             .parse()
-            .map_err(|_| minicbor::decode::Error::message("not a network name"))
+            .map_err(|_| minicbor::decode::Error::message("not a network name"))?;
+        match listed {
+            true => Ok(name.hashing_by(HashFunction::decode(d, &mut ())?)),
+            false => Ok(name),
+        }
     }
 }
 
-/// The part of a DID behind the network: the SHA-256 of its inception.
+/// The part of a DID behind the network: the hash of its inception by the network's function.
 pub type DidId = Hash32;
 
-/// Multihash code and length of SHA-256 (the hash of the `intl` suites).
-const MULTIHASH_SHA256: [u8; 2] = [0x12, 0x20];
+/// What a DID's multihash begins with: the function's code in the multicodec table, as a varint,
+/// and the length of a digest.
+const MULTIHASHES: [(HashFunction, &[u8]); 2] = [
+    (HashFunction::Sha256, &[0x12, 0x20]),
+    (HashFunction::Sm3, &[0xcd, 0xa6, 0x01, 0x20]),
+];
 
 /// A decentralised identifier.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -113,7 +157,12 @@ pub struct Did {
 
 impl fmt::Display for Did {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let multihash = [&MULTIHASH_SHA256[..], &self.id.0].concat();
+        let by = self.network.hash_function();
+        let mut multihash = Vec::with_capacity(36);
+        for (_, code) in MULTIHASHES.iter().filter(|(function, _)| *function == by) {
+            multihash.extend_from_slice(code);
+        }
+        multihash.extend_from_slice(&self.id.0);
         let id = bs58::encode(multihash).into_string();
         write!(f, "did:rdid:{}:z{id}", self.network)
     }
@@ -129,21 +178,23 @@ impl FromStr for Did {
     type Err = DidError;
 
     fn from_str(text: &str) -> Result<Self, DidError> {
-        // The longest DID: prefix 9, network 16, colon, z, 47 characters of base58.
+        // The longest DID: prefix 9, network 16, colon, z, 50 characters of base58.
         if text.len() > 80 {
             return Err(DidError::Syntax);
         }
         let rest = text.strip_prefix("did:rdid:").ok_or(DidError::Syntax)?;
         let (network, id) = rest.split_once(":z").ok_or(DidError::Syntax)?;
         let multihash = bs58::decode(id).into_vec().map_err(|_| DidError::Syntax)?;
-        let id: [u8; 32] = multihash
-            .strip_prefix(&MULTIHASH_SHA256)
-            .and_then(|digest| digest.try_into().ok())
+        let network: NetworkName = network.parse()?;
+        let (by, id) = MULTIHASHES
+            .iter()
+            .find_map(|(by, code)| {
+                let digest: [u8; 32] = multihash.strip_prefix(*code)?.try_into().ok()?;
+                Some((*by, Hash32(digest)))
+            })
             .ok_or(DidError::Syntax)?;
-        let did = Self {
-            network: network.parse()?,
-            id: Hash32(id),
-        };
+        let network = network.hashing_by(by);
+        let did = Self { network, id };
         // One DID has one spelling.
         if did.to_string() == text {
             Ok(did)
@@ -185,9 +236,11 @@ impl Keys {
     }
 }
 
-/// Commits to a public key without showing it.
+/// Commits to a public key without showing it, by the hash of the key's own suite: who makes a key
+/// need not know the network on which it will be shown.
 pub fn commitment(key: &PublicKey) -> Hash32 {
-    hash(Domain::KeyCommitment, &[&codec::encode(key)])
+    let by = key.suite().hash_function();
+    by.tagged(Domain::KeyCommitment, &[&codec::encode(key)])
 }
 
 /// The first record of a DID. The DID is its hash.
@@ -234,7 +287,8 @@ impl Inception {
     }
 
     pub fn id(&self) -> DidId {
-        hash(Domain::Inception, &[&codec::encode(self)])
+        let by = self.network.hash_function();
+        by.tagged(Domain::Inception, &[&codec::encode(self)])
     }
 
     pub fn did(&self) -> Did {
@@ -293,6 +347,37 @@ mod tests {
         ] {
             assert!(wrong.parse::<Did>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_did_says_by_which_hash_its_network_names() {
+        let mut inception = inception();
+        inception.network = inception.network.hashing_by(HashFunction::Sm3);
+        let did = inception.did();
+        let text = did.to_string();
+        assert_eq!(text.parse::<Did>(), Ok(did.clone()));
+        assert_eq!(did.network.hash_function(), HashFunction::Sm3);
+        assert_eq!(Inception::decode(&codec::encode(&inception)), Ok(inception));
+        // The same digest under the other code is another DID.
+        let other = Did {
+            network: did.network.clone().hashing_by(HashFunction::Sha256),
+            id: did.id,
+        };
+        assert_ne!(other, did);
+        assert_ne!(other.to_string(), text);
+    }
+
+    #[test]
+    fn a_networks_name_has_one_encoding() {
+        let read = |hex_text: &str| {
+            codec::decode::<NetworkName>(&hex::decode(hex_text).unwrap(), 32)
+                .map(|name| name.hash_function())
+        };
+        assert_eq!(read("62636e"), Ok(HashFunction::Sha256));
+        assert_eq!(read("8262636e02"), Ok(HashFunction::Sm3));
+        assert_eq!(read("8262636e01"), Err(codec::CodecError::NotCanonical));
+        assert_eq!(read("8262636e03"), Err(codec::CodecError::Malformed));
+        assert_eq!(read("8162636e"), Err(codec::CodecError::Malformed));
     }
 
     #[test]

@@ -3,9 +3,10 @@
 
 use crate::codec::{self, CodecError};
 use crate::did::NetworkName;
-use crate::hash::{Domain, Hash32, hash, list_root};
+use crate::hash::{Domain, Hash32, HashFunction};
 use crate::header::{Header, Sealed, receipts_root, slot_at};
-use crate::state::{Governance, Issuer, governance_key, issuer_key};
+use crate::state::{Governance, Issuer, KeyUse, governance_key, issuer_key};
+use crate::suite::Suite;
 use crate::trie;
 use minicbor::{Decode, Encode};
 
@@ -41,6 +42,9 @@ pub enum GenesisError {
     /// H15
     #[error("an issuer of the genesis is not well formed, not of height 0, or named twice")]
     Issuers,
+    /// H16
+    #[error("the genesis admits no suite, one twice, or not one that its own keys are of")]
+    Suites,
 }
 
 impl GenesisError {
@@ -53,6 +57,7 @@ impl GenesisError {
             Self::Validators => "genesis.validators",
             Self::Governance => "genesis.governance",
             Self::Issuers => "genesis.issuers",
+            Self::Suites => "genesis.suites",
         }
     }
 }
@@ -132,6 +137,9 @@ pub struct Parameters {
     /// How many DIDs a person may anchor on their own account in one period.
     #[n(9)]
     pub personhood_slots: u64,
+    /// The suites of the keys that may sign operations, ascending.
+    #[n(10)]
+    pub suites: Vec<Suite>,
 }
 
 impl Parameters {
@@ -149,7 +157,13 @@ impl Parameters {
             block_operations: 4096,
             personhood_period_s: 600,
             personhood_slots: 4,
+            suites: Suite::ALL.to_vec(),
         }
+    }
+
+    /// Whether keys of `suite` may sign operations and stand in DIDs.
+    pub fn admits(&self, suite: Suite) -> bool {
+        self.suites.contains(&suite)
     }
 
     /// The epoch of a time in Unix milliseconds.
@@ -250,13 +264,35 @@ impl Genesis {
         if !sound || !distinct(keys) {
             return Err(GenesisError::Governance);
         }
-        let ids: Vec<Hash32> = self.issuers.iter().map(Issuer::id).collect();
+        let by = self.hash_function();
+        let ids: Vec<Hash32> = self.issuers.iter().map(|issuer| issuer.id(by)).collect();
         let admitted =
             |issuer: &Issuer| issuer.is_well_formed() && issuer.keys.iter().all(|k| k.since == 0);
         if !self.issuers.iter().all(admitted) || !distinct(&ids) {
             return Err(GenesisError::Issuers);
         }
+        let suites = &self.parameters.suites;
+        let ascending = !suites.is_empty() && suites.is_sorted_by(|a, b| a < b);
+        let operating = self
+            .issuers
+            .iter()
+            .flat_map(|issuer| &issuer.keys)
+            .filter(|known| known.usage == KeyUse::Operation)
+            .map(|known| &known.key);
+        if !ascending
+            || !keys
+                .iter()
+                .chain(operating)
+                .all(|key| suites.contains(&key.suite()))
+        {
+            return Err(GenesisError::Suites);
+        }
         Ok(())
+    }
+
+    /// The hash function of the network's identifiers, lists and state.
+    pub fn hash_function(&self) -> HashFunction {
+        self.network.hash_function()
     }
 
     pub fn encode(&self) -> Vec<u8> {
@@ -265,7 +301,8 @@ impl Genesis {
 
     /// What a person can compare to know that it is the right network.
     pub fn digest(&self) -> Hash32 {
-        hash(Domain::Genesis, &[&self.encode()])
+        let by = self.hash_function();
+        by.tagged(Domain::Genesis, &[&self.encode()])
     }
 
     /// The prefix of every validator's signature: it binds them to this genesis.
@@ -275,22 +312,24 @@ impl Genesis {
 
     /// The records that the ledger holds before the first block, in order of their keys.
     pub fn records(&self) -> Vec<(trie::Key, Vec<u8>)> {
+        let by = self.hash_function();
         let mut records: Vec<_> = self
             .issuers
             .iter()
-            .map(|issuer| (issuer_key(&issuer.id()), codec::encode(issuer)))
+            .map(|issuer| (issuer_key(by, &issuer.id(by)), codec::encode(issuer)))
             .collect();
-        records.push((governance_key(), codec::encode(&self.governance)));
+        records.push((governance_key(by), codec::encode(&self.governance)));
         records.sort();
         records
     }
 
     /// The header at height 0. Its sealed state is the genesis records.
     pub fn header(&self) -> Header {
+        let by = self.hash_function();
         let leaves: Vec<_> = self
             .records()
             .iter()
-            .map(|(key, value)| (*key, trie::value_hash(value)))
+            .map(|(key, value)| (*key, trie::value_hash(by, value)))
             .collect();
         Header {
             version: 1,
@@ -298,12 +337,12 @@ impl Genesis {
             parent: self.digest(),
             height: 0,
             time_ms: self.time_ms,
-            operations_root: list_root(&[]),
+            operations_root: by.list_root(&[]),
             sealed: Sealed {
                 slot: slot_at(self.time_ms, self.parameters.slot_s),
                 height: 0,
-                state_root: Hash32(trie::subtree_root(&leaves, 0)),
-                receipts_root: receipts_root(&self.digest(), &[]),
+                state_root: Hash32(trie::subtree_root(by, &leaves, 0)),
+                receipts_root: receipts_root(by, &self.digest(), &[]),
             },
         }
     }
@@ -370,6 +409,15 @@ mod tests {
             g.issuers[0].keys[0].status = KeyStatus::Retired(0)
         });
         refused(issuers, &|g| g.issuers.push(g.issuers[0].clone()));
+        let suites = "genesis.suites";
+        refused(suites, &|g| g.parameters.suites.clear());
+        refused(suites, &|g| g.parameters.suites = vec![Suite::Sm2]);
+        refused(suites, &|g| {
+            g.parameters.suites = vec![Suite::Ed25519, Suite::Ed25519]
+        });
+        refused(suites, &|g| {
+            g.parameters.suites = vec![Suite::P256, Suite::Ed25519]
+        });
     }
 
     #[test]

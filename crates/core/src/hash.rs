@@ -3,13 +3,92 @@
 //! Every hash begins with a tag that says what it is for, so that the digest of one kind of
 //! value can never stand in for another.
 
-use sha2::{Digest, Sha256};
+use minicbor::{Decode, Encode};
+use sha2::{Digest as _, Sha256};
+use sm3::Sm3;
 
 crate::fixed_bytes!(
     /// A 32-byte digest, or an identifier that is one.
     Hash32,
     32
 );
+
+/// A hash function. Each network has one, which its genesis picks and its [name] carries: for its
+/// identifiers, its lists and its state.
+///
+/// [name]: crate::did::NetworkName::hash_function
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Encode, Decode)]
+#[cbor(index_only)]
+pub enum HashFunction {
+    /// SHA-256 (FIPS 180-4).
+    #[default]
+    #[n(1)]
+    Sha256,
+    /// SM3 (GB/T 32905).
+    #[n(2)]
+    Sm3,
+}
+
+impl HashFunction {
+    pub const ALL: [HashFunction; 2] = [Self::Sha256, Self::Sm3];
+
+    /// Its name on the command line and in interfaces.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sha256 => "sha-256",
+            Self::Sm3 => "sm3",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.name() == name)
+    }
+
+    /// The plain digest of the parts in order, as the state trie uses it.
+    pub fn digest(self, parts: &[&[u8]]) -> [u8; 32] {
+        match self {
+            Self::Sha256 => {
+                let mut hasher = Sha256::new();
+                parts.iter().for_each(|part| hasher.update(part));
+                hasher.finalize().into()
+            }
+            Self::Sm3 => {
+                let mut hasher = Sm3::new();
+                parts.iter().for_each(|part| hasher.update(part));
+                hasher.finalize().into()
+            }
+        }
+    }
+
+    /// The hash over the domain's tag, a zero byte and the parts in order.
+    ///
+    /// Parts are not delimited: callers pass fixed-length parts, or one part that is canonical.
+    pub fn tagged(self, domain: Domain, parts: &[&[u8]]) -> Hash32 {
+        let mut all = Vec::with_capacity(parts.len() + 2);
+        all.extend([domain.tag().as_bytes(), &[0]]);
+        all.extend(parts);
+        Hash32(self.digest(&all))
+    }
+
+    /// The commitment to an ordered list: a binary Merkle root, split at the largest power of two
+    /// below the length as in RFC 6962 §2.1, with our own domains. Empty lists have a root too.
+    pub fn list_root(self, items: &[Hash32]) -> Hash32 {
+        match items {
+            [] => self.tagged(Domain::ListLeaf, &[]),
+            [only] => self.tagged(Domain::ListLeaf, &[&only.0]),
+            _ => {
+                let (left, right) = items.split_at(split(items.len()));
+                let (left, right) = (self.list_root(left), self.list_root(right));
+                self.tagged(Domain::ListNode, &[&left.0, &right.0])
+            }
+        }
+    }
+}
+
+/// Where a list of two or more items is split.
+fn split(length: usize) -> usize {
+    length.next_power_of_two() / 2
+}
 
 /// What a hash is for. The tag stands first in the hashed bytes, closed by a zero byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,29 +148,10 @@ impl Domain {
     }
 }
 
-/// SHA-256 over the domain's tag, a zero byte and the parts in order.
-///
-/// Parts are not delimited: callers pass fixed-length parts, or one part that is canonical.
+/// [`HashFunction::tagged`] with SHA-256: for what wallets and authorities make beside the ledger,
+/// whatever the network's own function is.
 pub fn hash(domain: Domain, parts: &[&[u8]]) -> Hash32 {
-    let mut hasher = Sha256::new();
-    hasher.update(domain.tag().as_bytes());
-    hasher.update([0]);
-    parts.iter().for_each(|part| hasher.update(part));
-    Hash32(hasher.finalize().into())
-}
-
-/// The commitment to an ordered list: a binary Merkle root, split at the largest power of two
-/// below the length as in RFC 6962 §2.1, with our own domains. Empty lists have a root too.
-pub fn list_root(items: &[Hash32]) -> Hash32 {
-    match items {
-        [] => hash(Domain::ListLeaf, &[]),
-        [only] => hash(Domain::ListLeaf, &[&only.0]),
-        _ => {
-            let split = items.len().next_power_of_two() / 2;
-            let (left, right) = items.split_at(split);
-            hash(Domain::ListNode, &[&list_root(left).0, &list_root(right).0])
-        }
-    }
+    HashFunction::Sha256.tagged(domain, parts)
 }
 
 #[cfg(test)]
@@ -107,16 +167,27 @@ mod tests {
     }
 
     #[test]
+    fn functions_separate_and_have_names() {
+        let [sha, sm3] = HashFunction::ALL.map(|function| function.tagged(Domain::Header, &[b"x"]));
+        assert_ne!(sha, sm3);
+        assert_eq!(sha, hash(Domain::Header, &[b"x"]));
+        for function in HashFunction::ALL {
+            assert_eq!(HashFunction::from_name(function.name()), Some(function));
+        }
+        assert_eq!(HashFunction::from_name("md5"), None);
+    }
+
+    #[test]
     fn list_root_depends_on_order_and_length() {
         let items: Vec<Hash32> = (0u8..5).map(|i| Hash32([i; 32])).collect();
         let mut swapped = items.clone();
         swapped.swap(0, 4);
         let roots = [
-            list_root(&[]),
-            list_root(&items[..1]),
-            list_root(&items[..4]),
-            list_root(&items),
-            list_root(&swapped),
+            HashFunction::Sha256.list_root(&[]),
+            HashFunction::Sha256.list_root(&items[..1]),
+            HashFunction::Sha256.list_root(&items[..4]),
+            HashFunction::Sha256.list_root(&items),
+            HashFunction::Sha256.list_root(&swapped),
         ];
         for (i, a) in roots.iter().enumerate() {
             assert!(roots.iter().skip(i + 1).all(|b| a != b));

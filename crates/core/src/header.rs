@@ -6,7 +6,7 @@
 
 use crate::codec::{self, Bytes, CodecError};
 use crate::did::NetworkName;
-use crate::hash::{Domain, Hash32, hash, list_root};
+use crate::hash::{Domain, Hash32, HashFunction};
 use crate::rule::Rule;
 use minicbor::{Decode, Encode};
 
@@ -67,7 +67,8 @@ impl Header {
 
     /// What validators sign and children name.
     pub fn digest(&self) -> Hash32 {
-        hash(Domain::Header, &[&codec::encode(self)])
+        let by = self.network.hash_function();
+        by.tagged(Domain::Header, &[&codec::encode(self)])
     }
 
     /// The slot in which the block lies.
@@ -96,7 +97,8 @@ impl Block {
     /// Reads a block from hostile bytes and checks that its header commits to its operations.
     pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
         let block: Self = codec::decode(bytes, MAX_BLOCK_BYTES)?;
-        if block.header.operations_root == operations_root(&block.operations) {
+        let by = block.header.network.hash_function();
+        if block.header.operations_root == operations_root(by, &block.operations) {
             Ok(block)
         } else {
             Err(CodecError::Malformed)
@@ -109,12 +111,12 @@ impl Block {
 }
 
 /// The commitment to a block's operations, over their bytes with signatures.
-pub fn operations_root(operations: &[Bytes]) -> Hash32 {
+pub fn operations_root(by: HashFunction, operations: &[Bytes]) -> Hash32 {
     let leaves: Vec<Hash32> = operations
         .iter()
-        .map(|bytes| hash(Domain::Operation, &[&bytes.0]))
+        .map(|bytes| by.tagged(Domain::Operation, &[&bytes.0]))
         .collect();
-    list_root(&leaves)
+    by.list_root(&leaves)
 }
 
 /// What became of an operation in a block.
@@ -130,12 +132,12 @@ pub struct Receipt {
 }
 
 /// The running commitment after one more block's receipts.
-pub fn receipts_root(before: &Hash32, receipts: &[Receipt]) -> Hash32 {
+pub fn receipts_root(by: HashFunction, before: &Hash32, receipts: &[Receipt]) -> Hash32 {
     let leaves: Vec<Hash32> = receipts
         .iter()
-        .map(|receipt| hash(Domain::Receipts, &[&codec::encode(receipt)]))
+        .map(|receipt| by.tagged(Domain::Receipts, &[&codec::encode(receipt)]))
         .collect();
-    hash(Domain::Receipts, &[&before.0, &list_root(&leaves).0])
+    by.tagged(Domain::Receipts, &[&before.0, &by.list_root(&leaves).0])
 }
 
 /// A header that the validators have finalised, in bytes as they travel.

@@ -6,7 +6,7 @@
 
 use crate::codec::{self, Bytes};
 use crate::did::{DidId, Inception, Keys, NetworkName};
-use crate::hash::{Domain, Hash32, hash};
+use crate::hash::{Domain, Hash32};
 use crate::state::{EpochKey, Issuer, IssuerKey, KeyStatus, PersonTag, ReasonCode, Standing};
 use crate::suite::{Context, KeyError, PublicKey, SecretKey, Signature};
 use minicbor::{Decode, Encode};
@@ -206,7 +206,8 @@ pub fn slot_id(network: &NetworkName, period: u64, slot: u64) -> Vec<u8> {
 impl Operation {
     /// What a personhood proof for this operation is bound to.
     pub fn personhood_binding(&self) -> Hash32 {
-        hash(Domain::Personhood, &[&codec::encode(self)])
+        let by = self.network.hash_function();
+        by.tagged(Domain::Personhood, &[&codec::encode(self)])
     }
 
     pub fn new(network: NetworkName, expires: u64, body: Body) -> Self {
@@ -250,7 +251,8 @@ impl SignedOperation {
     /// The operation's name in receipts: a hash of the operation without its signatures, so that
     /// signing again does not make another operation of it.
     pub fn id(&self) -> Hash32 {
-        hash(Domain::Operation, &[&codec::encode(&self.operation)])
+        let by = self.operation.network.hash_function();
+        by.tagged(Domain::Operation, &[&codec::encode(&self.operation)])
     }
 
     /// Adds the sponsorship of `issuer`.

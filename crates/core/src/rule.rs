@@ -47,6 +47,7 @@ rules! {
     14 SlotSpent "op.slot_spent" "the personhood slot is not spent",
     15 Slot "op.slot" "a personhood slot is of the current period, and its number below the network's bound",
     16 PassEpoch "op.pass_epoch" "the RealPass is of the current epoch",
+    17 Suite "op.suite" "every key is of a suite that the network admits",
     20 DidUnknown "did.unknown" "the DID is on the ledger",
     21 DidExists "did.exists" "the DID is not on the ledger yet",
     22 DidDeactivated "did.deactivated" "the DID is not deactivated",

@@ -6,7 +6,7 @@
 use crate::codec::{self, CodecError};
 use crate::did::{DidId, Keys};
 use crate::genesis::Parameters;
-use crate::hash::{Domain, Hash32, hash};
+use crate::hash::{Domain, Hash32, HashFunction};
 use crate::suite::PublicKey;
 use crate::trie;
 use minicbor::{Decode, Encode};
@@ -55,8 +55,8 @@ impl Family {
     }
 
     /// The trie key of `id` in this family: the family byte, then 31 bytes of a hash.
-    pub fn key(self, id: &[u8]) -> trie::Key {
-        let digest = hash(Domain::StateKey, &[&[self as u8], id]);
+    pub fn key(self, by: HashFunction, id: &[u8]) -> trie::Key {
+        let digest = by.tagged(Domain::StateKey, &[&[self as u8], id]);
         let mut key = digest.0;
         key.rotate_right(1);
         key[0] = self as u8;
@@ -65,44 +65,44 @@ impl Family {
 }
 
 /// The key of a DID's record.
-pub fn did_key(id: &DidId) -> trie::Key {
-    Family::Dids.key(&id.0)
+pub fn did_key(by: HashFunction, id: &DidId) -> trie::Key {
+    Family::Dids.key(by, &id.0)
 }
 
 /// The key of an enrolment.
-pub fn enrolment_key(tag: &PersonTag) -> trie::Key {
-    Family::Enrolments.key(&tag.0)
+pub fn enrolment_key(by: HashFunction, tag: &PersonTag) -> trie::Key {
+    Family::Enrolments.key(by, &tag.0)
 }
 
 /// The id of an issuer: the hash of its URL.
-pub fn issuer_id(url: &str) -> Hash32 {
-    hash(Domain::Issuer, &[url.as_bytes()])
+pub fn issuer_id(by: HashFunction, url: &str) -> Hash32 {
+    by.tagged(Domain::Issuer, &[url.as_bytes()])
 }
 
 /// The key of an issuer's record, from its id.
-pub fn issuer_key(id: &Hash32) -> trie::Key {
-    Family::Issuers.key(&id.0)
+pub fn issuer_key(by: HashFunction, id: &Hash32) -> trie::Key {
+    Family::Issuers.key(by, &id.0)
 }
 
 /// The key of a service's record.
-pub fn service_key(id: &Hash32) -> trie::Key {
-    Family::Services.key(&id.0)
+pub fn service_key(by: HashFunction, id: &Hash32) -> trie::Key {
+    Family::Services.key(by, &id.0)
 }
 
 /// The key of an issuer's totals in an epoch.
-pub fn totals_key(issuer: &Hash32, epoch: u64) -> trie::Key {
-    Family::Totals.key(&[&issuer.0[..], &epoch.to_be_bytes()].concat())
+pub fn totals_key(by: HashFunction, issuer: &Hash32, epoch: u64) -> trie::Key {
+    Family::Totals.key(by, &[&issuer.0[..], &epoch.to_be_bytes()].concat())
 }
 
 /// The key of a spent personhood slot. The pseudonym is one person's in this network, period and
 /// slot, and says nothing in any other.
-pub fn slot_key(pseudonym: &[u8; 48]) -> trie::Key {
-    Family::Slots.key(pseudonym)
+pub fn slot_key(by: HashFunction, pseudonym: &[u8; 48]) -> trie::Key {
+    Family::Slots.key(by, pseudonym)
 }
 
 /// The key of the one governance record.
-pub fn governance_key() -> trie::Key {
-    Family::Governance.key(&[])
+pub fn governance_key(by: HashFunction) -> trie::Key {
+    Family::Governance.key(by, &[])
 }
 
 /// Why somebody's standing was changed: a code of the closed list in spec/state.md.
@@ -424,8 +424,13 @@ pub struct Issuer {
 }
 
 impl Issuer {
-    pub fn id(&self) -> Hash32 {
-        issuer_id(&self.url)
+    pub fn id(&self, by: HashFunction) -> Hash32 {
+        issuer_id(by, &self.url)
+    }
+
+    /// Whether `id` names this issuer on any network. It does on one: no two URLs have one id.
+    pub fn has_id(&self, id: &Hash32) -> bool {
+        HashFunction::ALL.iter().any(|by| self.id(*by) == *id)
     }
 
     /// R9: whether the record may be admitted: a plain URL, 1 to [`MAX_ISSUER_KEYS`] distinct
@@ -558,7 +563,10 @@ mod tests {
 
     #[test]
     fn keys_keep_their_family_in_the_first_byte_and_do_not_collide() {
-        let keys: Vec<_> = Family::ALL.iter().map(|family| family.key(b"id")).collect();
+        let keys: Vec<_> = Family::ALL
+            .iter()
+            .map(|family| family.key(HashFunction::Sha256, b"id"))
+            .collect();
         for (family, key) in Family::ALL.iter().zip(&keys) {
             assert_eq!(key[0], *family as u8);
             assert_eq!(Family::from_byte(key[0]), Some(*family));

@@ -4,13 +4,16 @@
 //! purpose or network is valid for another. Public keys are checked when they are read: a
 //! [`PublicKey`] is always a valid, non-trivial point of its curve.
 
+mod p256;
+mod sm2;
+
 use crate::did::NetworkName;
+use crate::hash::HashFunction;
 use ed25519_dalek::Signer as _;
 use minicbor::{Decode, Decoder, Encode, Encoder};
-use p256::ecdsa::signature::Verifier as _;
 use zeroize::Zeroize;
 
-/// The signature algorithms of DIDs and operations. Code 3 is kept for SM2 with SM3 (`sm`).
+/// The signature algorithms of DIDs and operations. A network's parameters say which it admits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(index_only)]
 pub enum Suite {
@@ -20,6 +23,21 @@ pub enum Suite {
     /// ECDSA on P-256 with SHA-256 (FIPS 186-5); compressed SEC 1 points of 33 bytes.
     #[n(2)]
     P256,
+    /// SM2 with SM3 (GB/T 32918, 32905); compressed SEC 1 points of 33 bytes.
+    #[n(3)]
+    Sm2,
+}
+
+impl Suite {
+    pub const ALL: [Suite; 3] = [Self::Ed25519, Self::P256, Self::Sm2];
+
+    /// The hash that goes with the suite: of commitments to its keys.
+    pub fn hash_function(self) -> HashFunction {
+        match self {
+            Self::Ed25519 | Self::P256 => HashFunction::Sha256,
+            Self::Sm2 => HashFunction::Sm3,
+        }
+    }
 }
 
 /// What a signature is for.
@@ -59,21 +77,17 @@ pub struct PublicKey {
 impl PublicKey {
     /// Checks `bytes` as a key of `suite`: length, point on the curve, not of small order.
     pub fn new(suite: Suite, bytes: &[u8]) -> Result<Self, KeyError> {
-        match suite {
-            Suite::Ed25519 => {
-                let array = bytes.try_into().map_err(|_| KeyError::Invalid)?;
-                let key = ed25519_dalek::VerifyingKey::from_bytes(array)
-                    .map_err(|_| KeyError::Invalid)?;
-                if key.is_weak() {
-                    return Err(KeyError::Invalid);
-                }
-            }
-            Suite::P256 => {
-                if bytes.len() != 33 {
-                    return Err(KeyError::Invalid);
-                }
-                p256::ecdsa::VerifyingKey::from_sec1_bytes(bytes).map_err(|_| KeyError::Invalid)?;
-            }
+        let valid = match suite {
+            Suite::Ed25519 => bytes
+                .try_into()
+                .ok()
+                .and_then(|bytes| ed25519_dalek::VerifyingKey::from_bytes(bytes).ok())
+                .is_some_and(|key| !key.is_weak()),
+            Suite::P256 => p256::is_point(bytes),
+            Suite::Sm2 => sm2::is_point(bytes),
+        };
+        if !valid {
+            return Err(KeyError::Invalid);
         }
         Ok(Self {
             suite,
@@ -85,7 +99,7 @@ impl PublicKey {
         self.suite
     }
 
-    /// The encoded point: 32 bytes for Ed25519, 33 for P-256.
+    /// The encoded point: 32 bytes for Ed25519, 33 for P-256 and SM2.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
@@ -110,11 +124,8 @@ impl PublicKey {
                 let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
                 key.is_some_and(|key| key.verify_strict(&signed, &signature).is_ok())
             }
-            Suite::P256 => {
-                let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(&self.bytes);
-                let signature = p256::ecdsa::Signature::from_slice(&signature.0);
-                matches!((key, signature), (Ok(key), Ok(signature)) if key.verify(&signed, &signature).is_ok())
-            }
+            Suite::P256 => p256::verifies(&self.bytes, &signed, &signature.0),
+            Suite::Sm2 => sm2::verifies(&self.bytes, &signed, &signature.0),
         };
         if valid {
             Ok(())
@@ -167,13 +178,19 @@ pub struct SecretKey {
 }
 
 impl SecretKey {
-    /// Takes 32 uniformly random or derived bytes. About one in 2^32 seeds is no P-256 scalar;
-    /// it is refused, and the caller derives again.
+    /// Takes 32 uniformly random or derived bytes. About one in 2^32 seeds is no scalar of P-256 or
+    /// SM2; it is refused, and the caller derives again.
     pub fn from_seed(suite: Suite, seed: [u8; 32]) -> Result<Self, KeyError> {
-        if suite == Suite::P256 {
-            p256::ecdsa::SigningKey::from_slice(&seed).map_err(|_| KeyError::Invalid)?;
+        let valid = match suite {
+            Suite::Ed25519 => true,
+            Suite::P256 => p256::is_secret(&seed),
+            Suite::Sm2 => sm2::is_secret(&seed),
+        };
+        if valid {
+            Ok(Self { suite, seed })
+        } else {
+            Err(KeyError::Invalid)
         }
-        Ok(Self { suite, seed })
     }
 
     pub fn suite(&self) -> Suite {
@@ -191,12 +208,8 @@ impl SecretKey {
                 .verifying_key()
                 .to_bytes()
                 .to_vec(),
-            Suite::P256 => self
-                .p256()
-                .verifying_key()
-                .to_sec1_point(true)
-                .as_bytes()
-                .to_vec(),
+            Suite::P256 => p256::public(&self.seed),
+            Suite::Sm2 => sm2::public(&self.seed),
         };
         PublicKey {
             suite: self.suite,
@@ -204,28 +217,16 @@ impl SecretKey {
         }
     }
 
-    /// Signs `message` for this context and network. Deterministic in both suites.
+    /// Signs `message` for this context and network. Deterministic in every suite.
     pub fn sign(&self, context: Context, network: &NetworkName, message: &[u8]) -> Signature {
         let bytes = signed_bytes(context, network, message);
-        match self.suite {
-            Suite::Ed25519 => Signature(
-                ed25519_dalek::SigningKey::from_bytes(&self.seed)
-                    .sign(&bytes)
-                    .to_bytes(),
-            ),
-            Suite::P256 => {
-                let signature: p256::ecdsa::Signature = self.p256().sign(&bytes);
-                Signature(signature.to_bytes().into())
-            }
-        }
-    }
-
-    #[allow(
-        clippy::expect_used,
-        reason = "from_seed is the only constructor and refuses every seed for which this fails"
-    )]
-    fn p256(&self) -> p256::ecdsa::SigningKey {
-        p256::ecdsa::SigningKey::from_slice(&self.seed).expect("checked by from_seed")
+        Signature(match self.suite {
+            Suite::Ed25519 => ed25519_dalek::SigningKey::from_bytes(&self.seed)
+                .sign(&bytes)
+                .to_bytes(),
+            Suite::P256 => p256::sign(&self.seed, &bytes),
+            Suite::Sm2 => sm2::sign(&self.seed, &bytes),
+        })
     }
 }
 
@@ -260,7 +261,7 @@ mod tests {
     #[test]
     fn a_signature_holds_for_one_key_context_and_network_only() {
         let (dev, cn) = ("dev".parse().unwrap(), "cn".parse().unwrap());
-        for suite in [Suite::Ed25519, Suite::P256] {
+        for suite in Suite::ALL {
             let key = SecretKey::from_seed(suite, [7; 32]).unwrap();
             let other = SecretKey::from_seed(suite, [8; 32]).unwrap();
             let signature = key.sign(Context::Operation, &dev, b"m");
@@ -298,7 +299,53 @@ mod tests {
         identity[0] = 1;
         assert!(PublicKey::new(Suite::Ed25519, &identity).is_err());
         assert!(PublicKey::new(Suite::Ed25519, &[0xff; 31]).is_err());
-        assert!(PublicKey::new(Suite::P256, &[4; 65]).is_err());
-        assert!(PublicKey::new(Suite::P256, &[0xff; 33]).is_err());
+        for suite in [Suite::P256, Suite::Sm2] {
+            let good = SecretKey::from_seed(suite, [7; 32]).unwrap().public();
+            assert!(PublicKey::new(suite, good.bytes()).is_ok());
+            assert!(PublicKey::new(suite, &[4; 65]).is_err());
+            assert!(PublicKey::new(suite, &[0xff; 33]).is_err());
+            assert!(PublicKey::new(suite, &good.bytes()[..32]).is_err());
+            assert!(PublicKey::new(suite, &[&[5], &good.bytes()[1..]].concat()).is_err());
+            assert!(PublicKey::new(suite, &[0]).is_err());
+            // A valid point of the other curve is none of this one.
+            let other = [Suite::P256, Suite::Sm2]
+                .into_iter()
+                .find(|s| *s != suite)
+                .unwrap();
+            let points = (1..40u8)
+                .map(|n| SecretKey::from_seed(suite, [n; 32]).unwrap().public())
+                .filter(|key| PublicKey::new(other, key.bytes()).is_ok());
+            assert!(
+                points.count() < 30,
+                "half of all x have a point on any curve"
+            );
+        }
+    }
+
+    #[test]
+    fn seeds_that_are_no_scalars_are_refused() {
+        for suite in [Suite::P256, Suite::Sm2] {
+            for seed in [[0; 32], [0xff; 32]] {
+                assert_eq!(
+                    SecretKey::from_seed(suite, seed).err(),
+                    Some(KeyError::Invalid)
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn signing_needs_no_random_number() {
+        let dev = "dev".parse().unwrap();
+        for suite in Suite::ALL {
+            let key = SecretKey::from_seed(suite, [7; 32]).unwrap();
+            let sign = |message| key.sign(Context::Operation, &dev, message);
+            assert_eq!(sign(b"m"), sign(b"m"));
+            assert_ne!(
+                sign(b"m").0[..32],
+                sign(b"n").0[..32],
+                "a nonce was used twice"
+            );
+        }
     }
 }

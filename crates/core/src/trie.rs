@@ -2,11 +2,12 @@
 //! against it (spec/proofs.md, rules T1 to T7).
 //!
 //! The state of a network is a map from 32-byte keys to byte strings. Its root is that of a
-//! binary Merkle trie with SHA-256, the same trie that NOMT keeps on disk:
+//! binary Merkle trie with the network's hash function H, SHA-256 or SM3, the same trie that NOMT
+//! keeps on disk:
 //!
 //! - **T1** an empty subtree is 32 zero bytes;
-//! - **T2** a subtree with one key is its leaf, SHA-256(key ‖ SHA-256(value)), first bit set to 1;
-//! - **T3** any other subtree is SHA-256(left ‖ right), first bit set to 0, where the key's next
+//! - **T2** a subtree with one key is its leaf, H(key ‖ H(value)), first bit set to 1;
+//! - **T3** any other subtree is H(left ‖ right), first bit set to 0, where the key's next
 //!   bit (most significant first) says which side a key is on.
 //!
 //! So a leaf stands as high as it can, a leaf is never mistaken for an inner node, and one map
@@ -17,8 +18,8 @@
 //!
 //! Nothing here stores anything; [`subtree_root`] rebuilds a subtree from its sorted leaves.
 
+use crate::hash::HashFunction;
 use minicbor::{Decode, Encode};
-use sha2::{Digest, Sha256};
 
 /// A state key: the family byte, then a hash of what the record is about.
 pub type Key = [u8; 32];
@@ -26,7 +27,7 @@ pub type Key = [u8; 32];
 pub type Root = [u8; 32];
 /// A node of the trie: a root of some subtree.
 pub type Node = [u8; 32];
-/// SHA-256 of a value.
+/// The hash of a value.
 pub type ValueHash = [u8; 32];
 /// A key and the hash of its value: all of an entry that the trie needs.
 pub type KeyHash = (Key, ValueHash);
@@ -171,7 +172,7 @@ impl TrieError {
 }
 
 /// Checks what the state with this root holds under `key`.
-pub fn verify(root: &Root, key: &Key, proof: &Proof) -> Result<Found, TrieError> {
+pub fn verify(by: HashFunction, root: &Root, key: &Key, proof: &Proof) -> Result<Found, TrieError> {
     let depth = proof.siblings.len();
     if depth > MAX_BITS {
         return Err(TrieError::TooManySiblings);
@@ -194,10 +195,10 @@ pub fn verify(root: &Root, key: &Key, proof: &Proof) -> Result<Found, TrieError>
             } else {
                 Found::Absent
             };
-            (leaf_hash(leaf_key, value_hash), found)
+            (leaf_hash(by, leaf_key, value_hash), found)
         }
     };
-    if hash_up(node, key, &proof.siblings) == *root {
+    if hash_up(by, node, key, &proof.siblings) == *root {
         Ok(found)
     } else {
         Err(TrieError::RootMismatch)
@@ -206,6 +207,7 @@ pub fn verify(root: &Root, key: &Key, proof: &Proof) -> Result<Found, TrieError>
 
 /// Checks that the state with this root holds exactly `value` under `key`, or nothing if `None`.
 pub fn check_value(
+    by: HashFunction,
     root: &Root,
     key: &Key,
     value: Option<&[u8]>,
@@ -213,11 +215,11 @@ pub fn check_value(
 ) -> Result<(), TrieError> {
     let claimed = match value {
         Some(value) => Found::Present {
-            value_hash: value_hash(value),
+            value_hash: value_hash(by, value),
         },
         None => Found::Absent,
     };
-    if verify(root, key, proof)? == claimed {
+    if verify(by, root, key, proof)? == claimed {
         Ok(())
     } else {
         Err(TrieError::OtherValue)
@@ -225,7 +227,12 @@ pub fn check_value(
 }
 
 /// Checks that `bucket` holds all keys of the state that begin with `prefix`, and their values.
-pub fn verify_bucket(root: &Root, prefix: &Prefix, bucket: &Bucket) -> Result<(), TrieError> {
+pub fn verify_bucket(
+    by: HashFunction,
+    root: &Root,
+    prefix: &Prefix,
+    bucket: &Bucket,
+) -> Result<(), TrieError> {
     let depth = bucket.siblings.len();
     if depth > prefix.bits() {
         return Err(TrieError::TooManySiblings);
@@ -256,15 +263,15 @@ pub fn verify_bucket(root: &Root, prefix: &Prefix, bucket: &Bucket) -> Result<()
             if shared_bits(&leaf.key, prefix.path()) < depth {
                 return Err(TrieError::MisplacedLeaf);
             }
-            leaf_hash(&leaf.key, &leaf.value_hash)
+            leaf_hash(by, &leaf.key, &leaf.value_hash)
         }
         // Two keys or more part below the prefix, never above it.
         (None, entries) if entries == 1 || depth == prefix.bits() => {
-            subtree_root(&bucket.leaves(), depth)
+            subtree_root(by, &bucket.leaves(by), depth)
         }
         _ => return Err(TrieError::BadBucket),
     };
-    if hash_up(node, prefix.path(), &bucket.siblings) == *root {
+    if hash_up(by, node, prefix.path(), &bucket.siblings) == *root {
         Ok(())
     } else {
         Err(TrieError::RootMismatch)
@@ -281,18 +288,18 @@ impl Bucket {
     /// The proof of one key, present or absent, made from this bucket alone: nobody learns which
     /// key of the bucket was wanted. `key` must begin with the bucket's prefix, and the bucket
     /// must have been verified, or the proof is worth nothing.
-    pub fn proof(&self, key: &Key) -> Proof {
+    pub fn proof(&self, by: HashFunction, key: &Key) -> Proof {
         let mut siblings = self.siblings.clone();
         let terminal = match (&self.other, self.entries.len()) {
             (Some(leaf), _) => Terminal::from(*leaf),
             (None, 0) => Terminal::Empty,
-            _ => descend(&self.leaves(), siblings.len(), key, &mut siblings),
+            _ => descend(by, &self.leaves(by), siblings.len(), key, &mut siblings),
         };
         Proof { siblings, terminal }
     }
 
-    fn leaves(&self) -> Vec<KeyHash> {
-        let leaf = |entry: &Entry| (entry.key, value_hash(&entry.value));
+    fn leaves(&self, by: HashFunction) -> Vec<KeyHash> {
+        let leaf = |entry: &Entry| (entry.key, value_hash(by, &entry.value));
         self.entries.iter().map(leaf).collect()
     }
 }
@@ -368,23 +375,30 @@ impl Prefix {
 /// share their first `depth` bits. With depth 0 it is the root of a whole trie.
 ///
 /// Leaves that break the condition give the root of nothing in particular, in bounded time.
-pub fn subtree_root(leaves: &[KeyHash], depth: usize) -> Node {
+pub fn subtree_root(by: HashFunction, leaves: &[KeyHash], depth: usize) -> Node {
     match leaves {
         [] => EMPTY,
-        [(key, value_hash)] => leaf_hash(key, value_hash),
-        [(key, value_hash), ..] if depth >= MAX_BITS => leaf_hash(key, value_hash),
+        [(key, value_hash)] => leaf_hash(by, key, value_hash),
+        [(key, value_hash), ..] if depth >= MAX_BITS => leaf_hash(by, key, value_hash),
         _ => {
             let (left, right) = split(leaves, depth);
             inner_hash(
-                &subtree_root(left, depth + 1),
-                &subtree_root(right, depth + 1),
+                by,
+                &subtree_root(by, left, depth + 1),
+                &subtree_root(by, right, depth + 1),
             )
         }
     }
 }
 
 /// Walks from a subtree's root towards `key`, noting the siblings on the way.
-fn descend(leaves: &[KeyHash], depth: usize, key: &Key, siblings: &mut Vec<Node>) -> Terminal {
+fn descend(
+    by: HashFunction,
+    leaves: &[KeyHash],
+    depth: usize,
+    key: &Key,
+    siblings: &mut Vec<Node>,
+) -> Terminal {
     match leaves {
         [] => Terminal::Empty,
         [(key, value_hash), rest @ ..] if rest.is_empty() || depth >= MAX_BITS => Terminal::Leaf {
@@ -398,8 +412,8 @@ fn descend(leaves: &[KeyHash], depth: usize, key: &Key, siblings: &mut Vec<Node>
             } else {
                 (left, right)
             };
-            siblings.push(subtree_root(far, depth + 1));
-            descend(near, depth + 1, key, siblings)
+            siblings.push(subtree_root(by, far, depth + 1));
+            descend(by, near, depth + 1, key, siblings)
         }
     }
 }
@@ -409,13 +423,13 @@ fn split(leaves: &[KeyHash], depth: usize) -> (&[KeyHash], &[KeyHash]) {
 }
 
 /// The root above `node`, which stands at depth `siblings.len()` on the path of `key`.
-fn hash_up(node: Node, key: &Key, siblings: &[Node]) -> Root {
+fn hash_up(by: HashFunction, node: Node, key: &Key, siblings: &[Node]) -> Root {
     let levels = siblings.iter().enumerate().rev();
     levels.fold(node, |node, (depth, sibling)| {
         if bit(key, depth) {
-            inner_hash(sibling, &node)
+            inner_hash(by, sibling, &node)
         } else {
-            inner_hash(&node, sibling)
+            inner_hash(by, &node, sibling)
         }
     })
 }
@@ -436,30 +450,23 @@ pub fn shared_bits(a: &Key, b: &Key) -> usize {
     }
 }
 
-/// SHA-256 of a value, as it goes into its leaf.
-pub fn value_hash(value: &[u8]) -> ValueHash {
-    Sha256::digest(value).into()
+/// The hash of a value, as it goes into its leaf.
+pub fn value_hash(by: HashFunction, value: &[u8]) -> ValueHash {
+    by.digest(&[value])
 }
 
 /// T2: the node of a single key.
-pub fn leaf_hash(key: &Key, value_hash: &ValueHash) -> Node {
-    let mut node = hash_pair(key, value_hash);
+pub fn leaf_hash(by: HashFunction, key: &Key, value_hash: &ValueHash) -> Node {
+    let mut node = by.digest(&[key, value_hash]);
     node[0] |= 0x80;
     node
 }
 
 /// T3: the node above two subtrees.
-pub fn inner_hash(left: &Node, right: &Node) -> Node {
-    let mut node = hash_pair(left, right);
+pub fn inner_hash(by: HashFunction, left: &Node, right: &Node) -> Node {
+    let mut node = by.digest(&[left, right]);
     node[0] &= 0x7f;
     node
-}
-
-fn hash_pair(a: &[u8; 32], b: &[u8; 32]) -> [u8; 32] {
-    let mut hasher = Sha256::new();
-    hasher.update(a);
-    hasher.update(b);
-    hasher.finalize().into()
 }
 
 /// Nodes as one byte string: two bytes less for each than an array of byte strings, and its

@@ -5,7 +5,7 @@
 
 use crate::did::{Inception, Keys, commitment};
 use crate::genesis::{Genesis, NetworkKey, Parameters, PeerKey};
-use crate::hash::{Hash32, list_root};
+use crate::hash::{Hash32, HashFunction};
 use crate::header::Header;
 use crate::operation::{Body, Operation, SignedOperation};
 use crate::state::{
@@ -14,6 +14,8 @@ use crate::state::{
 };
 use crate::suite::{SecretKey, Suite};
 use crate::{codec, trie};
+
+const BY: HashFunction = HashFunction::Sha256;
 
 /// The file's text without its line end.
 macro_rules! vector {
@@ -65,6 +67,7 @@ fn genesis() -> Genesis {
             block_operations: 4096,
             personhood_period_s: 600,
             personhood_slots: 4,
+            suites: vec![Suite::Ed25519, Suite::P256],
         },
         network_key: NetworkKey([0xbb; 96]),
         validators: vec![PeerKey([0xcc; 32])],
@@ -106,7 +109,7 @@ fn signed_operations_are_frozen() {
     is_frozen(
         &operation(Body::Anchor(inception()))
             .sign(&[&secret(1)])
-            .sponsored(issuer_id(AUTHORITY), &secret(4)),
+            .sponsored(issuer_id(BY, AUTHORITY), &secret(4)),
         vector!("ledger/anchor.hex"),
         vector!("ledger/anchor.id"),
     );
@@ -136,15 +139,15 @@ fn genesis_and_its_header_are_frozen() {
 
 #[test]
 fn state_keys_are_frozen() {
-    let issuer = issuer_id(AUTHORITY);
+    let issuer = issuer_id(BY, AUTHORITY);
     let keys: [(&str, trie::Key); 7] = [
-        ("did", did_key(&inception().id())),
-        ("enrolment", enrolment_key(&Hash32([0x11; 32]))),
-        ("issuer", issuer_key(&issuer)),
-        ("service", service_key(&Hash32([0x22; 32]))),
-        ("totals", totals_key(&issuer, 30_000_000)),
-        ("governance", governance_key()),
-        ("slot", slot_key(&[0x33; 48])),
+        ("did", did_key(BY, &inception().id())),
+        ("enrolment", enrolment_key(BY, &Hash32([0x11; 32]))),
+        ("issuer", issuer_key(BY, &issuer)),
+        ("service", service_key(BY, &Hash32([0x22; 32]))),
+        ("totals", totals_key(BY, &issuer, 30_000_000)),
+        ("governance", governance_key(BY)),
+        ("slot", slot_key(BY, &[0x33; 48])),
     ];
     let lines = keys.map(|(name, key)| format!("{name} {}", hex::encode(key)));
     assert_eq!(lines.join("\n"), vector!("ledger/state-keys.txt"));
@@ -153,6 +156,6 @@ fn state_keys_are_frozen() {
 #[test]
 fn list_roots_are_frozen() {
     let items: Vec<_> = (0..9).map(|n| Hash32([n; 32])).collect();
-    let lines = [0, 1, 2, 3, 4, 5, 8, 9].map(|n| format!("{n} {}", list_root(&items[..n])));
+    let lines = [0, 1, 2, 3, 4, 5, 8, 9].map(|n| format!("{n} {}", BY.list_root(&items[..n])));
     assert_eq!(lines.join("\n"), vector!("ledger/list-roots.txt"));
 }

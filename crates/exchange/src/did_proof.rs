@@ -306,6 +306,8 @@ fn signing_key(key: &SecretKey) -> Result<SigningKey, JwsError> {
     match key.suite() {
         Suite::Ed25519 => Ok(SigningKey::ed25519(key.seed())),
         Suite::P256 => SigningKey::p256(key.seed()),
+        // JOSE has no algorithm for SM2 (RFC 7518 and its registry).
+        Suite::Sm2 => Err(JwsError::SecretInvalid),
     }
 }
 
@@ -317,5 +319,6 @@ pub(crate) fn verifying_key(key: &PublicKey) -> Result<VerifyingKey, JwsError> {
             VerifyingKey::ed25519(bytes)
         }
         Suite::P256 => VerifyingKey::p256(key.bytes()),
+        Suite::Sm2 => Err(JwsError::KeyInvalid),
     }
 }

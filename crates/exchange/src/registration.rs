@@ -390,7 +390,7 @@ pub fn verify(
     now_s: u64,
 ) -> Result<Registration, RegistrationError> {
     let registration = verify_signature(jwt, registrar)?;
-    if service.issuer != registrar.id() {
+    if !registrar.has_id(&service.issuer) {
         return Err(RegistrationError::Registrar);
     }
     if service.digest != digest(jwt) {
@@ -425,6 +425,8 @@ pub fn verify_signature(jwt: &str, registrar: &Issuer) -> Result<Registration, R
             .try_into()
             .map_err(|_| jose::JwsError::KeyInvalid)
             .and_then(VerifyingKey::ed25519),
+        // JOSE has no algorithm for SM2.
+        Suite::Sm2 => Err(jose::JwsError::KeyInvalid),
     };
     let key = key.map_err(|_| refused)?;
     jws.verify(&key).map_err(|_| refused)?;

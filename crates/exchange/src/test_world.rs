@@ -8,7 +8,7 @@
 
 use realdid_core::codec;
 use realdid_core::did::{Inception, Keys, commitment};
-use realdid_core::hash::{Domain, Hash32, hash};
+use realdid_core::hash::{Domain, Hash32, HashFunction, hash};
 use realdid_core::state::{
     EpochKey, Issuer, IssuerKey, KeyStatus, KeyUse, PassPublicKey, ReasonCode, Service, Standing,
     did_key, issuer_key, service_key,
@@ -23,6 +23,7 @@ use realdid_testkit::chain::TestLedger;
 use realdid_testkit::person::TestRandom;
 use serde_json::{Map, Value, json};
 
+const BY: HashFunction = HashFunction::Sha256;
 pub const AUTHORITY: &str = "https://authority.example";
 pub const REGISTRAR: &str = "https://registrar.example";
 pub const SERVICE_ID: Hash32 = Hash32([0x51; 32]);
@@ -43,6 +44,7 @@ pub fn jose_key(key: &SecretKey) -> SigningKey {
     match key.suite() {
         Suite::P256 => SigningKey::p256(key.seed()).unwrap(),
         Suite::Ed25519 => SigningKey::ed25519(key.seed()),
+        Suite::Sm2 => panic!("JOSE has no SM2"),
     }
 }
 
@@ -67,7 +69,7 @@ pub fn issuer(url: &str, usage: KeyUse, key: &SecretKey) -> Issuer {
 
 /// The authority's RealPass key.
 pub fn pass_issuer() -> PassIssuer {
-    let terms = facts::terms("dev", &realdid_core::state::issuer_id(AUTHORITY).0);
+    let terms = facts::terms("dev", &realdid_core::state::issuer_id(BY, AUTHORITY).0);
     PassIssuer::from_material(&seed(900), &terms, facts::FACTS).unwrap()
 }
 
@@ -120,7 +122,7 @@ pub fn did(n: u64) -> TestDid {
 
 impl TestDid {
     pub fn state_key(&self) -> Key {
-        did_key(&self.inception.id())
+        did_key(BY, &self.inception.id())
     }
 
     /// Its record right after an anchor.
@@ -220,12 +222,12 @@ impl World {
         let service = Service {
             seq: 1,
             digest: hash(Domain::Registration, &[self.registration.as_bytes()]),
-            issuer: realdid_core::state::issuer_id(REGISTRAR),
+            issuer: realdid_core::state::issuer_id(BY, REGISTRAR),
             standing,
             reason: ReasonCode::None,
         };
         self.ledger.set(
-            service_key(&SERVICE_ID),
+            service_key(BY, &SERVICE_ID),
             Some(codec::encode(&service)),
             self.now_ms,
         );
@@ -235,7 +237,7 @@ impl World {
     pub fn change_issuer(&mut self, url: &str, change: impl FnOnce(&mut Issuer)) {
         let mut issuer = self.issuer(url);
         change(&mut issuer);
-        let key = issuer_key(&realdid_core::state::issuer_id(url));
+        let key = issuer_key(BY, &realdid_core::state::issuer_id(BY, url));
         self.ledger
             .set(key, Some(codec::encode(&issuer)), self.now_ms);
     }
@@ -244,12 +246,12 @@ impl World {
     pub fn issuer(&self, url: &str) -> Issuer {
         let answer = self
             .ledger
-            .answer(&issuer_key(&realdid_core::state::issuer_id(url)));
+            .answer(&issuer_key(BY, &realdid_core::state::issuer_id(BY, url)));
         realdid_core::state::decode_record(&answer.value.unwrap().0).unwrap()
     }
 
     pub fn service(&self) -> Service {
-        let answer = self.ledger.answer(&service_key(&SERVICE_ID));
+        let answer = self.ledger.answer(&service_key(BY, &SERVICE_ID));
         realdid_core::state::decode_record(&answer.value.unwrap().0).unwrap()
     }
 

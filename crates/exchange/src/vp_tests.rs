@@ -111,8 +111,11 @@ impl Asking {
         };
         let claimed = ClaimedRequest::parse(&self.sign())?;
         assert_eq!(
-            claimed.registrar_id(),
-            realdid_core::state::issuer_id(world::REGISTRAR)
+            claimed.registrar_id(realdid_core::hash::HashFunction::Sha256),
+            realdid_core::state::issuer_id(
+                realdid_core::hash::HashFunction::Sha256,
+                world::REGISTRAR
+            )
         );
         claimed.check(
             &link,

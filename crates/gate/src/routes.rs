@@ -396,7 +396,8 @@ impl Inner {
         let pid_issuer = match &presented.pid {
             Some(pid) => {
                 let url = vp::claimed_pid_issuer(pid).map_err(VpError::from)?;
-                self.issuer(&issuer_id(&url)).await?
+                let by = self.trust.snapshot().light.hash_function();
+                self.issuer(&issuer_id(by, &url)).await?
             }
             None => None,
         };

@@ -194,11 +194,12 @@ async fn gone(
     freshness: Freshness,
     dids: &BTreeSet<DidId>,
 ) -> BTreeSet<DidId> {
+    let by = light.hash_function();
     let mut gone = BTreeSet::new();
     let mut left = dids.clone();
     let mut bits = WHOLE_FAMILY_BITS;
     while let Some(did) = left.first().copied() {
-        let key = did_key(&did);
+        let key = did_key(by, &did);
         let Ok(prefix) = Prefix::new(&key, bits) else {
             return gone;
         };
@@ -223,7 +224,7 @@ async fn gone(
             return gone;
         };
         let shares = |did: &DidId| {
-            let other = did_key(did);
+            let other = did_key(by, did);
             let whole = bits / 8;
             other.get(..whole) == key.get(..whole)
         };
@@ -232,7 +233,12 @@ async fn gone(
                 network: light.genesis().network.clone(),
                 id: *did,
             };
-            let state = light.did(&name, None, &answer.answer_for(&did_key(did)), &freshness);
+            let state = light.did(
+                &name,
+                None,
+                &answer.answer_for(by, &did_key(by, did)),
+                &freshness,
+            );
             let ended = matches!(
                 state.map(|state| state.standing),
                 Ok(DidStanding::Anchored(record)) if record.frozen || record.deactivated

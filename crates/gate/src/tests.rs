@@ -12,6 +12,7 @@ use openidconnect::{
     OAuth2TokenResponse as _, PkceCodeChallenge, RedirectUrl, TokenResponse as _,
 };
 use realdid_core::codec;
+use realdid_core::hash::HashFunction;
 use realdid_core::state::{Standing, issuer_id, issuer_key, service_key};
 use realdid_credential::sd_jwt::{self, Binding, ParsedSdJwt};
 use realdid_exchange::did_proof::{self, ProofContent};
@@ -31,6 +32,8 @@ mod world;
 const ISSUER: &str = "http://127.0.0.1:20600";
 const REDIRECT: &str = "http://127.0.0.1:20700/callback";
 const SECRET: &str = "the secret of the shop";
+
+const BY: HashFunction = HashFunction::Sha256;
 
 /// A gate that knows the ledger, and the world around it.
 struct Town {
@@ -125,10 +128,10 @@ impl Town {
     fn learn(&self) {
         let (trust, ledger) = (&self.gate.inner.trust, &self.world.ledger);
         let now = now_ms();
-        let _ = trust.learn_service(ledger.answer(&service_key(&SERVICE_ID)), now);
+        let _ = trust.learn_service(ledger.answer(&service_key(BY, &SERVICE_ID)), now);
         for url in [AUTHORITY, REGISTRAR] {
-            let id = issuer_id(url);
-            let _ = trust.learn_issuer(&id, ledger.answer(&issuer_key(&id)), now);
+            let id = issuer_id(BY, url);
+            let _ = trust.learn_issuer(&id, ledger.answer(&issuer_key(BY, &id)), now);
         }
     }
 
@@ -706,7 +709,7 @@ async fn a_gate_without_an_active_registration_starts_no_login() {
         // The same bytes as before: only the standing changes.
         let mut service = town.world.service();
         service.standing = Standing::Suspended;
-        let key = service_key(&SERVICE_ID);
+        let key = service_key(BY, &SERVICE_ID);
         town.world
             .ledger
             .set(key, Some(codec::encode(&service)), now_ms());
@@ -715,7 +718,7 @@ async fn a_gate_without_an_active_registration_starts_no_login() {
     let remove = |town: &mut Town| {
         town.world
             .ledger
-            .set(service_key(&SERVICE_ID), None, now_ms())
+            .set(service_key(BY, &SERVICE_ID), None, now_ms())
     };
     assert_eq!(refused(&remove).await, "registration.unknown");
     let replace = |town: &mut Town| {
@@ -750,7 +753,7 @@ async fn a_gate_does_not_ask_beyond_its_registration() {
             folder: tempfile::tempdir().unwrap(),
         };
         // It knows what the first gate knew.
-        let answer = town.world.ledger.answer(&service_key(&SERVICE_ID));
+        let answer = town.world.ledger.answer(&service_key(BY, &SERVICE_ID));
         other
             .gate
             .inner
@@ -758,12 +761,15 @@ async fn a_gate_does_not_ask_beyond_its_registration() {
             .learn_service(answer, now_ms())
             .unwrap();
         for url in [AUTHORITY, REGISTRAR] {
-            let answer = town.world.ledger.answer(&issuer_key(&issuer_id(url)));
+            let answer = town
+                .world
+                .ledger
+                .answer(&issuer_key(BY, &issuer_id(BY, url)));
             other
                 .gate
                 .inner
                 .trust
-                .learn_issuer(&issuer_id(url), answer, now_ms())
+                .learn_issuer(&issuer_id(BY, url), answer, now_ms())
                 .unwrap();
         }
         let response = other
@@ -820,12 +826,12 @@ async fn a_lying_node_changes_nothing() {
     let newest = |trust: &Trust| trust.snapshot().light.newest().cloned();
     let before = newest(trust);
     // A certificate that the validators did not give, and a record that was taken out.
-    let mut forged = town.world.ledger.answer(&service_key(&SERVICE_ID));
+    let mut forged = town.world.ledger.answer(&service_key(BY, &SERVICE_ID));
     forged.checkpoint.certificate.0[40] ^= 1;
     assert!(trust.learn_service(forged.clone(), now_ms()).is_err());
     assert!(trust.advance(&forged.checkpoint).is_err());
     assert_eq!(newest(trust), before);
-    let mut hidden = town.world.ledger.answer(&service_key(&SERVICE_ID));
+    let mut hidden = town.world.ledger.answer(&service_key(BY, &SERVICE_ID));
     hidden.value = None;
     assert_eq!(
         trust.learn_service(hidden, now_ms()).unwrap_err().code(),
@@ -882,8 +888,8 @@ async fn an_issuer_that_nobody_can_vouch_for_is_not_believed() {
         "light.stale"
     );
     // With the proof of absence at hand it would be `credential.issuer_unknown`.
-    let id = issuer_id("https://nobody.example");
-    let answer = town.world.ledger.answer(&issuer_key(&id));
+    let id = issuer_id(BY, "https://nobody.example");
+    let answer = town.world.ledger.answer(&issuer_key(BY, &id));
     let found = town
         .gate
         .inner

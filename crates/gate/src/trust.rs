@@ -105,6 +105,7 @@ impl Trust {
             registration::claimed(&registration_jwt).map_err(|_| GateError::Registration)?;
         let dir = dir.join("ledger");
         files::create_private_dir(&dir)?;
+        let by = genesis.hash_function();
         let snapshot = Snapshot {
             light: LightClient::new(genesis),
             newest: None,
@@ -116,7 +117,7 @@ impl Trust {
             limits,
             registration_jwt,
             service_id: claimed.service_id,
-            registrar_id: realdid_core::state::issuer_id(&claimed.registrar),
+            registrar_id: realdid_core::state::issuer_id(by, &claimed.registrar),
             dir,
             held: Mutex::default(),
         };
@@ -311,7 +312,7 @@ impl Trust {
             .genesis()
             .issuers
             .iter()
-            .map(Issuer::id)
+            .map(|issuer| issuer.id(snapshot.light.hash_function()))
             .collect();
         ids.extend(snapshot.issuers.keys());
         ids.push(self.registrar_id);
@@ -441,14 +442,15 @@ impl Follower {
 
     /// Refreshes this service's and the issuers' records. Answers whether all were refreshed.
     async fn records(&self, trust: &Trust) -> bool {
+        let by = trust.snapshot().light.hash_function();
         let mut complete = self
-            .ask(trust, &service_key(&trust.service_id), |answer| {
+            .ask(trust, &service_key(by, &trust.service_id), |answer| {
                 trust.learn_service(answer, now_ms())
             })
             .await;
         for id in trust.followed() {
             complete &= self
-                .ask(trust, &issuer_key(&id), |answer| {
+                .ask(trust, &issuer_key(by, &id), |answer| {
                     trust.learn_issuer(&id, answer, now_ms()).map(|_| ())
                 })
                 .await;
@@ -467,7 +469,7 @@ impl Follower {
             return Ok(known.cloned());
         }
         let mut found = None;
-        let key = issuer_key(id);
+        let key = issuer_key(trust.snapshot().light.hash_function(), id);
         let asked = self.ask(trust, &key, |answer| {
             found = trust.learn_issuer(id, answer, now_ms())?;
             Ok(())

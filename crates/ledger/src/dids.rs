@@ -47,7 +47,7 @@ pub(crate) fn change<R: Read>(
         | Body::Deactivate(id, seq) => (id, *seq),
         _ => return Ok(Err(Rule::Shape)),
     };
-    let key = did_key(id);
+    let key = did_key(network.hash_function(), id);
     let Some(stored) = records.get::<DidRecord>(&key)? else {
         return Ok(Err(Rule::DidUnknown));
     };
@@ -143,7 +143,7 @@ fn anchor<R: Read>(
     if !signed.signatures.iter().all(|signature| by(&signature.key)) {
         return Ok(Err(Rule::Signer));
     }
-    let key = did_key(&inception.id());
+    let key = did_key(network.hash_function(), &inception.id());
     if records.bytes(&key)?.is_some() {
         return Ok(Err(Rule::DidExists));
     }
@@ -154,7 +154,7 @@ fn anchor<R: Read>(
                 Err(rule) => return Ok(Err(rule)),
             }
         }
-        (None, Some(Ok(proved))) => match personhood::spend(proved, records)? {
+        (None, Some(Ok(proved))) => match personhood::spend(network, proved, records)? {
             Ok(person) => (None, Some(person)),
             Err(rule) => return Ok(Err(rule)),
         },

@@ -21,10 +21,12 @@ mod tests;
 use realdid_core::codec::{self, Bytes};
 use realdid_core::did::NetworkName;
 use realdid_core::genesis::Parameters;
-use realdid_core::hash::{Domain, hash};
+use realdid_core::hash::{Domain, HashFunction};
 use realdid_core::header::Receipt;
-use realdid_core::operation::{Body, SignedOperation};
+use realdid_core::operation::{Body, Decision, SignedOperation};
 use realdid_core::rule::Rule;
+use realdid_core::state::{IssuerKey, KeyUse};
+use realdid_core::suite::PublicKey;
 use state::{Read, Records};
 
 /// When an operation is applied: its block's height and time.
@@ -40,6 +42,12 @@ pub struct Moment {
 pub struct Network<'a> {
     pub name: &'a NetworkName,
     pub parameters: &'a Parameters,
+}
+
+impl Network<'_> {
+    fn hash_function(&self) -> HashFunction {
+        self.name.hash_function()
+    }
 }
 
 /// Applies the operations of one block in order. Answers one receipt for each.
@@ -74,7 +82,9 @@ pub fn apply_block<R: Read>(
     {
         receipts.push(match signed {
             None => Receipt {
-                operation: hash(Domain::Operation, &[&bytes.0]),
+                operation: network
+                    .hash_function()
+                    .tagged(Domain::Operation, &[&bytes.0]),
                 refused: Some(Rule::Shape),
             },
             Some(signed) => {
@@ -122,8 +132,8 @@ fn all_or_nothing<R: Read>(
     Ok(outcome)
 }
 
-/// The rules that need no state (O1 to O6): version, network, expiry, signatures, sponsor where
-/// one is needed and only there. The mempool runs them before it keeps an operation.
+/// The rules that need no state (O1 to O7): version, network, expiry, suites, signatures, sponsor
+/// where one is needed and only there. The mempool runs them before it keeps an operation.
 pub fn admissible(network: Network<'_>, height: u64, signed: &SignedOperation) -> Result<(), Rule> {
     let operation = &signed.operation;
     if operation.version != 1 {
@@ -151,7 +161,36 @@ pub fn admissible(network: Network<'_>, height: u64, signed: &SignedOperation) -
         (Body::Anchor(_), 1) | (_, 0) => {}
         _ => return Err(Rule::UnneededSponsor),
     }
+    let suites = keys
+        .into_iter()
+        .chain(signed.sponsor.as_ref().map(|sponsor| &sponsor.by.key));
+    let suites = suites.chain(keys_in(&operation.body)).map(PublicKey::suite);
+    if !suites
+        .into_iter()
+        .all(|suite| network.parameters.admits(suite))
+    {
+        return Err(Rule::Suite);
+    }
     signed.verify_signatures().map_err(|_| Rule::Signature)
+}
+
+/// The keys that an operation would give the power to sign others.
+fn keys_in(body: &Body) -> Vec<&PublicKey> {
+    let operating = |known: &&IssuerKey| known.usage == KeyUse::Operation;
+    match body {
+        Body::Anchor(inception) => inception.keys.current.iter().collect(),
+        Body::Rotate(_, _, keys) | Body::Recover(_, _, keys) => keys.current.iter().collect(),
+        Body::Govern(_, Decision::AdmitIssuer(issuer), _) => {
+            let keys = issuer.keys.iter().filter(operating);
+            keys.map(|known| &known.key).collect()
+        }
+        Body::Govern(_, Decision::AddIssuerKey(_, key), _) => Some(key)
+            .into_iter()
+            .filter(operating)
+            .map(|known| &known.key)
+            .collect(),
+        _ => Vec::new(),
+    }
 }
 
 fn change<R: Read>(

@@ -61,7 +61,7 @@ pub(crate) fn prove<R: Read>(
         };
         match read(network, now, at, signed, personhood) {
             Err(rule) => answers[at] = Some(Err(rule)),
-            Ok(claim) => match key_of(&personhood.issuer, claim.epoch, records)? {
+            Ok(claim) => match key_of(network, &personhood.issuer, claim.epoch, records)? {
                 Err(rule) => answers[at] = Some(Err(rule)),
                 Ok(key) => open
                     .entry((personhood.issuer, key))
@@ -115,22 +115,29 @@ fn read(
 
 /// V4: the one RealPass key of an active issuer in an epoch.
 fn key_of<R: Read>(
+    network: Network<'_>,
     id: &Hash32,
     epoch: u64,
     records: &Records<R>,
 ) -> Result<Result<PassPublicKey, Rule>, R::Error> {
-    Ok(match active(id, records)? {
+    Ok(match active(network, id, records)? {
         Err(rule) => Err(rule),
         Ok(issuer) => issuer.pass_key(epoch).copied().ok_or(Rule::IssuerKey),
     })
 }
 
-fn active<R: Read>(id: &Hash32, records: &Records<R>) -> Result<Result<Issuer, Rule>, R::Error> {
-    Ok(match records.get::<Issuer>(&issuer_key(id))? {
-        None => Err(Rule::IssuerUnknown),
-        Some(issuer) if issuer.standing != Standing::Active => Err(Rule::IssuerSuspended),
-        Some(issuer) => Ok(issuer),
-    })
+fn active<R: Read>(
+    network: Network<'_>,
+    id: &Hash32,
+    records: &Records<R>,
+) -> Result<Result<Issuer, Rule>, R::Error> {
+    Ok(
+        match records.get::<Issuer>(&issuer_key(network.hash_function(), id))? {
+            None => Err(Rule::IssuerUnknown),
+            Some(issuer) if issuer.standing != Standing::Active => Err(Rule::IssuerSuspended),
+            Some(issuer) => Ok(issuer),
+        },
+    )
 }
 
 /// V5: verifies proofs under one key.
@@ -167,7 +174,7 @@ fn verify(
                     issuer: *issuer,
                     epoch: claim.epoch,
                 },
-                spends: slot_key(&shown.pseudonym.0),
+                spends: slot_key(network.hash_function(), &shown.pseudonym.0),
                 period: claim.period,
             })
         })
@@ -177,10 +184,11 @@ fn verify(
 /// V6: spends the slot of a proof that holds. The issuer may have been suspended earlier in the same
 /// block, and the slot spent.
 pub(crate) fn spend<R: Read>(
+    network: Network<'_>,
     proved: &Proved,
     records: &mut Records<R>,
 ) -> Result<Result<VerifiedPerson, Rule>, R::Error> {
-    if let Err(rule) = active(&proved.person.issuer, records)? {
+    if let Err(rule) = active(network, &proved.person.issuer, records)? {
         return Ok(Err(rule));
     }
     if records.bytes(&proved.spends)?.is_some() {

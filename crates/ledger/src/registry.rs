@@ -6,7 +6,7 @@
 
 use crate::state::{Read, Records};
 use crate::{Moment, Network};
-use realdid_core::hash::Hash32;
+use realdid_core::hash::{Hash32, HashFunction};
 use realdid_core::operation::{Body, Decision, Enrol, SignedOperation, Sponsorship};
 use realdid_core::rule::Rule;
 use realdid_core::state::{
@@ -16,7 +16,26 @@ use realdid_core::state::{
 };
 use realdid_core::suite::PublicKey;
 
-type Outcome<T, E> = Result<Result<T, Rule>, E>;
+pub(crate) type Outcome<T, E> = Result<Result<T, Rule>, E>;
+
+/// Who asks for a change, in which network, and when.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub network: Network<'a>,
+    pub now: Moment,
+    pub by: &'a PublicKey,
+}
+
+impl Asked<'_> {
+    /// The network's hash function.
+    pub fn hash(&self) -> HashFunction {
+        self.network.hash_function()
+    }
+
+    pub fn epoch(&self) -> u64 {
+        self.network.parameters.epoch_at(self.now.time_ms)
+    }
+}
 
 /// `?` for a rule inside a function whose outer error is the store's.
 macro_rules! rule {
@@ -37,51 +56,63 @@ pub(crate) fn change<R: Read>(
     let Some(by) = signed.signatures.first().map(|by| &by.key) else {
         return Ok(Err(Rule::SignatureCount));
     };
+    let asked = Asked { network, now, by };
     match &signed.operation.body {
-        Body::Enrol(enrol) => enrolment(network, now, enrol, by, records),
+        Body::Enrol(enrol) => enrolment(asked, enrol, records),
         Body::EnrolmentStanding(issuer, tag, seq, standing, reason) => {
-            enrolment_standing(issuer, tag, *seq, *standing, *reason, by, records)
+            let moved = Moved::new(issuer, *seq, *standing, *reason);
+            enrolment_standing(asked, tag, &moved, records)
         }
-        Body::ResetPass(issuer, tag, seq) => {
-            reset_pass(network, now, issuer, (tag, *seq), by, records)
-        }
-        Body::CancelReset(issuer, tag, seq) => {
-            cancel_reset(network, now, issuer, (tag, *seq), by, records)
-        }
-        Body::Register(issuer, id, digest) => {
-            register(network, now, issuer, id, digest, by, records)
-        }
+        Body::ResetPass(issuer, tag, seq) => reset_pass(asked, issuer, (tag, *seq), records),
+        Body::CancelReset(issuer, tag, seq) => cancel_reset(asked, issuer, (tag, *seq), records),
+        Body::Register(issuer, id, digest) => register(asked, issuer, id, digest, records),
         Body::ServiceStanding(issuer, id, seq, standing, reason) => {
-            service_standing(issuer, id, *seq, *standing, *reason, by, records)
+            let moved = Moved::new(issuer, *seq, *standing, *reason);
+            service_standing(asked, id, &moved, records)
         }
-        Body::PassTotal(issuer, epoch, total) => {
-            pass_total(network, now, issuer, *epoch, *total, by, records)
-        }
+        Body::PassTotal(issuer, epoch, total) => pass_total(asked, issuer, *epoch, *total, records),
         Body::Govern(seq, decision, reason) => {
-            govern(network, now, *seq, decision, *reason, signed, records)
+            govern(asked, *seq, decision, *reason, signed, records)
         }
         _ => Ok(Err(Rule::Shape)),
+    }
+}
+
+/// A change of standing that an issuer asks for.
+struct Moved<'a> {
+    issuer: &'a Hash32,
+    seq: u64,
+    standing: Standing,
+    reason: ReasonCode,
+}
+
+impl<'a> Moved<'a> {
+    fn new(issuer: &'a Hash32, seq: u64, standing: Standing, reason: ReasonCode) -> Self {
+        Self {
+            issuer,
+            seq,
+            standing,
+            reason,
+        }
     }
 }
 
 /// R1: an enrolment is made by an active issuer that makes person tags, in the current epoch or
 /// the one before. A later one under the same tag moves the entry and is seen by its owner.
 fn enrolment<R: Read>(
-    network: Network<'_>,
-    now: Moment,
+    asked: Asked<'_>,
     enrol: &Enrol,
-    by: &PublicKey,
     records: &mut Records<R>,
 ) -> Outcome<(), R::Error> {
-    let issuer = rule!(acting_issuer(&enrol.issuer, by, records)?);
+    let issuer = rule!(acting_issuer(asked, &enrol.issuer, records)?);
     if issuer.tag_key.is_none() {
         return Ok(Err(Rule::IssuerKey));
     }
-    let epoch = network.parameters.epoch_at(now.time_ms);
+    let epoch = asked.epoch();
     if enrol.epoch > epoch || enrol.epoch + 1 < epoch {
         return Ok(Err(Rule::EnrolmentEpoch));
     }
-    let key = enrolment_key(&enrol.tag);
+    let key = enrolment_key(asked.hash(), &enrol.tag);
     let known = records.get::<Enrolment>(&key)?;
     let expected = match &known {
         None => 0,
@@ -95,7 +126,7 @@ fn enrolment<R: Read>(
     if enrol.seq != expected {
         return Ok(Err(Rule::Sequence));
     }
-    rule!(spend(network, now, &issuer, records, |totals| {
+    rule!(spend(asked, &issuer, records, |totals| {
         totals.enrolments += 1;
         totals.enrolments <= issuer.enrolment_quota
     })?);
@@ -117,24 +148,21 @@ fn enrolment<R: Read>(
 
 /// R3: the issuer of an enrolment suspends, restores or ends it. What is ended stays ended.
 fn enrolment_standing<R: Read>(
-    issuer: &Hash32,
+    asked: Asked<'_>,
     tag: &PersonTag,
-    seq: u64,
-    standing: Standing,
-    reason: ReasonCode,
-    by: &PublicKey,
+    moved: &Moved<'_>,
     records: &mut Records<R>,
 ) -> Outcome<(), R::Error> {
-    let entry = rule!(own_entry(issuer, (tag, seq), by, records)?);
-    if !may_move(entry.standing, standing) {
+    let entry = rule!(own_entry(asked, moved.issuer, (tag, moved.seq), records)?);
+    if !may_move(entry.standing, moved.standing) {
         return Ok(Err(Rule::EnrolmentStanding));
     }
     records.put(
-        enrolment_key(tag),
+        enrolment_key(asked.hash(), tag),
         &Enrolment {
-            seq,
-            standing,
-            reason,
+            seq: moved.seq,
+            standing: moved.standing,
+            reason: moved.reason,
             ..entry
         },
     );
@@ -145,45 +173,41 @@ fn enrolment_standing<R: Read>(
 /// entry, where the owner sees it, takes effect after the delay, and happens once in a personhood
 /// period (promise P5).
 fn reset_pass<R: Read>(
-    network: Network<'_>,
-    now: Moment,
+    asked: Asked<'_>,
     issuer: &Hash32,
     at: (&PersonTag, u64),
-    by: &PublicKey,
     records: &mut Records<R>,
 ) -> Outcome<(), R::Error> {
-    let entry = rule!(own_entry(issuer, at, by, records)?);
+    let entry = rule!(own_entry(asked, issuer, at, records)?);
     if entry.standing != Standing::Active {
         return Ok(Err(Rule::EnrolmentStanding));
     }
-    if entry.reset_recently(network.parameters, now.time_ms)
-        || entry.reset_pending(network.parameters, now.time_ms)
+    if entry.reset_recently(asked.network.parameters, asked.now.time_ms)
+        || entry.reset_pending(asked.network.parameters, asked.now.time_ms)
     {
         return Ok(Err(Rule::EnrolmentReset));
     }
     let (tag, seq) = at;
-    let reset_ms = Some(now.time_ms);
+    let reset_ms = Some(asked.now.time_ms);
     let moved = Enrolment {
         seq,
         reset_ms,
         ..entry
     };
-    records.put(enrolment_key(tag), &moved);
+    records.put(enrolment_key(asked.hash(), tag), &moved);
     Ok(Ok(()))
 }
 
 /// R16: a reset that waits for its delay is taken back. That it was announced stays visible in the
 /// entry's number; the person can be reset again.
 fn cancel_reset<R: Read>(
-    network: Network<'_>,
-    now: Moment,
+    asked: Asked<'_>,
     issuer: &Hash32,
     at: (&PersonTag, u64),
-    by: &PublicKey,
     records: &mut Records<R>,
 ) -> Outcome<(), R::Error> {
-    let entry = rule!(own_entry(issuer, at, by, records)?);
-    if !entry.reset_pending(network.parameters, now.time_ms) {
+    let entry = rule!(own_entry(asked, issuer, at, records)?);
+    if !entry.reset_pending(asked.network.parameters, asked.now.time_ms) {
         return Ok(Err(Rule::EnrolmentReset));
     }
     let (tag, seq) = at;
@@ -192,19 +216,19 @@ fn cancel_reset<R: Read>(
         reset_ms: None,
         ..entry
     };
-    records.put(enrolment_key(tag), &moved);
+    records.put(enrolment_key(asked.hash(), tag), &moved);
     Ok(Ok(()))
 }
 
 /// R4: the entry under a tag, where this issuer acts, made it, and moves it by one.
 fn own_entry<R: Read>(
+    asked: Asked<'_>,
     issuer: &Hash32,
     (tag, seq): (&PersonTag, u64),
-    by: &PublicKey,
     records: &Records<R>,
 ) -> Outcome<Enrolment, R::Error> {
-    rule!(acting_issuer(issuer, by, records)?);
-    let Some(entry) = records.get::<Enrolment>(&enrolment_key(tag))? else {
+    rule!(acting_issuer(asked, issuer, records)?);
+    let Some(entry) = records.get::<Enrolment>(&enrolment_key(asked.hash(), tag))? else {
         return Ok(Err(Rule::EnrolmentUnknown));
     };
     if entry.issuer != *issuer {
@@ -218,25 +242,23 @@ fn own_entry<R: Read>(
 
 /// R5: a registrar admits a service under an id that nobody has.
 fn register<R: Read>(
-    network: Network<'_>,
-    now: Moment,
+    asked: Asked<'_>,
     issuer_id: &Hash32,
     id: &Hash32,
     digest: &Hash32,
-    by: &PublicKey,
     records: &mut Records<R>,
 ) -> Outcome<(), R::Error> {
-    let issuer = rule!(acting_issuer(issuer_id, by, records)?);
+    let issuer = rule!(acting_issuer(asked, issuer_id, records)?);
     let registers =
         |key: &IssuerKey| key.usage == KeyUse::Registration && key.status == KeyStatus::Active;
     if !issuer.keys.iter().any(registers) {
         return Ok(Err(Rule::IssuerKey));
     }
-    let key = service_key(id);
+    let key = service_key(asked.hash(), id);
     if records.bytes(&key)?.is_some() {
         return Ok(Err(Rule::ServiceExists));
     }
-    rule!(spend(network, now, &issuer, records, |totals| {
+    rule!(spend(asked, &issuer, records, |totals| {
         totals.registrations += 1;
         totals.registrations <= issuer.registration_quota
     })?);
@@ -255,34 +277,31 @@ fn register<R: Read>(
 
 /// R6: the registrar of a service suspends, restores or ends it.
 fn service_standing<R: Read>(
-    issuer: &Hash32,
+    asked: Asked<'_>,
     id: &Hash32,
-    seq: u64,
-    standing: Standing,
-    reason: ReasonCode,
-    by: &PublicKey,
+    moved: &Moved<'_>,
     records: &mut Records<R>,
 ) -> Outcome<(), R::Error> {
-    rule!(acting_issuer(issuer, by, records)?);
-    let key = service_key(id);
+    rule!(acting_issuer(asked, moved.issuer, records)?);
+    let key = service_key(asked.hash(), id);
     let Some(entry) = records.get::<Service>(&key)? else {
         return Ok(Err(Rule::ServiceUnknown));
     };
-    if entry.issuer != *issuer {
+    if entry.issuer != *moved.issuer {
         return Ok(Err(Rule::Signer));
     }
-    if seq != entry.seq + 1 {
+    if moved.seq != entry.seq + 1 {
         return Ok(Err(Rule::Sequence));
     }
-    if !may_move(entry.standing, standing) {
+    if !may_move(entry.standing, moved.standing) {
         return Ok(Err(Rule::ServiceStanding));
     }
     records.put(
         key,
         &Service {
-            seq,
-            standing,
-            reason,
+            seq: moved.seq,
+            standing: moved.standing,
+            reason: moved.reason,
             ..entry
         },
     );
@@ -292,15 +311,14 @@ fn service_standing<R: Read>(
 /// R8: a decision carries the signatures of at least the threshold of governance keys, and of
 /// nobody else.
 fn govern<R: Read>(
-    network: Network<'_>,
-    now: Moment,
+    asked: Asked<'_>,
     seq: u64,
     decision: &Decision,
     reason: ReasonCode,
     signed: &SignedOperation,
     records: &mut Records<R>,
 ) -> Outcome<(), R::Error> {
-    let Some(governance) = records.get::<Governance>(&governance_key())? else {
+    let Some(governance) = records.get::<Governance>(&governance_key(asked.hash()))? else {
         return Ok(Err(Rule::Signer));
     };
     let known = |key: &PublicKey| governance.keys.contains(key);
@@ -313,23 +331,28 @@ fn govern<R: Read>(
     if seq != governance.seq + 1 {
         return Ok(Err(Rule::Sequence));
     }
-    let issuer = rule!(decide(network, now, decision, reason, records)?);
-    records.put(issuer_key(&issuer.id()), &issuer);
-    records.put(governance_key(), &Governance { seq, ..governance });
+    let issuer = rule!(decide(asked, decision, reason, records)?);
+    records.put(issuer_key(asked.hash(), &issuer.id(asked.hash())), &issuer);
+    records.put(
+        governance_key(asked.hash()),
+        &Governance { seq, ..governance },
+    );
     Ok(Ok(()))
 }
 
 /// R9 to R12: what a decision makes of an issuer.
 fn decide<R: Read>(
-    network: Network<'_>,
-    now: Moment,
+    asked: Asked<'_>,
     decision: &Decision,
     reason: ReasonCode,
     records: &Records<R>,
 ) -> Outcome<Issuer, R::Error> {
     let id = match decision {
         Decision::AdmitIssuer(issuer) => {
-            if records.bytes(&issuer_key(&issuer.id()))?.is_some() {
+            if records
+                .bytes(&issuer_key(asked.hash(), &issuer.id(asked.hash())))?
+                .is_some()
+            {
                 return Ok(Err(Rule::IssuerExists));
             }
             if !issuer.is_well_formed() {
@@ -338,7 +361,7 @@ fn decide<R: Read>(
             let mut issuer = issuer.clone();
             // P7: the ledger says since when it knows a key, not the one who proposes it.
             for key in &mut issuer.keys {
-                key.since = now.height;
+                key.since = asked.now.height;
             }
             return Ok(Ok(issuer));
         }
@@ -347,7 +370,7 @@ fn decide<R: Read>(
         | Decision::IssuerKeyStatus(id, _, _)
         | Decision::AddPassKey(id, _) => id,
     };
-    let Some(mut issuer) = records.get::<Issuer>(&issuer_key(id))? else {
+    let Some(mut issuer) = records.get::<Issuer>(&issuer_key(asked.hash(), id))? else {
         return Ok(Err(Rule::IssuerUnknown));
     };
     match decision {
@@ -365,7 +388,7 @@ fn decide<R: Read>(
                 return Ok(Err(Rule::IssuerKey));
             }
             issuer.keys.push(IssuerKey {
-                since: now.height,
+                since: asked.now.height,
                 ..key.clone()
             });
         }
@@ -373,12 +396,12 @@ fn decide<R: Read>(
             let Some(key) = issuer.keys.iter_mut().find(|key| key.id() == *kid) else {
                 return Ok(Err(Rule::IssuerKey));
             };
-            rule!(may_become(key.status, *status, now.height));
+            rule!(may_become(key.status, *status, asked.now.height));
             key.status = *status;
         }
         Decision::AddPassKey(_, entry) => {
             // R14: an epoch that has begun keeps its key, so that nobody's is another one.
-            let begins = entry.from_epoch > network.parameters.epoch_at(now.time_ms);
+            let begins = entry.from_epoch > asked.epoch();
             let last = issuer.pass_keys.last();
             let later = last.is_none_or(|last| last.from_epoch < entry.from_epoch);
             let point = realdid_pass::bbs::PublicKey::from_bytes(&entry.key.0).is_ok();
@@ -394,21 +417,19 @@ fn decide<R: Read>(
 /// R13: an issuer says how many RealPasses it has issued for an epoch. What was said does not
 /// shrink, so that it can be held against what people hold (promise P6).
 fn pass_total<R: Read>(
-    network: Network<'_>,
-    now: Moment,
+    asked: Asked<'_>,
     id: &Hash32,
     epoch: u64,
     total: u64,
-    by: &PublicKey,
     records: &mut Records<R>,
 ) -> Outcome<(), R::Error> {
-    let issuer = rule!(acting_issuer(id, by, records)?);
+    let issuer = rule!(acting_issuer(asked, id, records)?);
     if issuer.pass_key(epoch).is_none() {
         return Ok(Err(Rule::IssuerKey));
     }
-    let key = totals_key(id, epoch);
+    let key = totals_key(asked.hash(), id, epoch);
     let totals = records.get::<Totals>(&key)?.unwrap_or_default();
-    if epoch > network.parameters.epoch_at(now.time_ms) || total <= totals.passes {
+    if epoch > asked.epoch() || total <= totals.passes {
         return Ok(Err(Rule::PassTotal));
     }
     let passes = total;
@@ -423,12 +444,10 @@ pub(crate) fn spend_sponsorship<R: Read>(
     sponsorship: &Sponsorship,
     records: &mut Records<R>,
 ) -> Outcome<Issuer, R::Error> {
-    let issuer = rule!(acting_issuer(
-        &sponsorship.issuer,
-        &sponsorship.by.key,
-        records
-    )?);
-    rule!(spend(network, now, &issuer, records, |totals| {
+    let by = &sponsorship.by.key;
+    let asked = Asked { network, now, by };
+    let issuer = rule!(acting_issuer(asked, &sponsorship.issuer, records)?);
+    rule!(spend(asked, &issuer, records, |totals| {
         totals.sponsored += 1;
         totals.sponsored <= issuer.sponsor_quota
     })?);
@@ -437,17 +456,17 @@ pub(crate) fn spend_sponsorship<R: Read>(
 
 /// An active issuer, acting by one of its active operation keys.
 fn acting_issuer<R: Read>(
+    asked: Asked<'_>,
     id: &Hash32,
-    by: &PublicKey,
     records: &Records<R>,
 ) -> Outcome<Issuer, R::Error> {
-    let Some(issuer) = records.get::<Issuer>(&issuer_key(id))? else {
+    let Some(issuer) = records.get::<Issuer>(&issuer_key(asked.hash(), id))? else {
         return Ok(Err(Rule::IssuerUnknown));
     };
     if issuer.standing != Standing::Active {
         return Ok(Err(Rule::IssuerSuspended));
     }
-    if !issuer.acts_with(KeyUse::Operation, by) {
+    if !issuer.acts_with(KeyUse::Operation, asked.by) {
         return Ok(Err(Rule::Signer));
     }
     Ok(Ok(issuer))
@@ -455,14 +474,13 @@ fn acting_issuer<R: Read>(
 
 /// Adds to an issuer's totals of this epoch; `add` answers whether the quota still holds.
 fn spend<R: Read>(
-    network: Network<'_>,
-    now: Moment,
+    asked: Asked<'_>,
     issuer: &Issuer,
     records: &mut Records<R>,
     add: impl FnOnce(&mut Totals) -> bool,
 ) -> Outcome<(), R::Error> {
-    let epoch = network.parameters.epoch_at(now.time_ms);
-    let key = totals_key(&issuer.id(), epoch);
+    let epoch = asked.epoch();
+    let key = totals_key(asked.hash(), &issuer.id(asked.hash()), epoch);
     let mut totals = records.get::<Totals>(&key)?.unwrap_or_default();
     if !add(&mut totals) {
         return Ok(Err(Rule::Quota));

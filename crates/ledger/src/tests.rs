@@ -4,6 +4,7 @@
 //! - [`precedence`]: every short history of a DID, against the table of spec/did.md
 //! - [`hostile`]: arbitrary bytes and mutated operations
 //! - [`personhood`]: anchors on a person's own account
+//! - [`suites`]: what a network admits, mixed traffic, and a network on SM2 and SM3
 //! - [`privacy`]: where the ledger holds text at all (promise P1)
 
 mod hostile;
@@ -11,3 +12,4 @@ mod personhood;
 mod precedence;
 mod privacy;
 mod rules;
+mod suites;

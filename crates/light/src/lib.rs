@@ -20,7 +20,7 @@ use realdid_core::answer::{BucketAnswer, StateAnswer};
 use realdid_core::codec::CodecError;
 use realdid_core::did::{Did, Inception};
 use realdid_core::genesis::Genesis;
-use realdid_core::hash::Hash32;
+use realdid_core::hash::{Hash32, HashFunction};
 use realdid_core::header::{Checkpoint, Header};
 use realdid_core::state::{
     DidRecord, Enrolment, Issuer, PersonTag, Service, Totals, decode_record, did_key,
@@ -127,6 +127,8 @@ pub enum LightError {
     Future,
     #[error("the inception given is not the one that the DID is the hash of")]
     InceptionMismatch,
+    #[error("a key of the inception is of a suite that the network does not admit")]
+    Suite,
     #[error("two finalised headers at one height: the network has forked")]
     Fork,
 }
@@ -142,6 +144,7 @@ impl LightError {
             Self::Stale { .. } | Self::Behind { .. } => "light.stale",
             Self::Future => "light.future",
             Self::InceptionMismatch => "did.inception_mismatch",
+            Self::Suite => "did.suite",
             Self::Fork => "light.fork",
         }
     }
@@ -160,6 +163,11 @@ impl LightClient {
 
     pub fn genesis(&self) -> &Genesis {
         &self.genesis
+    }
+
+    /// The network's hash function.
+    pub fn hash_function(&self) -> HashFunction {
+        self.genesis.hash_function()
     }
 
     /// The newest checkpoint that was checked and kept.
@@ -221,7 +229,13 @@ impl LightClient {
         let age_ms = self.judge(&at, freshness)?;
         let root = at.header.sealed.state_root.0;
         let value = answer.value.as_ref().map(|value| value.0.clone());
-        trie::check_value(&root, key, value.as_deref(), &answer.proof)?;
+        trie::check_value(
+            self.hash_function(),
+            &root,
+            key,
+            value.as_deref(),
+            &answer.proof,
+        )?;
         Ok(Proved { value, at, age_ms })
     }
 
@@ -234,7 +248,8 @@ impl LightClient {
     ) -> Result<CheckedHeader, LightError> {
         let at = self.checkpoint(&answer.checkpoint)?;
         self.judge(&at, freshness)?;
-        trie::verify_bucket(&at.header.sealed.state_root.0, prefix, &answer.bucket)?;
+        let by = self.hash_function();
+        trie::verify_bucket(by, &at.header.sealed.state_root.0, prefix, &answer.bucket)?;
         Ok(at)
     }
 
@@ -256,7 +271,12 @@ impl LightClient {
         {
             return Err(LightError::InceptionMismatch);
         }
-        let Proved { value, at, age_ms } = self.value(&did_key(&did.id), answer, freshness)?;
+        let admitted = |key: &PublicKey| self.genesis.parameters.admits(key.suite());
+        if inception.is_some_and(|inception| !inception.keys.current.iter().all(admitted)) {
+            return Err(LightError::Suite);
+        }
+        let Proved { value, at, age_ms } =
+            self.value(&did_key(self.hash_function(), &did.id), answer, freshness)?;
         let standing = match (value, inception) {
             (Some(bytes), _) => {
                 let record: DidRecord = decode_record(&bytes)?;
@@ -280,7 +300,7 @@ impl LightClient {
         answer: &StateAnswer,
         freshness: &Freshness,
     ) -> Result<Proved<Option<Issuer>>, LightError> {
-        self.record(&issuer_key(id), answer, freshness)
+        self.record(&issuer_key(self.hash_function(), id), answer, freshness)
     }
 
     /// A service's record, or its absence.
@@ -290,7 +310,7 @@ impl LightClient {
         answer: &StateAnswer,
         freshness: &Freshness,
     ) -> Result<Proved<Option<Service>>, LightError> {
-        self.record(&service_key(id), answer, freshness)
+        self.record(&service_key(self.hash_function(), id), answer, freshness)
     }
 
     /// An enrolment, or its absence.
@@ -300,7 +320,7 @@ impl LightClient {
         answer: &StateAnswer,
         freshness: &Freshness,
     ) -> Result<Proved<Option<Enrolment>>, LightError> {
-        self.record(&enrolment_key(tag), answer, freshness)
+        self.record(&enrolment_key(self.hash_function(), tag), answer, freshness)
     }
 
     /// What an issuer did in an epoch, or nothing if it did nothing.
@@ -311,7 +331,11 @@ impl LightClient {
         answer: &StateAnswer,
         freshness: &Freshness,
     ) -> Result<Proved<Option<Totals>>, LightError> {
-        self.record(&totals_key(issuer, epoch), answer, freshness)
+        self.record(
+            &totals_key(self.hash_function(), issuer, epoch),
+            answer,
+            freshness,
+        )
     }
 
     fn record<T>(

@@ -218,6 +218,7 @@ fn multikey(key: &PublicKey) -> String {
     let prefix: [u8; 2] = match key.suite() {
         Suite::Ed25519 => [0xed, 0x01],
         Suite::P256 => [0x80, 0x24],
+        Suite::Sm2 => [0x86, 0x24],
     };
     let bytes = [&prefix[..], key.bytes()].concat();
     format!("z{}", bs58::encode(bytes).into_string())

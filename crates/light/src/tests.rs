@@ -4,6 +4,7 @@
 use crate::{DidStanding, Freshness, LightClient, LightError};
 use realdid_core::answer::StateAnswer;
 use realdid_core::codec::{self, Bytes};
+use realdid_core::hash::HashFunction;
 use realdid_core::header::{Checkpoint, Header};
 use realdid_core::state::{DidRecord, did_key};
 use realdid_core::trie::{Key, Proof, Terminal};
@@ -12,13 +13,15 @@ use realdid_testkit::ledger::{START_MS, TestDid, TestNet};
 
 const NOW_MS: u64 = START_MS + 60_000;
 
+const BY: HashFunction = HashFunction::Sha256;
+
 /// The `n`th DID; 1 to 20 are on the ledger of [`ledger`].
 fn did(n: u64) -> TestDid {
     TestDid::new(TestNet::new().network(), n)
 }
 
 fn key(n: u64) -> Key {
-    did_key(&did(n).id())
+    did_key(BY, &did(n).id())
 }
 
 fn record(n: u64) -> Vec<u8> {
@@ -278,4 +281,30 @@ fn two_final_headers_at_one_height_are_a_fork() {
     );
     assert_eq!(client.newest().unwrap().header, *ledger.newest());
     client.advance(&ledger.checkpoint()).unwrap();
+}
+
+#[test]
+fn an_inception_of_a_suite_that_the_network_does_not_admit_is_refused_by_name() {
+    use realdid_core::suite::Suite;
+    let ledger = TestLedger::new(START_MS, Vec::new());
+    let freshness = Freshness {
+        now_ms: START_MS,
+        max_age_ms: 1000,
+        max_lag_slots: 0,
+    };
+    let did = TestDid::of(Suite::Sm2, &ledger.genesis.network, 1);
+    let answer = ledger.answer(&did_key(BY, &did.id()));
+    let ask = |light: &LightClient| {
+        light
+            .did(&did.did(), Some(&did.inception), &answer, &freshness)
+            .map(|state| state.standing)
+    };
+    let mut light = LightClient::new(ledger.genesis.clone());
+    assert_eq!(
+        ask(&light),
+        Ok(DidStanding::Implicit(did.inception.clone()))
+    );
+    light.genesis.parameters.suites = vec![Suite::Ed25519, Suite::P256];
+    assert_eq!(ask(&light), Err(LightError::Suite));
+    assert_eq!(LightError::Suite.code(), "did.suite");
 }

@@ -31,7 +31,7 @@ use realdid_light::LightClient;
 use realdid_serve::{Bound, Probes, ServeOptions};
 use rpc::{Api, Rpc};
 use std::sync::{Arc, Mutex};
-use store::{BlockLog, BlockLogOptions, NomtOptions, NomtStore};
+use store::{BlockLog, BlockLogOptions, NomtOptions};
 use utoipa::OpenApi as _;
 
 /// Runs a validator until it is told to stop: SIGTERM, Ctrl-C, or, where it is supervised, the end
@@ -46,9 +46,10 @@ pub async fn run(config: NodeConfig) -> Result<(), NodeError> {
     .await?;
     let genesis = Genesis::decode(&config::read(&config.genesis)?)?;
     let keys = ValidatorKeys::read(&config.dir.join("validator.json"))?;
-    let store = NomtStore::open(&config.dir.join("state"), NomtOptions::default())?;
+    let state = config.dir.join("state");
+    let store = store::open(&state, NomtOptions::default(), genesis.hash_function())?;
     let log = BlockLog::open(&config.dir.join("blocks.redb"), &BlockLogOptions::default())?;
-    let machine = Arc::new(Machine::open(genesis.clone(), Arc::new(store), log)?);
+    let machine = Arc::new(Machine::open(genesis.clone(), store, log)?);
     let mempool = Arc::new(Mempool::default());
     let producer = Producer::new(machine.clone(), mempool.clone());
     let engine = Engine::start(engine_config(&config, &genesis, &keys)?, producer.clone())?;

@@ -261,7 +261,8 @@ impl Machine {
         let mut records = Records::new(self.below(open));
         let receipts = apply_block(self.network(), now, &block.operations, &mut records)?;
         let changes = records.into_changes();
-        let root = receipts_root(&open.receipts_root, &receipts);
+        let by = self.genesis.hash_function();
+        let root = receipts_root(by, &open.receipts_root, &receipts);
         if let Some((bytes, certificate)) = log {
             self.append(block.header.height, bytes, certificate, root, &receipts)?;
         }

@@ -81,7 +81,7 @@ impl Producer {
             parent: parent.digest(),
             height,
             time_ms: now_ms.max(parent.time_ms),
-            operations_root: operations_root(&operations),
+            operations_root: operations_root(parent.network.hash_function(), &operations),
             sealed: self.seal(parent),
         };
         Block { header, operations }.encode()

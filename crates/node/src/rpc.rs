@@ -339,7 +339,10 @@ async fn identifier(
         Some(Some(inception)) => Some(inception),
         None => None,
     };
-    let answer = match rpc.answer(&did_key(&did.id)).await {
+    let answer = match rpc
+        .answer(&did_key(did.network.hash_function(), &did.id))
+        .await
+    {
         Ok(answer) => answer,
         Err(problem) => return problem.into_response(),
     };

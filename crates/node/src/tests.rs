@@ -4,6 +4,7 @@ use crate::config::{NodeConfig, Peer, ValidatorKeys};
 use crate::engine::deal;
 use realdid_core::did::{Inception, Keys, commitment};
 use realdid_core::genesis::{Genesis, NetworkKey, Parameters, PeerKey};
+use realdid_core::hash::HashFunction;
 use realdid_core::operation::{Body, Operation};
 use realdid_core::state::{
     Governance, Issuer, IssuerKey, KeyStatus, KeyUse, ReasonCode, Standing, did_key,
@@ -14,6 +15,8 @@ use realdid_light::{DidStanding, Freshness, LightClient};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::Duration;
+
+const BY: HashFunction = HashFunction::Sha256;
 
 fn key(seed: u8) -> SecretKey {
     SecretKey::from_seed(Suite::Ed25519, [seed; 32]).unwrap()
@@ -122,7 +125,7 @@ async fn a_committee_of_one_orders_and_proves() {
         max_lag_slots: 5,
     };
     let did = inception.did();
-    let absent = node.state(&did_key(&did.id)).await.unwrap();
+    let absent = node.state(&did_key(BY, &did.id)).await.unwrap();
     let state = light
         .did(&did, Some(&inception), &absent, &freshness())
         .unwrap();
@@ -133,11 +136,11 @@ async fn a_committee_of_one_orders_and_proves() {
         Body::Anchor(inception.clone()),
     )
     .sign(&[&key(1)])
-    .sponsored(issuer().id(), &key(9));
+    .sponsored(issuer().id(BY), &key(9));
     let wait = Duration::from_secs(20);
     let height = node.submit_and_wait(&anchor, wait).await.unwrap();
     let answer = node
-        .state_at_least(&did_key(&did.id), height, wait)
+        .state_at_least(&did_key(BY, &did.id), height, wait)
         .await
         .unwrap();
     let state = light.did(&did, None, &answer, &freshness()).unwrap();

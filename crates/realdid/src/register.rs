@@ -114,7 +114,7 @@ pub async fn register(
 
 /// Done means verified: the digest is proved under the service's id, active.
 async fn prove(registered: &Registered, genesis: Genesis, node: &NodeClient) -> Result<(), Fail> {
-    let key = service_key(&registered.service);
+    let key = service_key(genesis.hash_function(), &registered.service);
     let answer = node.state_at_least(&key, registered.height, WAIT).await?;
     let freshness = Freshness {
         now_ms: now_ms(),

@@ -43,7 +43,9 @@ pub async fn run(args: ResolveArgs) -> Result<Value, Fail> {
     let genesis = trusted(&args, &did, nation.as_ref(), &node).await?;
     let mut light = LightClient::new(genesis);
     light.advance(&node.checkpoint().await?)?;
-    let answer = node.state_at_least(&did_key(&did.id), 0, WAIT).await?;
+    let answer = node
+        .state_at_least(&did_key(did.network.hash_function(), &did.id), 0, WAIT)
+        .await?;
     let freshness = Freshness {
         now_ms: now_ms(),
         max_age_ms: args.max_age.saturating_mul(1000),

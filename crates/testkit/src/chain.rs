@@ -12,7 +12,7 @@ use blst::min_sig;
 use realdid_core::answer::StateAnswer;
 use realdid_core::codec::{self, Bytes};
 use realdid_core::genesis::{Genesis, NetworkKey, Parameters, PeerKey};
-use realdid_core::hash::{Hash32, list_root};
+use realdid_core::hash::Hash32;
 use realdid_core::header::{Checkpoint, Header, Sealed, slot_at};
 use realdid_core::state::{Governance, Issuer};
 use realdid_core::trie::Key;
@@ -53,7 +53,7 @@ impl TestLedger {
             },
             issuers,
         };
-        let mut trie = MemoryTrie::new();
+        let mut trie = MemoryTrie::hashing_by(genesis.hash_function());
         let records = genesis.records().into_iter();
         trie.commit(
             &records
@@ -86,7 +86,7 @@ impl TestLedger {
             parent: self.newest.digest(),
             height: self.newest.height + 1,
             time_ms,
-            operations_root: list_root(&[]),
+            operations_root: self.genesis.hash_function().list_root(&[]),
             sealed: Sealed {
                 slot: slot_at(time_ms, slot_s).saturating_sub(1),
                 height: self.newest.height,

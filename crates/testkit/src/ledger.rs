@@ -18,7 +18,7 @@ use minicbor::{Decode, Encode};
 use realdid_core::codec::Bytes;
 use realdid_core::did::{Did, DidId, Inception, Keys, NetworkName, commitment};
 use realdid_core::genesis::{Genesis, NetworkKey, Parameters, PeerKey};
-use realdid_core::hash::Hash32;
+use realdid_core::hash::{Hash32, HashFunction};
 use realdid_core::header::Receipt;
 use realdid_core::operation::{Body, Enrol, Operation, SignedOperation};
 use realdid_core::rule::Rule;
@@ -88,7 +88,12 @@ pub struct TestDid {
 impl TestDid {
     /// The `n`th DID of the tests: keys `1000 n` to `1000 n + 2`.
     pub fn new(network: &NetworkName, n: u64) -> Self {
-        let (current, next, recovery) = (key(1000 * n), key(1000 * n + 1), key(1000 * n + 2));
+        Self::of(Suite::Ed25519, network, n)
+    }
+
+    /// The same with keys of any suite.
+    pub fn of(suite: Suite, network: &NetworkName, n: u64) -> Self {
+        let [current, next, recovery] = [0, 1, 2].map(|party| key_of(suite, 1000 * n + party));
         let inception = Inception {
             version: 1,
             network: network.clone(),
@@ -148,12 +153,26 @@ impl TestNet {
 
     /// The same network with its genesis changed before it begins.
     pub fn with(change: impl FnOnce(&mut Genesis)) -> Self {
-        let authority = issuer_secrets(AUTHORITY, 1);
-        let registrar = issuer_secrets(REGISTRAR, 2);
-        let governors: Vec<_> = (10..13).map(key).collect();
+        Self::of(Suite::Ed25519, network_name("dev"), change)
+    }
+
+    /// The network `cn`, wholly on SM2 and SM3: no other suite is admitted.
+    pub fn sm() -> Self {
+        let network = network_name("cn").hashing_by(HashFunction::Sm3);
+        Self::of(Suite::Sm2, network, |genesis| {
+            genesis.parameters.suites = vec![Suite::Sm2];
+        })
+    }
+
+    /// A network whose governors and issuers sign by `suite`.
+    fn of(suite: Suite, network: NetworkName, change: impl FnOnce(&mut Genesis)) -> Self {
+        let by = network.hash_function();
+        let authority = issuer_secrets(by, suite, AUTHORITY, 1);
+        let registrar = issuer_secrets(by, suite, REGISTRAR, 2);
+        let governors: Vec<_> = (10..13).map(|n| key_of(suite, n)).collect();
         let mut genesis = Genesis {
             version: 1,
-            network: network_name(),
+            network,
             time_ms: START_MS,
             parameters: Parameters::development(),
             network_key: NetworkKey([0; 96]),
@@ -251,7 +270,7 @@ impl TestNet {
 
     /// The state as a trie that proves.
     pub fn trie(&self) -> MemoryTrie {
-        let mut trie = MemoryTrie::new();
+        let mut trie = MemoryTrie::hashing_by(self.genesis.hash_function());
         let entries: Vec<_> = self
             .state()
             .into_iter()
@@ -302,14 +321,14 @@ impl TestNet {
 }
 
 #[allow(clippy::expect_used, reason = "a constant that is a network's name")]
-fn network_name() -> NetworkName {
-    "dev".parse().expect("a network's name")
+fn network_name(name: &str) -> NetworkName {
+    name.parse().expect("a network's name")
 }
 
-fn issuer_secrets(url: &str, n: u64) -> TestIssuer {
+fn issuer_secrets(by: HashFunction, suite: Suite, url: &str, n: u64) -> TestIssuer {
     TestIssuer {
-        id: issuer_id(url),
-        operation: key(100 * n),
+        id: issuer_id(by, url),
+        operation: key_of(suite, 100 * n),
         document: key_of(Suite::P256, 100 * n + 1),
     }
 }

@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 use crate::ledger::{AUTHORITY, TestDid, TestNet, seed};
 use rand_core::{TryCryptoRng, TryRng};
 use realdid_core::codec::Bytes;
+use realdid_core::hash::HashFunction;
 use realdid_core::operation::{Body, Personhood, SignedOperation, slot_id};
 use realdid_core::state::{EpochKey, PassPublicKey, issuer_id};
 use realdid_pass::facts::{self, Adult, Assurance, Continuity, Facts, Kind, Region};
@@ -27,7 +28,7 @@ pub fn pass_key() -> EpochKey {
 fn issuer() -> &'static IssuerKey {
     static KEY: OnceLock<IssuerKey> = OnceLock::new();
     KEY.get_or_init(|| {
-        let terms = facts::terms("dev", &issuer_id(AUTHORITY).0);
+        let terms = facts::terms("dev", &issuer_id(HashFunction::Sha256, AUTHORITY).0);
         IssuerKey::from_material(&seed(900), &terms, facts::FACTS).expect("a fixed key")
     })
 }

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use realdid_core::hash::HashFunction;
 use realdid_core::trie::{
     Bucket, EMPTY, Entry, Key, Leaf, Node, Prefix, Proof, Root, Terminal, inner_hash, leaf_hash,
     value_hash,
@@ -16,11 +17,21 @@ use realdid_core::trie::{
 pub struct MemoryTrie {
     values: BTreeMap<Key, Vec<u8>>,
     root: Root,
+    by: HashFunction,
 }
 
 impl MemoryTrie {
+    /// An empty state of a network with SHA-256.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty state of a network with any hash function.
+    pub fn hashing_by(by: HashFunction) -> Self {
+        Self {
+            by,
+            ..Self::default()
+        }
     }
 
     /// Sets and (with `None`) deletes keys, then gives the new root. Costs two hashes for every
@@ -106,10 +117,14 @@ impl MemoryTrie {
     fn node(&self, path: Key, depth: usize) -> Node {
         match self.terminal(path, depth) {
             Some(Terminal::Empty) => EMPTY,
-            Some(Terminal::Leaf { key, value_hash }) => leaf_hash(&key, &value_hash),
+            Some(Terminal::Leaf { key, value_hash }) => leaf_hash(self.by, &key, &value_hash),
             None => {
                 let [left, right] = sides(path, depth);
-                inner_hash(&self.node(left, depth + 1), &self.node(right, depth + 1))
+                inner_hash(
+                    self.by,
+                    &self.node(left, depth + 1),
+                    &self.node(right, depth + 1),
+                )
             }
         }
     }
@@ -125,7 +140,7 @@ impl MemoryTrie {
             (None, _) => Some(Terminal::Empty),
             (Some((key, value)), None) => Some(Terminal::Leaf {
                 key: *key,
-                value_hash: value_hash(value),
+                value_hash: value_hash(self.by, value),
             }),
             _ => None,
         }
@@ -145,13 +160,15 @@ mod tests {
 
     use super::*;
 
+    const BY: HashFunction = HashFunction::Sha256;
+
     #[test]
     fn agrees_with_the_rules_through_inserts_updates_and_deletes() {
         let mut trie = MemoryTrie::new();
         for round in 0u32..40 {
             let changes: Vec<_> = (0u32..8)
                 .map(|n| {
-                    let seed = value_hash(&((round * 7 + n * n) % 90).to_be_bytes());
+                    let seed = value_hash(BY, &((round * 7 + n * n) % 90).to_be_bytes());
                     let mut key = seed;
                     key[0] %= 3;
                     let value = (round + n) % 3 != 0;
@@ -160,16 +177,22 @@ mod tests {
                 .collect();
             let root = trie.commit(&changes);
 
-            let leaves: Vec<_> = trie.entries().map(|(k, v)| (*k, value_hash(v))).collect();
-            assert_eq!(root, subtree_root(&leaves, 0));
+            let leaves: Vec<_> = trie
+                .entries()
+                .map(|(k, v)| (*k, value_hash(BY, v)))
+                .collect();
+            assert_eq!(root, subtree_root(BY, &leaves, 0));
             for (key, _) in &changes {
                 let (value, proof) = trie.prove(key);
-                assert_eq!(check_value(&root, key, value.as_deref(), &proof), Ok(()));
+                assert_eq!(
+                    check_value(BY, &root, key, value.as_deref(), &proof),
+                    Ok(())
+                );
                 for bits in [0, 1, 8, 10, 12, 16, 256] {
                     let prefix = Prefix::new(key, bits).unwrap();
                     let bucket = trie.bucket(&prefix);
-                    assert_eq!(verify_bucket(&root, &prefix, &bucket), Ok(()));
-                    assert_eq!(bucket.proof(key), proof);
+                    assert_eq!(verify_bucket(BY, &root, &prefix, &bucket), Ok(()));
+                    assert_eq!(bucket.proof(BY, key), proof);
                 }
             }
         }

@@ -105,7 +105,7 @@ pub fn prove(
         random,
     )?;
     Ok(operation.on_own_account(Personhood {
-        issuer: issuer_id(&held.issuer),
+        issuer: issuer_id(network.hash_function(), &held.issuer),
         period,
         slot,
         presentation: Bytes(presentation),

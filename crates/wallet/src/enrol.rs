@@ -87,7 +87,12 @@ pub async fn enrol(
     let entry = proved
         .value
         .ok_or_else(|| wrong_entry("the enrolment is on the ledger"))?;
-    check_entry(&entry, &commitment, answer.seq, &issuer_id(&issuer_url))?;
+    check_entry(
+        &entry,
+        &commitment,
+        answer.seq,
+        &issuer_id(ledger.hash_function(), &issuer_url),
+    )?;
     if let Some(own) = &mut wallet.content.enrolment {
         own.entry = Some(Entry {
             tag,
@@ -201,7 +206,7 @@ async fn pin_network(
 /// The authority's proved record, where it is admitted and active.
 async fn admitted(wallet: &mut Wallet, ledger: &mut Ledger, url: &str) -> Result<Issuer, CliError> {
     let record = ledger
-        .issuer(&mut wallet.content, &issuer_id(url))
+        .issuer(&mut wallet.content, &issuer_id(ledger.hash_function(), url))
         .await?
         .value;
     let refused = |code: &str, rule: &str| {

@@ -203,8 +203,9 @@ async fn trust(
     issuer: &str,
 ) -> Result<Trust, CliError> {
     if let Some(ledger) = ledger {
+        let by = ledger.hash_function();
         let record = ledger
-            .issuer(&mut wallet.content, &issuer_id(issuer))
+            .issuer(&mut wallet.content, &issuer_id(by, issuer))
             .await?
             .value;
         if let Some(record) = record {
@@ -254,6 +255,8 @@ fn keys_on_ledger(record: &Issuer) -> Result<Vec<IssuerKey>, CliError> {
         .map(|key| {
             let verifying = match key.key.suite() {
                 Suite::P256 => VerifyingKey::p256(key.key.bytes())?,
+                // JOSE has no algorithm for SM2.
+                Suite::Sm2 => return Err(jose::JwsError::KeyInvalid.into()),
                 Suite::Ed25519 => {
                     let bytes = key.key.bytes().try_into();
                     VerifyingKey::ed25519(bytes.map_err(|_| jose::JwsError::KeyInvalid)?)?

@@ -14,7 +14,7 @@ use realdid_core::answer::StateAnswer;
 use realdid_core::codec::Bytes;
 use realdid_core::did::{Did, Inception};
 use realdid_core::genesis::{Genesis, Parameters};
-use realdid_core::hash::Hash32;
+use realdid_core::hash::{Hash32, HashFunction};
 use realdid_core::state::{
     Enrolment, Issuer, PersonTag, Service, did_key, enrolment_key, issuer_key, service_key,
 };
@@ -71,6 +71,10 @@ impl Ledger {
         })
     }
 
+    pub fn hash_function(&self) -> HashFunction {
+        self.light.hash_function()
+    }
+
     pub fn parameters(&self) -> &Parameters {
         &self.light.genesis().parameters
     }
@@ -82,7 +86,9 @@ impl Ledger {
         inception: &Inception,
     ) -> Result<(DidState, StateAnswer), CliError> {
         let did = inception.did();
-        let judged = self.ask(content, &did_key(&did.id), 0).await?;
+        let judged = self
+            .ask(content, &did_key(self.light.hash_function(), &did.id), 0)
+            .await?;
         self.did_in(content, &did, inception, judged)
     }
 
@@ -94,7 +100,13 @@ impl Ledger {
         height: u64,
     ) -> Result<DidState, CliError> {
         let did = inception.did();
-        let judged = self.ask(content, &did_key(&did.id), height).await?;
+        let judged = self
+            .ask(
+                content,
+                &did_key(self.light.hash_function(), &did.id),
+                height,
+            )
+            .await?;
         Ok(self.did_in(content, &did, inception, judged)?.0)
     }
 
@@ -106,7 +118,11 @@ impl Ledger {
         Judged { answer, freshness }: Judged,
     ) -> Result<(DidState, StateAnswer), CliError> {
         let state = self.light.did(did, Some(inception), &answer, &freshness)?;
-        self.keep(content, &did_key(&did.id), &answer)?;
+        self.keep(
+            content,
+            &did_key(self.light.hash_function(), &did.id),
+            &answer,
+        )?;
         Ok((state, answer))
     }
 
@@ -116,9 +132,15 @@ impl Ledger {
         content: &mut Content,
         id: &Hash32,
     ) -> Result<Proved<Option<Issuer>>, CliError> {
-        let Judged { answer, freshness } = self.ask(content, &issuer_key(id), 0).await?;
+        let Judged { answer, freshness } = self
+            .ask(content, &issuer_key(self.light.hash_function(), id), 0)
+            .await?;
         let proved = self.light.issuer(id, &answer, &freshness)?;
-        self.keep(content, &issuer_key(id), &answer)?;
+        self.keep(
+            content,
+            &issuer_key(self.light.hash_function(), id),
+            &answer,
+        )?;
         Ok(proved)
     }
 
@@ -128,9 +150,15 @@ impl Ledger {
         content: &mut Content,
         id: &Hash32,
     ) -> Result<Proved<Option<Service>>, CliError> {
-        let Judged { answer, freshness } = self.ask(content, &service_key(id), 0).await?;
+        let Judged { answer, freshness } = self
+            .ask(content, &service_key(self.light.hash_function(), id), 0)
+            .await?;
         let proved = self.light.service(id, &answer, &freshness)?;
-        self.keep(content, &service_key(id), &answer)?;
+        self.keep(
+            content,
+            &service_key(self.light.hash_function(), id),
+            &answer,
+        )?;
         Ok(proved)
     }
 
@@ -141,7 +169,13 @@ impl Ledger {
         tag: &PersonTag,
         height: u64,
     ) -> Result<Proved<Option<Enrolment>>, CliError> {
-        let Judged { answer, freshness } = self.ask(content, &enrolment_key(tag), height).await?;
+        let Judged { answer, freshness } = self
+            .ask(
+                content,
+                &enrolment_key(self.light.hash_function(), tag),
+                height,
+            )
+            .await?;
         let proved = self.light.enrolment(tag, &answer, &freshness)?;
         // Never kept: the tag is the person's, and an old entry is no answer to "has it moved?".
         self.light.advance(&answer.checkpoint)?;

@@ -108,7 +108,10 @@ pub async fn examine(
         .await?
         .value;
     let registrar = ledger
-        .issuer(&mut wallet.content, &claimed.registrar_id())
+        .issuer(
+            &mut wallet.content,
+            &claimed.registrar_id(ledger.hash_function()),
+        )
         .await?
         .value;
     let evidence = RequestEvidence {

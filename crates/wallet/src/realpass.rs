@@ -183,7 +183,10 @@ fn key_on_ledger(issuer: &Issuer, epoch: u64) -> Result<Bytes, PassRefused> {
 
 /// The key with the terms that everybody under it agrees on (B20).
 fn pass_key(network: &NetworkName, issuer: &str, key: &[u8]) -> Result<PassKey, PassRefused> {
-    let terms = terms(network.as_str(), &issuer_id(issuer).0);
+    let terms = terms(
+        network.as_str(),
+        &issuer_id(network.hash_function(), issuer).0,
+    );
     let key = key.try_into().map_err(|_| PassRefused::KeyUnknown)?;
     PassKey::new(key, &terms, FACTS).map_err(|_| PassRefused::KeyUnknown)
 }
@@ -318,7 +321,7 @@ pub fn show(
     let context = Context::service(occasion.service);
     let presentation = credential.present(random, &key, &context, &disclosed, &binding);
     let envelope = Envelope {
-        issuer: issuer_id(&held.issuer).0,
+        issuer: issuer_id(network.hash_function(), &held.issuer).0,
         presentation: presentation.map_err(|_| PassRefused::Held)?,
     };
     Ok(envelope.to_string())

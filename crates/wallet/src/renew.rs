@@ -179,8 +179,9 @@ async fn ask(
     entry: Option<&Enrolment>,
 ) -> Result<(), CliError> {
     let issuer_url = source.metadata.credential_issuer.clone();
+    let by = ledger.hash_function();
     let issuer = ledger
-        .issuer(&mut wallet.content, &issuer_id(&issuer_url))
+        .issuer(&mut wallet.content, &issuer_id(by, &issuer_url))
         .await?
         .value
         .ok_or(PassRefused::KeyUnknown)?;

@@ -9,6 +9,7 @@ use crate::secret::{Secret32, SecretText};
 use crate::wallet::Wallet;
 use realdid_core::codec::Bytes;
 use realdid_core::hash::Hash32;
+use realdid_core::hash::HashFunction;
 use realdid_core::state::{Issuer, issuer_key};
 use realdid_core::trie::Key;
 use realdid_exchange::vci::{IssuerMetadata, PassRequest, ServerMetadata, TokenResponse};
@@ -18,6 +19,8 @@ use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+
+const BY: HashFunction = HashFunction::Sha256;
 
 /// An epoch, and a personhood period, that does not turn while tests run: ten years.
 const EPOCH_S: u64 = 315_360_000;
@@ -123,7 +126,7 @@ impl World {
             record,
             ledger,
         };
-        world.know(&mut wallet, &issuer_key(&world.record.id()));
+        world.know(&mut wallet, &issuer_key(BY, &world.record.id(BY)));
         world
     }
 

@@ -13,6 +13,9 @@ use realdid_testkit::person::TestRandom;
 use crate::config::StoreConfig;
 use crate::keys::make_pass_key;
 use crate::scratch::Postgres;
+use realdid_core::hash::HashFunction;
+
+const BY: HashFunction = HashFunction::Sha256;
 
 /// One person's wallet: secrets from their words, and the tokens of a device.
 struct Holder {
@@ -64,8 +67,12 @@ impl Nation {
     }
 
     fn pass_key(&self, epoch: u64) -> PassKey {
-        let id = issuer_id(AUTHORITY);
-        let record = self.ledger.seen::<Issuer>(&issuer_key(&id)).record.unwrap();
+        let id = issuer_id(BY, AUTHORITY);
+        let record = self
+            .ledger
+            .seen::<Issuer>(&issuer_key(BY, &id))
+            .record
+            .unwrap();
         let terms = facts::terms("dev", &id.0);
         PassKey::new(&record.pass_key(epoch).unwrap().0, &terms, FACTS).unwrap()
     }
@@ -408,7 +415,7 @@ async fn p6_the_totals_of_two_processes_are_declared_once() {
         }
     }
     let total = |epoch| {
-        let key = totals_key(&issuer_id(AUTHORITY), epoch);
+        let key = totals_key(BY, &issuer_id(BY, AUTHORITY), epoch);
         nation
             .ledger
             .seen::<Totals>(&key)
@@ -437,7 +444,7 @@ async fn p6_the_totals_of_two_processes_are_declared_once() {
         .await;
     let second = nation.epoch();
     nation.wait_s(60);
-    let body = Change::PassTotal(issuer_id(AUTHORITY), second, 1);
+    let body = Change::PassTotal(issuer_id(BY, AUTHORITY), second, 1);
     let keys = &nation.authority.keys;
     let ledger = &nation.authority.ledger;
     let signed = ledger.sign(body, nation.ledger.tip().0, &keys.operation);
@@ -508,7 +515,7 @@ async fn p7_the_ledger_says_which_key_signs_an_epoch() {
     Credential::accept(&first, &holder.secrets, messages, answer.issued).unwrap();
 
     // on the ledger from an epoch on: it signs from there on, with the same pseudonyms
-    let id = issuer_id(AUTHORITY);
+    let id = issuer_id(BY, AUTHORITY);
     let later = EpochKey {
         from_epoch: epoch + 5,
         ..added
@@ -627,7 +634,9 @@ async fn two_processes_on_one_postgresql_are_one_authority() {
     told.sort_by_key(|response| response.seq);
     assert!(told.windows(2).all(|pair| pair[0].seq < pair[1].seq));
     let known = a.store.enrolled("r-0001").await.unwrap().unwrap();
-    let entry = nation.ledger.seen::<Enrolment>(&enrolment_key(&known.tag));
+    let entry = nation
+        .ledger
+        .seen::<Enrolment>(&enrolment_key(BY, &known.tag));
     assert_eq!(known.seq, entry.record.unwrap().seq);
     let mut good = Vec::new();
     for (n, response) in told.iter().enumerate() {

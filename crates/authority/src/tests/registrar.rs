@@ -1,10 +1,13 @@
 //! Registering a service, as a gate asks for it.
 
 use super::*;
+use realdid_core::hash::HashFunction;
 use realdid_core::state::{Service, service_key};
 use realdid_credential::jose::{Jwk, SigningKey};
 use realdid_exchange::registration;
 use serde_json::json;
+
+const BY: HashFunction = HashFunction::Sha256;
 
 impl Nation {
     async fn register(&self, body: &Value) -> Answer {
@@ -42,7 +45,7 @@ async fn a_registration_stands_on_the_ledger_and_verifies() {
     let id = json["service"].as_str().unwrap().parse().unwrap();
     let service = nation
         .ledger
-        .seen::<Service>(&service_key(&id))
+        .seen::<Service>(&service_key(BY, &id))
         .record
         .unwrap();
     assert_eq!(service.digest.to_string(), json["digest"]);

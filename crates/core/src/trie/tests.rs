@@ -5,17 +5,21 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+use sha2::{Digest as _, Sha256};
+
 use super::*;
 use crate::codec;
+
+const BY: HashFunction = HashFunction::Sha256;
 
 type Map = BTreeMap<Key, Vec<u8>>;
 
 fn root_of(map: &Map) -> Root {
-    subtree_root(&leaves_of(map), 0)
+    subtree_root(BY, &leaves_of(map), 0)
 }
 
 fn leaves_of(map: &Map) -> Vec<(Key, ValueHash)> {
-    map.iter().map(|(k, v)| (*k, value_hash(v))).collect()
+    map.iter().map(|(k, v)| (*k, value_hash(BY, v))).collect()
 }
 
 /// A bucket made the plain way: walk down, collect.
@@ -29,7 +33,7 @@ fn bucket_of(map: &Map, prefix: &Prefix) -> Bucket {
         })
         .collect();
     let mut siblings = Vec::new();
-    let terminal = descend(&leaves_of(map), 0, prefix.path(), &mut siblings);
+    let terminal = descend(BY, &leaves_of(map), 0, prefix.path(), &mut siblings);
     let ends_early = siblings.len() < prefix.bits();
     siblings.truncate(prefix.bits());
     let other = match terminal {
@@ -47,7 +51,7 @@ fn bucket_of(map: &Map, prefix: &Prefix) -> Bucket {
 
 fn proof_of(map: &Map, key: &Key) -> Proof {
     let mut siblings = Vec::new();
-    let terminal = descend(&leaves_of(map), 0, key, &mut siblings);
+    let terminal = descend(BY, &leaves_of(map), 0, key, &mut siblings);
     Proof { siblings, terminal }
 }
 
@@ -169,7 +173,7 @@ fn refuses_proofs_of_impossible_length_before_reading_them() {
         terminal: Terminal::Empty,
     };
     assert_eq!(
-        verify(&EMPTY, &[0; 32], &long),
+        verify(BY, &EMPTY, &[0; 32], &long),
         Err(TrieError::TooManySiblings)
     );
 }
@@ -183,7 +187,10 @@ fn t4_a_leaf_of_another_path_proves_nothing() {
         siblings: proof_of(&map, &here).siblings,
         terminal: proof_of(&map, &there).terminal,
     };
-    assert_eq!(verify(&root, &here, &stolen), Err(TrieError::MisplacedLeaf));
+    assert_eq!(
+        verify(BY, &root, &here, &stolen),
+        Err(TrieError::MisplacedLeaf)
+    );
 }
 
 #[test]
@@ -191,10 +198,10 @@ fn a_bucket_of_two_keys_cannot_stand_above_its_prefix() {
     let map = Map::from([(key(&[0, 1]), vec![1]), (key(&[0, 2]), vec![2])]);
     let prefix = Prefix::new(&[0], 8).unwrap();
     let mut bucket = bucket_of(&map, &prefix);
-    assert_eq!(verify_bucket(&root_of(&map), &prefix, &bucket), Ok(()));
+    assert_eq!(verify_bucket(BY, &root_of(&map), &prefix, &bucket), Ok(()));
     bucket.siblings.clear();
     assert_eq!(
-        verify_bucket(&root_of(&map), &prefix, &bucket),
+        verify_bucket(BY, &root_of(&map), &prefix, &bucket),
         Err(TrieError::BadBucket)
     );
 }
@@ -220,8 +227,8 @@ fn prefixes_are_parsed_not_guessed() {
 #[test]
 fn unordered_leaves_end_in_bounded_time() {
     let same = [([1; 32], [0; 32]), ([1; 32], [0; 32])];
-    subtree_root(&same, 0);
-    subtree_root(&[([9; 32], [0; 32]), ([1; 32], [0; 32])], 0);
+    subtree_root(BY, &same, 0);
+    subtree_root(BY, &[([9; 32], [0; 32]), ([1; 32], [0; 32])], 0);
 }
 
 proptest! {
@@ -232,16 +239,16 @@ proptest! {
         let root = root_of(&map);
         for (key, value) in &map {
             let proof = proof_of(&map, key);
-            prop_assert_eq!(check_value(&root, key, Some(value), &proof), Ok(()));
-            prop_assert_eq!(check_value(&root, key, None, &proof), Err(TrieError::OtherValue));
+            prop_assert_eq!(check_value(BY, &root, key, Some(value), &proof), Ok(()));
+            prop_assert_eq!(check_value(BY, &root, key, None, &proof), Err(TrieError::OtherValue));
             prop_assert_eq!(
-                check_value(&root, key, Some(b"another value, longer than any"), &proof),
+                check_value(BY, &root, key, Some(b"another value, longer than any"), &proof),
                 Err(TrieError::OtherValue)
             );
         }
         let proof = proof_of(&map, &absent);
         let value = map.get(&absent).map(Vec::as_slice);
-        prop_assert_eq!(check_value(&root, &absent, value, &proof), Ok(()));
+        prop_assert_eq!(check_value(BY, &root, &absent, value, &proof), Ok(()));
     }
 
     #[test]
@@ -255,11 +262,11 @@ proptest! {
         let place = at.index(bad.len());
         bad[place] ^= 1 << bit;
         if let Ok(bad) = codec::decode::<Proof>(&bad, 1 << 16) {
-            prop_assert!(verify(&root, &asked, &bad).is_err());
+            prop_assert!(verify(BY, &root, &asked, &bad).is_err());
         }
         let mut other_root = root;
         other_root[place % 32] ^= 1 << bit;
-        prop_assert_eq!(verify(&other_root, &asked, &proof), Err(TrieError::RootMismatch));
+        prop_assert_eq!(verify(BY, &other_root, &asked, &proof), Err(TrieError::RootMismatch));
     }
 
     #[test]
@@ -270,32 +277,55 @@ proptest! {
         let root = root_of(&map);
         let prefix = Prefix::new(&asked, bits).unwrap();
         let bucket = bucket_of(&map, &prefix);
-        prop_assert_eq!(verify_bucket(&root, &prefix, &bucket), Ok(()));
+        prop_assert_eq!(verify_bucket(BY, &root, &prefix, &bucket), Ok(()));
 
         // The proof of the wanted key, made from the bucket alone, is the server's own.
-        prop_assert_eq!(bucket.proof(&asked), proof_of(&map, &asked));
+        prop_assert_eq!(bucket.proof(BY, &asked), proof_of(&map, &asked));
         prop_assert_eq!(bucket.value(&asked), map.get(&asked).map(Vec::as_slice));
 
         if !bucket.entries.is_empty() {
             let place = at.index(bucket.entries.len());
             let mut hidden = bucket.clone();
             hidden.entries.remove(place);
-            prop_assert!(verify_bucket(&root, &prefix, &hidden).is_err());
+            prop_assert!(verify_bucket(BY, &root, &prefix, &hidden).is_err());
             let mut forged = bucket.clone();
             forged.entries[place].value.push(0);
-            prop_assert!(verify_bucket(&root, &prefix, &forged).is_err());
+            prop_assert!(verify_bucket(BY, &root, &prefix, &forged).is_err());
             let mut twice = bucket.clone();
             twice.entries.insert(place, bucket.entries[place].clone());
-            prop_assert_eq!(verify_bucket(&root, &prefix, &twice), Err(TrieError::Unsorted));
+            prop_assert_eq!(verify_bucket(BY, &root, &prefix, &twice), Err(TrieError::Unsorted));
         }
         let mut added = bucket.clone();
         added.entries = vec![Entry { key: prefix.last(), value: vec![9; 50] }];
-        prop_assert!(verify_bucket(&root, &prefix, &added).is_err());
+        prop_assert!(verify_bucket(BY, &root, &prefix, &added).is_err());
     }
 
     #[test]
     fn hostile_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = codec::decode::<Proof>(&bytes, 4096);
         let _ = codec::decode::<Bucket>(&bytes, 4096);
+    }
+}
+
+#[test]
+fn a_network_with_sm3_has_other_roots_and_proofs_that_hold() {
+    let by = HashFunction::Sm3;
+    let leaves: Vec<_> = (0..40u8)
+        .map(|n| (key(&[n, 7]), value_hash(by, &[n])))
+        .collect();
+    let root = subtree_root(by, &leaves, 0);
+    let ours: Vec<_> = (0..40u8)
+        .map(|n| (key(&[n, 7]), value_hash(BY, &[n])))
+        .collect();
+    assert_ne!(root, subtree_root(BY, &ours, 0));
+    for n in 0..40u8 {
+        let mut siblings = Vec::new();
+        let terminal = descend(by, &leaves, 0, &key(&[n, 7]), &mut siblings);
+        let proof = Proof { siblings, terminal };
+        let check = |by, value: &[u8]| check_value(by, &root, &key(&[n, 7]), Some(value), &proof);
+        assert_eq!(check(by, &[n]), Ok(()));
+        assert_eq!(check(by, &[n + 1]), Err(TrieError::OtherValue));
+        // The same bytes under the other function prove nothing.
+        assert_eq!(check(BY, &[n]), Err(TrieError::RootMismatch));
     }
 }

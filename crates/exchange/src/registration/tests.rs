@@ -62,7 +62,7 @@ fn service(jwt: &str) -> Service {
     Service {
         seq: 0,
         digest: digest(jwt),
-        issuer: issuer(KeyStatus::Active).id(),
+        issuer: issuer(KeyStatus::Active).id(realdid_core::hash::HashFunction::Sha256),
         standing: Standing::Active,
         reason: ReasonCode::None,
     }

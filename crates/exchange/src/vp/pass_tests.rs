@@ -3,6 +3,7 @@
 use super::*;
 use crate::did_proof::{self, ProofContent};
 use crate::test_world::{self as world, AUTHORITY, Registered, SERVICE_ID, World};
+use realdid_core::hash::HashFunction;
 use realdid_core::state::{Issuer, Standing, issuer_id};
 use realdid_credential::realpass::{self, Envelope};
 use realdid_light::{Freshness, LightClient};
@@ -51,7 +52,7 @@ fn show() -> Show {
     Show {
         person: 1,
         epoch: EPOCH,
-        issuer_id: issuer_id(AUTHORITY).0,
+        issuer_id: issuer_id(HashFunction::Sha256, AUTHORITY).0,
         issuer: Some(world.issuer(AUTHORITY)),
         ask: Ask::new(true, &[adult()]),
         shown: vec![0, Fact::Adult.index()],
@@ -163,7 +164,10 @@ fn a_realpass_shows_the_asked_facts_and_who_comes() {
         json!({"realpass": {"adult": "yes"}})
     );
     let pass = login.pass.unwrap();
-    assert_eq!((pass.epoch, pass.issuer), (EPOCH, issuer_id(AUTHORITY)));
+    assert_eq!(
+        (pass.epoch, pass.issuer),
+        (EPOCH, issuer_id(HashFunction::Sha256, AUTHORITY))
+    );
     assert_eq!(login.lapses_s, Some((EPOCH + 1) * 60));
     assert_eq!(login.did.did, show().world.did.inception.did());
 }

@@ -1,6 +1,6 @@
 //! What a gate asks, and what a wallet checks before it answers (spec/login.md, rules V1 to V8).
 
-use realdid_core::hash::Hash32;
+use realdid_core::hash::{Hash32, HashFunction};
 use realdid_core::state::{Issuer, Service, Standing};
 use realdid_credential::dcql::{CredentialQuery, CredentialSet, DcqlQuery};
 use realdid_credential::jose::{self, SigningKey};
@@ -281,8 +281,9 @@ impl ClaimedRequest {
     }
 
     /// Which issuer record to fetch: the registrar's, as the registration claims it.
-    pub fn registrar_id(&self) -> Hash32 {
-        realdid_core::state::issuer_id(&self.registrar_url)
+    /// `by` is the network's hash function.
+    pub fn registrar_id(&self, by: HashFunction) -> Hash32 {
+        realdid_core::state::issuer_id(by, &self.registrar_url)
     }
 
     /// Holds the request against the ledger and the registration (rules V3 to V8).

@@ -463,7 +463,7 @@ fn check_pass(
     let id = Hash32(shown.issuer);
     let issuer = evidence
         .pass_issuer
-        .filter(|issuer| issuer.id() == id)
+        .filter(|issuer| issuer.has_id(&id))
         .ok_or(ResponseRefused::IssuerUnknown)?;
     if issuer.standing != Standing::Active {
         return Err(ResponseRefused::IssuerSuspended.into());

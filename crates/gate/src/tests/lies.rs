@@ -6,9 +6,12 @@ use axum::extract::Path as UrlPath;
 use axum::routing::get;
 use realdid_core::answer::{MAX_ANSWER_BYTES, StateAnswer};
 use realdid_core::codec::Bytes;
+use realdid_core::hash::HashFunction;
 use realdid_core::state::{Issuer, KeyUse};
 use realdid_core::trie::Key;
 use realdid_testkit::chain::TestLedger;
+
+const BY: HashFunction = HashFunction::Sha256;
 
 /// What a node makes of the true answer.
 type Lie = fn(StateAnswer) -> Vec<u8>;
@@ -75,7 +78,7 @@ async fn p9_a_node_that_lies_over_http_is_passed_over_for_an_honest_one() {
     let mut town = town();
     for n in 0..lies.len() as u64 {
         let issuer = newcomer(1000 + n);
-        let key = issuer_key(&issuer.id());
+        let key = issuer_key(BY, &issuer.id(BY));
         town.world
             .ledger
             .set(key, Some(codec::encode(&issuer)), now_ms());
@@ -85,10 +88,10 @@ async fn p9_a_node_that_lies_over_http_is_passed_over_for_an_honest_one() {
     for (n, (what, lie)) in (1000..).zip(lies) {
         let (issuer, liar) = (newcomer(n), node(ledger, lie).await);
         let alone = Follower::new(std::slice::from_ref(&liar)).unwrap();
-        let refused = alone.ensure_issuer(trust, &issuer.id()).await;
+        let refused = alone.ensure_issuer(trust, &issuer.id(BY)).await;
         assert_eq!(refused, Err(Refusal::STALE), "{what}");
         let both = Follower::new(&[liar, honest.clone()]).unwrap();
-        let found = both.ensure_issuer(trust, &issuer.id()).await;
+        let found = both.ensure_issuer(trust, &issuer.id(BY)).await;
         assert_eq!(found, Ok(Some(issuer)), "{what}");
     }
 }
@@ -105,9 +108,9 @@ async fn an_issuer_that_a_node_invents_is_not_believed() {
     });
     let liar = Follower::new(&[liar.await]).unwrap();
     assert_eq!(
-        liar.ensure_issuer(trust, &nobody.id()).await,
+        liar.ensure_issuer(trust, &nobody.id(BY)).await,
         Err(Refusal::STALE)
     );
     let honest = Follower::new(&[node(ledger, |answer| answer.encode()).await]).unwrap();
-    assert_eq!(honest.ensure_issuer(trust, &nobody.id()).await, Ok(None));
+    assert_eq!(honest.ensure_issuer(trust, &nobody.id(BY)).await, Ok(None));
 }

@@ -2,11 +2,14 @@
 
 use super::*;
 use realdid_core::hash::Hash32;
+use realdid_core::hash::HashFunction;
 use realdid_core::state::did_key;
 use realdid_credential::realpass::{self, Envelope};
 use realdid_pass::{Context, facts};
 use realdid_testkit::person::TestRandom;
 use world::TestDid;
+
+const BY: HashFunction = HashFunction::Sha256;
 
 /// A town whose website has one account a person and asks for `claims`.
 fn town_of_persons(claims: &[&str], purpose: &str) -> Town {
@@ -67,7 +70,7 @@ impl<'a> Wallet<'a> {
                     &binding,
                 )
                 .unwrap();
-            let issuer = issuer_id(self.issuer).0;
+            let issuer = issuer_id(BY, self.issuer).0;
             Envelope {
                 issuer,
                 presentation,
@@ -78,7 +81,7 @@ impl<'a> Wallet<'a> {
             &ProofContent {
                 did: &did,
                 inception: Some(&self.did.inception),
-                staple: &town.world.ledger.answer(&did_key(&did.id)),
+                staple: &town.world.ledger.answer(&did_key(BY, &did.id)),
                 key_index: 0,
                 audience: &request.client_id,
                 nonce: &request.nonce,

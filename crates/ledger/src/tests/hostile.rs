@@ -5,7 +5,7 @@ use super::rules::{SERVICE, Scene, TAG, newcomer};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use realdid_core::codec::Bytes;
-use realdid_core::hash::Hash32;
+use realdid_core::hash::{Hash32, HashFunction};
 use realdid_core::operation::{Body, Decision, MAX_OPERATION_BYTES, SignedOperation};
 use realdid_core::state::{
     DidRecord, Enrolment, Family, Governance, Issuer, Service, SpentSlot, Standing, Totals,
@@ -15,6 +15,8 @@ use realdid_core::trie::Key;
 use realdid_testkit::ledger::{TestDid, TestNet, keys};
 use realdid_testkit::person::TestPerson;
 use std::collections::BTreeMap;
+
+const BY: HashFunction = HashFunction::Sha256;
 
 type State = BTreeMap<Key, Vec<u8>>;
 
@@ -39,7 +41,7 @@ fn holds(net: &TestNet, before: &State) {
         "the ledger forgot a record"
     );
 
-    let governance: Governance = net.record(&governance_key()).unwrap();
+    let governance: Governance = net.record(&governance_key(BY)).unwrap();
     assert_eq!(governance.threshold, net.genesis.governance.threshold);
     assert_eq!(governance.keys, net.genesis.governance.keys);
 
@@ -54,8 +56,8 @@ fn holds(net: &TestNet, before: &State) {
         .filter(|(key, _)| key[0] == Family::Issuers as u8)
     {
         let issuer: Issuer = decode_record(bytes).unwrap();
-        assert_eq!(*key, issuer_key(&issuer.id()));
-        let totals = totals_key(&issuer.id(), net.epoch());
+        assert_eq!(*key, issuer_key(BY, &issuer.id(BY)));
+        let totals = totals_key(BY, &issuer.id(BY), net.epoch());
         let read = |state: &State| -> Totals {
             state
                 .get(&totals)
@@ -93,7 +95,7 @@ fn holds(net: &TestNet, before: &State) {
 }
 
 fn read_seq(state: &State) -> u64 {
-    let governance: Governance = decode_record(&state[&governance_key()]).unwrap();
+    let governance: Governance = decode_record(&state[&governance_key(BY)]).unwrap();
     governance.seq
 }
 

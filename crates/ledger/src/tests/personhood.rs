@@ -2,7 +2,7 @@
 
 use super::rules::Scene;
 use realdid_core::codec::Bytes;
-use realdid_core::hash::Hash32;
+use realdid_core::hash::{Hash32, HashFunction};
 use realdid_core::operation::{Body, Decision, SignedOperation};
 use realdid_core::rule::Rule;
 use realdid_core::state::{
@@ -16,6 +16,8 @@ fn did(net: &TestNet, n: u64) -> TestDid {
     TestDid::new(net.network(), n)
 }
 
+const BY: HashFunction = HashFunction::Sha256;
+
 #[test]
 fn p5_a_person_anchors_as_many_dids_as_there_are_slots_and_says_only_that_they_are_one() {
     let mut net = TestNet::new();
@@ -24,7 +26,7 @@ fn p5_a_person_anchors_as_many_dids_as_there_are_slots_and_says_only_that_they_a
     for slot in 0..slots {
         let mine = did(&net, 10 + slot);
         assert_eq!(net.apply(&one.anchor(&net, &mine, slot)), Ok(()));
-        let record: DidRecord = net.record(&did_key(&mine.id())).unwrap();
+        let record: DidRecord = net.record(&did_key(BY, &mine.id())).unwrap();
         let epoch = net.epoch();
         let issuer = net.authority.id;
         assert_eq!(record.verified, Some(VerifiedPerson { issuer, epoch }));
@@ -50,8 +52,8 @@ fn p5_a_person_anchors_as_many_dids_as_there_are_slots_and_says_only_that_they_a
         .filter(|(key, _)| key[0] == Family::Slots as u8)
         .collect();
     assert_eq!(spent.len() as u64, slots + 2);
-    let record: DidRecord = net.record(&did_key(&did(&net, 10).id())).unwrap();
-    let other: DidRecord = net.record(&did_key(&did(&net, 20).id())).unwrap();
+    let record: DidRecord = net.record(&did_key(BY, &did(&net, 10).id())).unwrap();
+    let other: DidRecord = net.record(&did_key(BY, &did(&net, 20).id())).unwrap();
     assert_eq!(record.verified, other.verified);
 }
 
@@ -59,7 +61,7 @@ fn p5_a_person_anchors_as_many_dids_as_there_are_slots_and_says_only_that_they_a
 fn a_sponsored_anchor_is_of_no_verified_person() {
     let mut net = TestNet::new();
     net.apply(&net.anchor(&did(&net, 1))).unwrap();
-    let record: DidRecord = net.record(&did_key(&did(&net, 1).id())).unwrap();
+    let record: DidRecord = net.record(&did_key(BY, &did(&net, 1).id())).unwrap();
     assert_eq!(record.verified, None);
 }
 
@@ -145,7 +147,7 @@ fn p6_an_epoch_has_one_realpass_key_and_one_that_began_keeps_it() {
     let twice = add(&scene, 2, good, epoch + 2);
     assert_eq!(scene.net.apply(&twice), Err(Rule::IssuerKey));
 
-    let issuer: Issuer = scene.net.record(&issuer_key(&id)).unwrap();
+    let issuer: Issuer = scene.net.record(&issuer_key(BY, &id)).unwrap();
     assert_eq!(issuer.pass_keys.len(), 2);
     assert_eq!(issuer.pass_key(epoch + 1), Some(&issuer.pass_keys[0].key));
     assert_eq!(issuer.pass_key(epoch + 2), Some(&issuer.pass_keys[1].key));
@@ -166,7 +168,7 @@ fn p6_totals_of_realpasses_stand_beside_those_of_enrolments() {
         let said = scene.sign(Body::PassTotal(id, epoch, total), &by);
         assert_eq!(scene.net.apply(&said), Ok(()));
     }
-    let totals: Totals = scene.net.record(&totals_key(&id, epoch)).unwrap();
+    let totals: Totals = scene.net.record(&totals_key(BY, &id, epoch)).unwrap();
     assert_eq!((totals.passes, totals.enrolments), (9, 1));
 
     let registrar = scene.net.registrar.clone();

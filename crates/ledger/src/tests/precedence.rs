@@ -13,12 +13,15 @@ use super::super::state::{Nothing, Records};
 use super::super::{Moment, Network, dids};
 use realdid_core::did::{DidId, Keys};
 use realdid_core::genesis::Parameters;
+use realdid_core::hash::HashFunction;
 use realdid_core::operation::{Body, KeySignature, Operation, SignedOperation};
 use realdid_core::rule::Rule;
 use realdid_core::state::{DidRecord, did_key};
 use realdid_core::suite::{PublicKey, SecretKey, Signature};
 use realdid_testkit::ledger::{START_MS, TestDid, key};
 use std::sync::LazyLock;
+
+const BY: HashFunction = HashFunction::Sha256;
 
 const LENGTH: u32 = 5;
 const DELAY_MS: u64 = 20_000;
@@ -157,7 +160,7 @@ impl Point {
             updated_ms: START_MS,
             verified: None,
         };
-        records.put(did_key(&id), &record);
+        records.put(did_key(BY, &id), &record);
         Self {
             records,
             id,
@@ -184,12 +187,12 @@ impl Point {
     }
 
     fn record(&self) -> DidRecord {
-        let stored: Option<DidRecord> = self.records.get(&did_key(&self.id)).unwrap();
+        let stored: Option<DidRecord> = self.records.get(&did_key(BY, &self.id)).unwrap();
         stored.unwrap().at(self.now.time_ms)
     }
 
     fn bytes(&self) -> Option<Vec<u8>> {
-        self.records.bytes(&did_key(&self.id)).unwrap()
+        self.records.bytes(&did_key(BY, &self.id)).unwrap()
     }
 
     fn key_of(&self, by: By) -> PublicKey {

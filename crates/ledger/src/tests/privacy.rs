@@ -62,7 +62,7 @@ fn p1_the_types_hold_text_in_known_places_only() {
     }
     let known = [
         // 1 to 16 letters, digits and hyphens; the same for everybody on a network
-        "did::NetworkName::struct NetworkName",
+        "did::NetworkName::name",
         // https, at most four of 200 bytes, under the sponsor's own URL
         "did::Inception::endpoints",
         "state::DidRecord::endpoints",

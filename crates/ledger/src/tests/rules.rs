@@ -1,7 +1,7 @@
 //! Each rule with the ways to break it.
 
 use realdid_core::did::{Inception, commitment};
-use realdid_core::hash::Hash32;
+use realdid_core::hash::{Hash32, HashFunction};
 use realdid_core::operation::{Body, Decision, Enrol, Operation, SignedOperation};
 use realdid_core::rule::Rule;
 use realdid_core::state::{
@@ -9,7 +9,7 @@ use realdid_core::state::{
     Standing, Totals, did_key, enrolment_key, governance_key, issuer_id, issuer_key, service_key,
     totals_key,
 };
-use realdid_core::suite::SecretKey;
+use realdid_core::suite::{SecretKey, Suite};
 use realdid_testkit::ledger::{REGISTRAR, TAG_KEY, TestDid, TestNet, key, key_of, keys};
 use realdid_testkit::person::TestPerson;
 
@@ -284,6 +284,22 @@ fn ways(rule: Rule) -> Vec<Way> {
                 with("more than 32", &|s| {
                     govern(s, &many.iter().collect::<Vec<_>>())
                 }),
+            ]
+        }
+        Rule::Suite => {
+            let only = |suite| {
+                Scene::on(TestNet::with(|genesis| {
+                    genesis.parameters.suites = vec![suite]
+                }))
+            };
+            let bad = |n| key_of(Suite::Sm2, n);
+            let (one, two) = (only(Suite::Ed25519), only(Suite::Ed25519));
+            let signer = one.sign(Body::Freeze(one.did.id(), 1), &bad(1));
+            let anchor = TestDid::of(Suite::P256, two.net.network(), 3);
+            let anchor = two.net.anchor(&anchor);
+            vec![
+                one.breaks("a signer's", signer),
+                two.breaks("an inception's", anchor),
             ]
         }
         Rule::Sequence => {
@@ -775,7 +791,7 @@ fn signer_ways() -> Vec<Way> {
         let s = Scene::new();
         let admit = s.admit(|_| {});
         let s = s.after(&[admit]);
-        let id = issuer_id(&newcomer().url);
+        let id = issuer_id(BY, &newcomer().url);
         let body = Body::EnrolmentStanding(id, TAG, 1, Standing::Ended, ReasonCode::None);
         let broken = s.sign(body, &key(500));
         s.breaks("another issuer ends an enrolment", broken)
@@ -788,7 +804,7 @@ fn signer_ways() -> Vec<Way> {
             Body::Enrol(enrol) => enrol,
             _ => unreachable!(),
         };
-        enrol.issuer = issuer_id(&newcomer().url);
+        enrol.issuer = issuer_id(BY, &newcomer().url);
         let broken = s.sign(Body::Enrol(enrol), &key(500));
         s.breaks("another issuer moves an enrolment", broken)
     };
@@ -986,6 +1002,8 @@ fn issuer_key_ways() -> Vec<Way> {
     ]
 }
 
+const BY: HashFunction = HashFunction::Sha256;
+
 #[test]
 fn every_rule_has_a_way_to_break_it_and_a_refusal_changes_nothing() {
     for rule in Rule::ALL {
@@ -1071,20 +1089,20 @@ fn each_kind_of_operation_is_accepted_from_whom_it_is_for() {
         s.service_standing(1, Standing::Suspended),
         s.service_standing(2, Standing::Active),
         s.govern(1, Decision::AdmitIssuer(newcomer())),
-        s.suspend_issuer(2, issuer_id(&newcomer().url)),
+        s.suspend_issuer(2, issuer_id(BY, &newcomer().url)),
     ];
     let s = s.after(&steps);
-    let did: DidRecord = s.net.record(&did_key(&s.did.id())).unwrap();
+    let did: DidRecord = s.net.record(&did_key(BY, &s.did.id())).unwrap();
     assert_eq!((did.seq, did.frozen, did.pending), (4, false, None));
     assert_eq!(did.keys, other(&s.net, 2).inception.keys);
-    let enrolment: Enrolment = s.net.record(&enrolment_key(&TAG)).unwrap();
+    let enrolment: Enrolment = s.net.record(&enrolment_key(BY, &TAG)).unwrap();
     assert_eq!((enrolment.seq, enrolment.standing), (4, Standing::Ended));
-    let service: Service = s.net.record(&service_key(&SERVICE)).unwrap();
+    let service: Service = s.net.record(&service_key(BY, &SERVICE)).unwrap();
     assert_eq!(
         (service.seq, service.standing, service.digest),
         (2, Standing::Active, DIGEST)
     );
-    let governance: Governance = s.net.record(&governance_key()).unwrap();
+    let governance: Governance = s.net.record(&governance_key(BY)).unwrap();
     assert_eq!(governance.seq, 2);
 }
 
@@ -1098,7 +1116,7 @@ fn an_organisation_anchors_with_endpoints_under_its_sponsor() {
     };
     let id = inception.id();
     let s = s.after(&[anchor]);
-    let record: DidRecord = s.net.record(&did_key(&id)).unwrap();
+    let record: DidRecord = s.net.record(&did_key(BY, &id)).unwrap();
     assert_eq!(record.endpoints, [url]);
 }
 
@@ -1107,10 +1125,10 @@ fn p6_each_enrolment_moves_the_tag_and_the_totals() {
     let mut net = TestNet::new();
     for seq in 0..3 {
         net.apply(&net.enrol(TAG, seq)).unwrap();
-        let entry: Enrolment = net.record(&enrolment_key(&TAG)).unwrap();
+        let entry: Enrolment = net.record(&enrolment_key(BY, &TAG)).unwrap();
         assert_eq!(entry.seq, seq);
         let totals: Totals = net
-            .record(&totals_key(&net.authority.id, net.epoch()))
+            .record(&totals_key(BY, &net.authority.id, net.epoch()))
             .unwrap();
         assert_eq!(totals.enrolments, seq + 1);
     }
@@ -1119,7 +1137,8 @@ fn p6_each_enrolment_moves_the_tag_and_the_totals() {
     net.wait_ms(60_000);
     net.apply(&net.enrol(TAG, 3)).unwrap();
     let totals = |net: &TestNet, epoch| -> Totals {
-        net.record(&totals_key(&net.authority.id, epoch)).unwrap()
+        net.record(&totals_key(BY, &net.authority.id, epoch))
+            .unwrap()
     };
     assert_eq!(totals(&net, before).enrolments, 3);
     assert_eq!(totals(&net, net.epoch()).enrolments, 1);
@@ -1133,7 +1152,7 @@ fn p5_a_reset_is_public_delayed_and_once_in_a_period() {
         parameters.recovery_delay_s * 1000,
         parameters.personhood_period_s * 1000,
     );
-    let entry = |s: &Scene| -> Enrolment { s.net.record(&enrolment_key(&TAG)).unwrap() };
+    let entry = |s: &Scene| -> Enrolment { s.net.record(&enrolment_key(BY, &TAG)).unwrap() };
     assert_eq!(s.net.apply(&s.reset(1)), Ok(()));
     let announced = entry(&s);
     let at_ms = announced.reset_ms.unwrap();
@@ -1179,7 +1198,7 @@ fn p7_key_history_stays_with_heights_and_is_never_undone() {
     ];
     let added = s.net.now.height + 1;
     let s = s.after(&steps);
-    let issuer: Issuer = s.net.record(&issuer_key(&s.net.registrar.id)).unwrap();
+    let issuer: Issuer = s.net.record(&issuer_key(BY, &s.net.registrar.id)).unwrap();
     let kid = commitment(&old.public());
     let status = issuer.key(KeyUse::Registration, &kid).map(|key| key.status);
     assert_eq!(
@@ -1200,7 +1219,7 @@ fn p7_an_issuer_is_admitted_with_the_height_of_its_admission() {
     let s = s.after(&[admit]);
     let issuer: Issuer = s
         .net
-        .record(&issuer_key(&issuer_id(&newcomer().url)))
+        .record(&issuer_key(BY, &issuer_id(BY, &newcomer().url)))
         .unwrap();
     assert_eq!(issuer.keys[0].since, admitted);
 }
@@ -1211,7 +1230,7 @@ fn p8_a_recovery_takes_effect_after_the_delay_without_another_operation() {
     let steps = [s.freeze(1), s.recovery(2)];
     let mut s = s.after(&steps);
     let delay_ms = s.net.genesis.parameters.recovery_delay_s * 1000;
-    let record: DidRecord = s.net.record(&did_key(&s.did.id())).unwrap();
+    let record: DidRecord = s.net.record(&did_key(BY, &s.did.id())).unwrap();
     let asked_ms = s.net.now.time_ms;
     let before = record.at(asked_ms + delay_ms - 1);
     assert!(before.frozen && before.keys == s.did.inception.keys);

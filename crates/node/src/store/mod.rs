@@ -25,16 +25,31 @@ pub(crate) mod tests;
 
 use std::error::Error;
 use std::io;
+use std::path::Path;
+use std::sync::Arc;
 
+use realdid_core::hash::HashFunction;
 use realdid_core::trie::{Bucket, Entry, Key, Prefix, Proof, Root};
 
 pub use self::blocklog::{
     Appended, BlockLog, BlockLogError, BlockLogOptions, LoggedOperation, LoggedReceipt,
 };
-pub use self::nomt::{IoUringProblem, NomtOptions, NomtStore};
+pub use self::nomt::{IoUringProblem, NomtOptions, NomtSm3Store, NomtStore};
 
 /// One change of the state: a new value, or `None` to delete the key.
 pub type Change = (Key, Option<Vec<u8>>);
+
+/// Opens the state on disk of a network that hashes by `by`.
+pub fn open(
+    directory: &Path,
+    options: NomtOptions,
+    by: HashFunction,
+) -> Result<Arc<dyn StateStore>, StoreError> {
+    Ok(match by {
+        HashFunction::Sha256 => Arc::new(NomtStore::open(directory, options)?),
+        HashFunction::Sm3 => Arc::new(NomtSm3Store::open(directory, options)?),
+    })
+}
 
 /// The state of the newest committed height, and proofs of it.
 pub trait StateStore: Send + Sync {

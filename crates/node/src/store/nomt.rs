@@ -1,4 +1,4 @@
-//! The state on disk: NOMT with SHA-256 and the key index beside it.
+//! The state on disk: NOMT with the network's hash function and the key index beside it.
 //!
 //! One commit is: work out the root, write height, root and key set to the index, commit NOMT.
 //! What a crash between the two leaves, [`super::index`] explains and repairs at the next opening.
@@ -17,9 +17,10 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread;
 use std::time::Duration;
 
-use ::nomt::hasher::Sha2Hasher;
+use ::nomt::hasher::{BinaryHash, BinaryHasher, Sha2Hasher};
 use ::nomt::proof::{PathProof, PathProofTerminal};
-use ::nomt::{KeyReadWrite, Nomt, Options, Session, SessionParams};
+use ::nomt::{HashAlgorithm, KeyReadWrite, Nomt, Options, Session, SessionParams};
+use realdid_core::hash::HashFunction;
 use realdid_core::trie::{
     Bucket, EMPTY, Entry, Key, Leaf, MAX_BUCKET_ENTRIES, Prefix, Proof, Root, Terminal,
     verify_bucket,
@@ -89,21 +90,49 @@ pub enum IoUringProblem {
     Denied,
 }
 
+/// A hash function as NOMT takes it.
+pub trait Hashing: HashAlgorithm + Send + Sync + 'static {
+    /// The same function as the rest of the node knows it.
+    const FUNCTION: HashFunction;
+}
+
+impl Hashing for Sha2Hasher {
+    const FUNCTION: HashFunction = HashFunction::Sha256;
+}
+
+/// SM3 for NOMT.
+pub struct Sm3;
+
+impl BinaryHash for Sm3 {
+    fn hash(input: &[u8]) -> [u8; 32] {
+        HashFunction::Sm3.digest(&[input])
+    }
+}
+
+impl Hashing for BinaryHasher<Sm3> {
+    const FUNCTION: HashFunction = HashFunction::Sm3;
+}
+
+/// The state of a network with SHA-256.
+pub type NomtStore = HashedStore<Sha2Hasher>;
+/// The state of a network with SM3.
+pub type NomtSm3Store = HashedStore<BinaryHasher<Sm3>>;
+
 /// The state in a directory of its own. See [`StateStore`].
-pub struct NomtStore {
+pub struct HashedStore<H: Hashing> {
     directory: PathBuf,
     options: NomtOptions,
     index: Index,
-    state: RwLock<State>,
+    state: RwLock<State<H>>,
 }
 
-struct State {
+struct State<H: Hashing> {
     /// `None` after a failed commit, until the next call.
-    engine: Option<Nomt<Sha2Hasher>>,
+    engine: Option<Nomt<H>>,
     committed: Option<Committed>,
 }
 
-impl NomtStore {
+impl<H: Hashing> HashedStore<H> {
     /// Opens the state in `directory`, or creates it, and repairs what a crash has left.
     pub fn open(directory: &Path, options: NomtOptions) -> Result<Self, StoreError> {
         check_io_uring().map_err(StoreError::IoUring)?;
@@ -149,19 +178,19 @@ impl NomtStore {
         })
     }
 
-    fn read_lock(&self) -> RwLockReadGuard<'_, State> {
+    fn read_lock(&self) -> RwLockReadGuard<'_, State<H>> {
         // What a panic can leave behind this lock is a state without an engine, which is valid.
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write_lock(&self) -> RwLockWriteGuard<'_, State> {
+    fn write_lock(&self) -> RwLockWriteGuard<'_, State<H>> {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs a read beside other reads, while nothing commits.
     fn with_engine<T>(
         &self,
-        f: impl FnOnce(&Nomt<Sha2Hasher>, Option<Committed>) -> Result<T, StoreError>,
+        f: impl FnOnce(&Nomt<H>, Option<Committed>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         loop {
             let state = self.read_lock();
@@ -177,7 +206,7 @@ impl NomtStore {
     }
 
     /// Opens the engine with room for `new_keys`, and brings the index in line with it.
-    fn reopen(&self, state: &mut State, new_keys: usize) -> Result<(), StoreError> {
+    fn reopen(&self, state: &mut State<H>, new_keys: usize) -> Result<(), StoreError> {
         state.engine = None;
         let path = self.directory.join("nomt");
         if !path.exists() {
@@ -208,11 +237,7 @@ impl NomtStore {
     /// deleted page leaves its bucket marked, not empty: with none empty left, reads and commits
     /// never end. (A lookup steps by triangular numbers, which reach every bucket of a power of
     /// two only; hence the sizes.) Growing also clears the marks.
-    fn wanted_buckets(
-        &self,
-        engine: &Nomt<Sha2Hasher>,
-        new_keys: usize,
-    ) -> Result<Option<u32>, StoreError> {
+    fn wanted_buckets(&self, engine: &Nomt<H>, new_keys: usize) -> Result<Option<u32>, StoreError> {
         let buckets = engine.hash_table_utilization().capacity;
         let coming = BUCKETS_A_KEY * new_keys as u64 + BUCKETS_A_COMMIT;
         let fits = |used: u64, buckets: u64| used * 100 <= buckets * GROW_ABOVE_PERCENT;
@@ -246,7 +271,7 @@ impl NomtStore {
         }
     }
 
-    fn open_engine(&self, path: &Path) -> Result<Nomt<Sha2Hasher>, StoreError> {
+    fn open_engine(&self, path: &Path) -> Result<Nomt<H>, StoreError> {
         let mut tries = LOCK_TRIES;
         loop {
             match Nomt::open(self.nomt_options(path)) {
@@ -281,7 +306,7 @@ impl NomtStore {
     /// since NOMT cannot go on after one.
     fn commit_effective(
         &self,
-        state: &mut State,
+        state: &mut State<H>,
         height: u64,
         changes: &[Change],
     ) -> Result<Root, StoreError> {
@@ -328,7 +353,7 @@ impl NomtStore {
     }
 }
 
-impl StateStore for NomtStore {
+impl<H: Hashing> StateStore for HashedStore<H> {
     fn root(&self) -> Root {
         let committed = self.read_lock().committed;
         committed.map_or(EMPTY, |committed| committed.root)
@@ -394,7 +419,7 @@ impl StateStore for NomtStore {
             let root = committed.map_or(EMPTY, |committed| committed.root);
             // Two stores had to agree for this to be true. Checking costs two hashes an entry,
             // less than reading it; an index gone wrong must not turn into a lie that is served.
-            verify_bucket(&root, prefix, &bucket).map_err(|_| StoreError::Diverged)?;
+            verify_bucket(H::FUNCTION, &root, prefix, &bucket).map_err(|_| StoreError::Diverged)?;
             Ok(ProvedBucket {
                 root,
                 height: committed.map_or(0, |committed| committed.height),
@@ -418,8 +443,8 @@ impl StateStore for NomtStore {
 }
 
 /// A bucket from its keys and the path of its prefix, on which NOMT walks as far as there is one.
-fn bucket(
-    session: &Session<Sha2Hasher>,
+fn bucket<H: Hashing>(
+    session: &Session<H>,
     prefix: &Prefix,
     keys: &[Key],
     path: Proof,
@@ -440,7 +465,7 @@ fn bucket(
     })
 }
 
-fn entries(session: &Session<Sha2Hasher>, keys: &[Key]) -> Result<Vec<Entry>, StoreError> {
+fn entries<H: Hashing>(session: &Session<H>, keys: &[Key]) -> Result<Vec<Entry>, StoreError> {
     let mut entries = Vec::with_capacity(keys.len());
     for key in keys {
         entries.push(Entry {
@@ -451,7 +476,7 @@ fn entries(session: &Session<Sha2Hasher>, keys: &[Key]) -> Result<Vec<Entry>, St
     Ok(entries)
 }
 
-fn read(session: &Session<Sha2Hasher>, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
+fn read<H: Hashing>(session: &Session<H>, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
     session.read(*key).map_err(engine_error)
 }
 

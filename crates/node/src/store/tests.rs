@@ -13,6 +13,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use realdid_core::hash::HashFunction;
 use realdid_core::trie::{Entry, Key, Prefix, Root, check_value, value_hash, verify_bucket};
 use realdid_testkit::trie::MemoryTrie;
 use redb::{Database, StorageBackend};
@@ -20,10 +21,20 @@ use redb::{Database, StorageBackend};
 use super::tables::Tables;
 use super::*;
 
+pub(crate) const BY: HashFunction = HashFunction::Sha256;
+
 /// The testkit's trie behind the port.
 #[derive(Default)]
 pub(crate) struct MemoryStore {
     state: Mutex<(MemoryTrie, Vec<(u64, Root)>)>,
+}
+
+impl MemoryStore {
+    pub(crate) fn hashing_by(by: HashFunction) -> Self {
+        Self {
+            state: Mutex::new((MemoryTrie::hashing_by(by), Vec::new())),
+        }
+    }
 }
 
 impl StateStore for MemoryStore {
@@ -134,7 +145,7 @@ impl Chance {
 fn key(id: u64) -> Key {
     let close = id.is_multiple_of(11);
     let seed = if close { id / 100 } else { id };
-    let mut key = value_hash(&seed.to_be_bytes());
+    let mut key = value_hash(BY, &seed.to_be_bytes());
     key[0] = (id % 3) as u8;
     if close {
         key[31] = id as u8;
@@ -186,10 +197,10 @@ fn same_state(store: &dyn StateStore, memory: &dyn StateStore, ids: u64, chance:
         assert_eq!(proved.root, root);
         assert_eq!(store.get(&key).unwrap(), proved.value);
         let value = proved.value.as_deref();
-        assert_eq!(check_value(&root, &key, value, &proved.proof), Ok(()));
-        assert!(check_value(&root, &key, Some(b"forged"), &proved.proof).is_err());
+        assert_eq!(check_value(BY, &root, &key, value, &proved.proof), Ok(()));
+        assert!(check_value(BY, &root, &key, Some(b"forged"), &proved.proof).is_err());
         if value.is_some() {
-            assert!(check_value(&root, &key, None, &proved.proof).is_err());
+            assert!(check_value(BY, &root, &key, None, &proved.proof).is_err());
         }
 
         let bits = chance.below(20) as usize;
@@ -199,8 +210,8 @@ fn same_state(store: &dyn StateStore, memory: &dyn StateStore, ids: u64, chance:
             bucket => bucket.unwrap(),
         };
         assert_eq!(bucket, memory.bucket(&prefix).unwrap());
-        assert_eq!(verify_bucket(&root, &prefix, &bucket.bucket), Ok(()));
-        assert_eq!(bucket.bucket.proof(&key), proved.proof);
+        assert_eq!(verify_bucket(BY, &root, &prefix, &bucket.bucket), Ok(()));
+        assert_eq!(bucket.bucket.proof(BY, &key), proved.proof);
     }
 }
 

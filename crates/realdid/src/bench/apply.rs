@@ -80,22 +80,26 @@ impl Work {
                 _ => Ok(traffic.register(n / 10)),
             }
         };
+        let by = traffic.network.hash_function();
         let total = blocks * block_operations;
         let rotated = total.div_ceil(10) * 3;
         let mut before = vec![
             (
-                issuer_key(&traffic.issuer.id()),
+                issuer_key(by, &traffic.issuer.id(by)),
                 Some(codec::encode(&traffic.issuer)),
             ),
-            (governance_key(), Some(codec::encode(&traffic.governance()))),
+            (
+                governance_key(by),
+                Some(codec::encode(&traffic.governance())),
+            ),
         ];
         for n in 0..rotated {
             let (id, record) = traffic.anchored(n)?;
-            before.push((did_key(&id), Some(codec::encode(&record))));
+            before.push((did_key(by, &id), Some(codec::encode(&record))));
         }
         for n in rotated..preloaded {
             let (id, record) = traffic.bystander(n);
-            before.push((did_key(&id), Some(codec::encode(&record))));
+            before.push((did_key(by, &id), Some(codec::encode(&record))));
         }
         let block = |height: u64| {
             let first = height * block_operations;

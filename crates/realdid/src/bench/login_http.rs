@@ -200,7 +200,8 @@ impl Scene {
         let claimed = ClaimedRequest::parse(&text(request).await?).map_err(Fail::of)?;
         let content = &mut wallet.content;
         let service = ledger.service(content, &claimed.service_id()).await?.value;
-        let registrar = ledger.issuer(content, &claimed.registrar_id()).await?.value;
+        let registrar = claimed.registrar_id(ledger.hash_function());
+        let registrar = ledger.issuer(content, &registrar).await?.value;
         let known = || broken("the gate's service and registrar are on the ledger");
         scene.service = service.ok_or_else(known)?;
         scene.registrar = registrar.ok_or_else(known)?;
@@ -337,7 +338,10 @@ impl Scene {
         let link = WalletLink::parse(link).map_err(Fail::of)?;
         let request = ClaimedRequest::parse(compact).map_err(Fail::of)?;
         let request = request.check(&link, &evidence).map_err(Fail::of)?;
-        let staple = self.nodes.state(&did_key(&person.did.id)).await?;
+        let staple = self
+            .nodes
+            .state(&did_key(person.did.network.hash_function(), &person.did.id))
+            .await?;
         let (mut pass, mut pid) = (None, None);
         match &person.shows {
             Shows::Pid(copy, holder) => {

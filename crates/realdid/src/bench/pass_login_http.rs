@@ -41,7 +41,10 @@ const SERVICE_WAIT: Duration = Duration::from_secs(60);
 
 pub async fn measure() -> Result<Measured, Fail> {
     let mut traffic = Traffic::new()?;
-    let terms = facts::terms(traffic.network.as_str(), &traffic.issuer.id().0);
+    let terms = facts::terms(
+        traffic.network.as_str(),
+        &traffic.issuer.id(traffic.network.hash_function()).0,
+    );
     let material = traffic::bytes("realpass", 0).0;
     let issuer = IssuerKey::from_material(&material, &terms, facts::FACTS).map_err(Fail::of)?;
     traffic.issuer.pass_keys = vec![EpochKey {
@@ -109,7 +112,7 @@ async fn gate(
     let operation = traffic.register_as(service, registration::digest(&jwt));
     let submitted = nodes.submit(&operation).await?;
     let height = nodes.wait(&submitted, SERVICE_WAIT).await?;
-    let key = service_key(&service);
+    let key = service_key(traffic.network.hash_function(), &service);
     let answer = nodes.state_at_least(&key, height, SERVICE_WAIT).await?;
     let record = answer
         .value
@@ -217,7 +220,7 @@ impl Holds {
         let passes = passes.collect::<Result<_, realdid_pass::PassError>>();
         Ok(Self {
             passes: passes.map_err(Fail::of)?,
-            issuer_id: traffic.issuer.id().0,
+            issuer_id: traffic.issuer.id(traffic.network.hash_function()).0,
             issuer,
             context,
         })

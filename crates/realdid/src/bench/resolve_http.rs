@@ -60,7 +60,11 @@ async fn anchor(node: &Node, traffic: &Traffic) -> Result<Vec<Did>, Fail> {
     // First come, first served: the last one is in the last block.
     let height = client.wait(&last, ANCHOR_WAIT).await?;
     let answer = client
-        .state_at_least(&did_key(&did.id), height, ANCHOR_WAIT)
+        .state_at_least(
+            &did_key(did.network.hash_function(), &did.id),
+            height,
+            ANCHOR_WAIT,
+        )
         .await?;
     let light = realdid_light::LightClient::new(node.genesis.clone());
     let checked = light.checkpoint(&answer.checkpoint)?;
@@ -130,7 +134,10 @@ fn proofs(traffic: &Traffic) -> Result<f64, Fail> {
     let folder = folder()?;
     let store = NomtStore::open(folder.path(), NomtOptions::default()).map_err(Fail::of)?;
     let records: Vec<_> = (0..DIDS).map(|n| traffic.bystander(n)).collect();
-    let keys: Vec<_> = records.iter().map(|(id, _)| did_key(id)).collect();
+    let keys: Vec<_> = records
+        .iter()
+        .map(|(id, _)| did_key(traffic.network.hash_function(), id))
+        .collect();
     let changes = keys.iter().zip(&records);
     let changes: Vec<_> = changes
         .map(|(key, (_, record))| (*key, Some(codec::encode(record))))

@@ -112,7 +112,7 @@ impl Traffic {
     pub fn anchor(&self, n: u64) -> Result<SignedOperation, Fail> {
         let (inception, current) = self.inception(n)?;
         let signed = self.sign(Body::Anchor(inception), &current);
-        Ok(signed.sponsored(self.issuer.id(), self.by(n)))
+        Ok(signed.sponsored(self.issuer.id(self.network.hash_function()), self.by(n)))
     }
 
     /// A DID that was anchored long ago and is rotated by [`Traffic::rotate`].
@@ -161,7 +161,7 @@ impl Traffic {
     /// The `n`th person's first enrolment.
     pub fn enrol(&self, n: u64, epoch: u64) -> SignedOperation {
         let enrol = Enrol {
-            issuer: self.issuer.id(),
+            issuer: self.issuer.id(self.network.hash_function()),
             tag: bytes("tag", n),
             seq: 0,
             commitment: bytes("commitment", n),
@@ -173,7 +173,7 @@ impl Traffic {
     /// The `n`th service's registration.
     pub fn register(&self, n: u64) -> SignedOperation {
         let body = Body::Register(
-            self.issuer.id(),
+            self.issuer.id(self.network.hash_function()),
             bytes("service", n),
             bytes("registration", n),
         );
@@ -182,7 +182,11 @@ impl Traffic {
 
     /// A service's registration with a digest of something.
     pub fn register_as(&self, service: Hash32, digest: Hash32) -> SignedOperation {
-        let body = Body::Register(self.issuer.id(), service, digest);
+        let body = Body::Register(
+            self.issuer.id(self.network.hash_function()),
+            service,
+            digest,
+        );
         self.sign(body, self.by(0))
     }
 

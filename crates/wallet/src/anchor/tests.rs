@@ -3,9 +3,12 @@ use crate::change::Purpose;
 use crate::content::Content;
 use crate::realpass::test_desk::holder;
 use crate::seed::{Kit, Pool};
+use realdid_core::hash::HashFunction;
 use realdid_core::state::{DidRecord, VerifiedPerson, did_key};
 use realdid_testkit::ledger::TestNet;
 use serde_json::json;
+
+const BY: HashFunction = HashFunction::Sha256;
 
 /// A wallet with `dids` DIDs and a RealPass of the network's epoch.
 fn wallet(net: &TestNet, dids: u8) -> Content {
@@ -60,7 +63,7 @@ fn a_person_anchors_as_often_as_there_are_slots_and_no_more() {
         assert_eq!(net.apply(&operation), Ok(()));
         remember(content.passes.as_mut().unwrap(), slot);
         let id = content.dids[place].inception().unwrap().id();
-        let record: DidRecord = net.record(&did_key(&id)).unwrap();
+        let record: DidRecord = net.record(&did_key(BY, &id)).unwrap();
         let verified = VerifiedPerson {
             issuer: net.authority.id,
             epoch: net.epoch(),
@@ -189,7 +192,7 @@ async fn anchored_at_a_node(
     let network = world.ledger.genesis.network.clone();
     change::new_did(&mut wallet.content, network, purpose, 1).unwrap();
     let inception = wallet.content.dids[0].inception().unwrap();
-    world.know(&mut wallet, &did_key(&inception.id()));
+    world.know(&mut wallet, &did_key(BY, &inception.id()));
     let mut ledger = Ledger::of(&wallet.content).unwrap();
     let (state, _) = ledger.did(&mut wallet.content, &inception).await.unwrap();
     let http = Http::new().unwrap();

@@ -1,6 +1,7 @@
 use super::*;
 use crate::seed::POOL_STEP;
 use realdid_core::did::commitment;
+use realdid_core::hash::HashFunction;
 use realdid_core::state::PendingRecovery;
 
 fn kit() -> Kit {
@@ -57,6 +58,8 @@ fn signer(operation: &SignedOperation) -> Hash32 {
     operation.verify_signatures().unwrap();
     commitment(&operation.signatures[0].key)
 }
+
+const BY: HashFunction = HashFunction::Sha256;
 
 #[test]
 fn p2_services_get_dids_that_share_nothing() {
@@ -221,7 +224,7 @@ fn the_ledger_accepts_what_the_wallet_builds() {
     let mut net = TestNet::new();
     let mut content = wallet();
     make(&mut content, 1);
-    let key = did_key(&content.dids[0].inception().unwrap().id());
+    let key = did_key(BY, &content.dids[0].inception().unwrap().id());
     let kit = kit();
     let steps = [
         Kind::Anchor,

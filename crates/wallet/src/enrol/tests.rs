@@ -1,5 +1,8 @@
 use super::*;
+use realdid_core::hash::HashFunction;
 use realdid_core::state::ReasonCode;
+
+const BY: HashFunction = HashFunction::Sha256;
 
 fn found() -> Enrolment {
     Enrolment {
@@ -8,14 +11,14 @@ fn found() -> Enrolment {
         epoch: 7,
         standing: Standing::Active,
         reason: ReasonCode::None,
-        issuer: issuer_id("https://authority.example"),
+        issuer: issuer_id(BY, "https://authority.example"),
         reset_ms: None,
     }
 }
 
 #[test]
 fn an_entry_that_is_not_as_announced_is_not_stored() {
-    let issuer = issuer_id("https://authority.example");
+    let issuer = issuer_id(BY, "https://authority.example");
     let check = |entry: &Enrolment| {
         check_entry(entry, &Hash32([3; 32]), 1, &issuer).map_err(|error| error.code)
     };

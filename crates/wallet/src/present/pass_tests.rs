@@ -4,6 +4,7 @@ use super::tests::request;
 use super::*;
 use crate::test_world::{World, serve};
 use realdid_core::hash::Hash32;
+use realdid_core::hash::HashFunction;
 use realdid_core::state::did_key;
 use realdid_credential::realpass::Fact;
 use realdid_exchange::vp::{Ask, Expected, Presented, ResponseEvidence, WalletResponse};
@@ -11,6 +12,8 @@ use realdid_light::{Freshness, LightClient};
 use realdid_pass::Pseudonym;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
+
+const BY: HashFunction = HashFunction::Sha256;
 
 /// A gate's side: what it got, and whether it knows the DID from this epoch.
 #[derive(Default)]
@@ -68,7 +71,7 @@ fn prepare(world: &World, wallet: &mut Wallet, service: Hash32) {
     let network = world.ledger.genesis.network.clone();
     let place = change::new_did(&mut wallet.content, network, purpose, 1).unwrap();
     let id = wallet.content.dids[place].inception().unwrap().id();
-    world.know(wallet, &did_key(&id));
+    world.know(wallet, &did_key(BY, &id));
 }
 
 /// What a gate makes of an answer: who came, and which facts.

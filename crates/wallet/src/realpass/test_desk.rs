@@ -5,6 +5,7 @@ use crate::random::Fresh;
 use crate::realpass::{self, Expected, PassRefused};
 use crate::secret::Secret32;
 use realdid_core::did::NetworkName;
+use realdid_core::hash::HashFunction;
 use realdid_core::state::{
     EpochKey, Issuer, IssuerKey as DocumentKey, KeyStatus, KeyUse, PassPublicKey, ReasonCode,
     Standing, issuer_id,
@@ -15,6 +16,8 @@ use realdid_pass::facts::{self, Adult, Assurance, Continuity, Facts, Kind, Regio
 use realdid_pass::{IssuerKey, Kept};
 use realdid_testkit::ledger::{AUTHORITY, key_of, seed};
 use serde_json::Value;
+
+const BY: HashFunction = HashFunction::Sha256;
 
 /// The epoch of the tests.
 pub const EPOCH: u64 = 30_000_000;
@@ -29,13 +32,13 @@ pub fn key() -> IssuerKey {
 }
 
 pub fn key_with(material: u64, network: &str, messages: usize) -> IssuerKey {
-    let terms = facts::terms(network, &issuer_id(AUTHORITY).0);
+    let terms = facts::terms(network, &issuer_id(BY, AUTHORITY).0);
     IssuerKey::from_material(&seed(material), &terms, messages).unwrap()
 }
 
 /// The key of an authority at `url`, with its record on the ledger.
 pub fn authority_at(url: &str) -> (IssuerKey, Issuer) {
-    let terms = facts::terms("dev", &issuer_id(url).0);
+    let terms = facts::terms("dev", &issuer_id(BY, url).0);
     let key = IssuerKey::from_material(&seed(900), &terms, facts::FACTS).unwrap();
     let record = Issuer {
         url: url.to_owned(),

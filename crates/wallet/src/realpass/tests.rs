@@ -1,10 +1,13 @@
 use super::test_desk::{self as desk, Desk, EPOCH, holder, network, request, some_facts, take};
 use super::*;
 use realdid_core::hash::Hash32;
+use realdid_core::hash::HashFunction;
 use realdid_core::state::ReasonCode;
 use realdid_credential::realpass::Shown;
 use realdid_pass::{IssuerKey, Pseudonym};
 use realdid_testkit::ledger::AUTHORITY;
+
+const BY: HashFunction = HashFunction::Sha256;
 
 const SERVICE: [u8; 32] = [7; 32];
 
@@ -31,7 +34,7 @@ fn pseudonym(passes: &RealPasses, service: &[u8; 32]) -> Pseudonym {
     )
     .unwrap();
     let shown = Shown::read(&text, &[]).unwrap();
-    assert_eq!(shown.issuer, issuer_id(AUTHORITY).0);
+    assert_eq!(shown.issuer, issuer_id(BY, AUTHORITY).0);
     let binding = realpass::binding("nonce", "gate", Some("did:rdid:dev:zQm"));
     let context = Context::service(service);
     let claims = [shown.claim(&context, &binding)];
@@ -385,7 +388,7 @@ fn p5_a_reset_is_said_only_where_the_ledger_shows_one() {
             epoch: EPOCH,
             standing: Standing::Active,
             reason: ReasonCode::None,
-            issuer: record.id(),
+            issuer: record.id(BY),
             reset_ms,
         });
         let expected = Expected {

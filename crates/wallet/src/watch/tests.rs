@@ -1,7 +1,10 @@
 use super::*;
 use crate::secret::Secret32;
 use realdid_core::hash::Hash32;
+use realdid_core::hash::HashFunction;
 use realdid_core::state::{ReasonCode, issuer_id};
+
+const BY: HashFunction = HashFunction::Sha256;
 
 const NOW_MS: u64 = 1_800_000_000_000;
 
@@ -27,7 +30,7 @@ fn found() -> Enrolment {
         epoch: 7,
         standing: Standing::Active,
         reason: ReasonCode::None,
-        issuer: issuer_id("https://authority.example"),
+        issuer: issuer_id(BY, "https://authority.example"),
         reset_ms: None,
     }
 }

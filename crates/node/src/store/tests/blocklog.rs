@@ -6,7 +6,7 @@ use super::*;
 
 fn operation(id: u64, accepted: bool, receipt: &[u8]) -> LoggedOperation<'_> {
     LoggedOperation {
-        hash: value_hash(&id.to_be_bytes()),
+        hash: value_hash(BY, &id.to_be_bytes()),
         accepted,
         receipt,
     }

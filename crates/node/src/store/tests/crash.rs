@@ -42,7 +42,7 @@ fn crash_child() {
     for height in from.. {
         if tip.is_none_or(|tip| height > tip) {
             let operation = LoggedOperation {
-                hash: value_hash(&height.to_be_bytes()),
+                hash: value_hash(BY, &height.to_be_bytes()),
                 accepted: true,
                 receipt: b"receipt",
             };
@@ -96,7 +96,7 @@ fn p10_kill_9_at_any_moment_loses_no_acknowledged_block_and_tears_no_state() {
         assert!(tip >= acknowledged, "{tip:?} {acknowledged:?}");
         for height in tip.map_or(0..0, |tip| 0..tip + 1) {
             assert_eq!(log.block(height).unwrap().unwrap(), block_at(height));
-            let receipt = log.receipt(&value_hash(&height.to_be_bytes())).unwrap();
+            let receipt = log.receipt(&value_hash(BY, &height.to_be_bytes())).unwrap();
             assert_eq!(receipt.unwrap().height, height);
         }
         let committed = state.committed_height();

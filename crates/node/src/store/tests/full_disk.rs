@@ -13,10 +13,10 @@ const DIRECTORY: &str = "REALDID_TEST_FULL_DISK_DIRECTORY";
 fn changes(height: u64) -> Vec<Change> {
     let ids = height * 200..height * 200 + 200;
     let mut changes: Vec<Change> = ids
-        .map(|id| (value_hash(&id.to_be_bytes()), Some(vec![7; 6000])))
+        .map(|id| (value_hash(BY, &id.to_be_bytes()), Some(vec![7; 6000])))
         .collect();
     if height > 3 {
-        changes.push((value_hash(&(height * 200 - 300).to_be_bytes()), None));
+        changes.push((value_hash(BY, &(height * 200 - 300).to_be_bytes()), None));
     }
     changes
 }

@@ -33,7 +33,7 @@ fn block(parent: &Header, later_ms: u64, operation: &SignedOperation) -> Block {
         parent: parent.digest(),
         height: parent.height + 1,
         time_ms: parent.time_ms + later_ms,
-        operations_root: operations_root(&operations),
+        operations_root: operations_root(BY, &operations),
         ..parent.clone()
     };
     Block { header, operations }
@@ -116,7 +116,7 @@ fn p10_a_block_that_finds_no_room_changes_nothing_and_is_taken_later() {
         assert_eq!(seen(&machine), seen(&oracle));
         assert_eq!(machine.closed(), oracle.closed());
         assert_eq!(machine.receipt(&again.id()).unwrap(), Some((2, None)));
-        assert!(store.get(&enrolment_key(&TAG)).unwrap().is_some());
+        assert!(store.get(&enrolment_key(BY, &TAG)).unwrap().is_some());
 
         // What was kept is enough to come back, state or no state.
         drop(machine);
@@ -155,4 +155,54 @@ async fn a_producer_holds_a_block_until_there_is_room_and_says_why() {
     held.await.unwrap();
     assert_eq!(producer.trouble(), None);
     assert_eq!(machine.tip().height, 1);
+}
+
+#[test]
+fn a_network_on_sm2_and_sm3_is_executed_replayed_and_proved() {
+    let net = TestNet::sm();
+    let genesis = &net.genesis;
+    let by = genesis.hash_function();
+    let directory = tempfile::tempdir().unwrap();
+    let log = unbounded();
+    let open = || crate::store::open(directory.path(), small(), by).unwrap();
+    let first = machine(genesis, open(), &log);
+    assert_eq!(first.store().root(), genesis.header().sealed.state_root.0);
+    let enrol = net.enrol(TAG, 0);
+    let block = block(&genesis.header(), 100, &enrol);
+    first.finalise(1, &block.encode(), None).unwrap();
+    assert_eq!(first.receipt(&enrol.id()).unwrap(), Some((1, None)));
+    // A block of the next slot closes the first.
+    let empty = Block {
+        header: Header {
+            parent: block.header.digest(),
+            height: 2,
+            time_ms: block.header.time_ms + 2000,
+            operations_root: operations_root(by, &[]),
+            ..block.header.clone()
+        },
+        operations: Vec::new(),
+    };
+    first.finalise(2, &empty.encode(), None).unwrap();
+    let sealed = first.closed();
+    drop(first);
+
+    let again = machine(genesis, open(), &log);
+    let key = enrolment_key(by, &TAG);
+    let proved = again.store().prove(&key).unwrap();
+    let root = sealed.state_root.0;
+    assert_eq!((proved.height, proved.root), (1, root));
+    let value = proved.value.unwrap();
+    assert_eq!(
+        check_value(by, &root, &key, Some(&value), &proved.proof),
+        Ok(())
+    );
+    assert!(check_value(BY, &root, &key, Some(&value), &proved.proof).is_err());
+    drop(again);
+
+    // The state of another function is not this network's.
+    let other = tempfile::tempdir().unwrap();
+    let other = crate::store::open(other.path(), small(), BY).unwrap();
+    let log = BlockLog::with_tables(unbounded().tables()).unwrap();
+    let opened = Machine::open(genesis.clone(), other, log);
+    assert!(matches!(opened.err(), Some(MachineError::Foreign)));
 }

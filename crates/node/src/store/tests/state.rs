@@ -55,15 +55,18 @@ fn tampered_proofs_of_the_store_are_refused() {
         for place in 0..proof.siblings.len() {
             let mut bad = proof.clone();
             bad.siblings[place][7] ^= 1;
-            assert_eq!(verify(&root, &key(id), &bad), Err(TrieError::RootMismatch));
+            assert_eq!(
+                verify(BY, &root, &key(id), &bad),
+                Err(TrieError::RootMismatch)
+            );
             bad.siblings.remove(place);
-            assert!(verify(&root, &key(id), &bad).is_err());
+            assert!(verify(BY, &root, &key(id), &bad).is_err());
         }
         // A proof of another state: what was true once is not true now.
         let mut old_root = root;
         old_root[31] ^= 1;
         assert_eq!(
-            verify(&old_root, &key(id), &proof),
+            verify(BY, &old_root, &key(id), &proof),
             Err(TrieError::RootMismatch)
         );
     }
@@ -93,7 +96,7 @@ fn our_verifier_says_what_nomts_own_says() {
             .verify::<Sha2Hasher>(theirs.terminal.path(), root)
             .unwrap();
         let ours = crate::store::nomt::our_proof(theirs);
-        match verify(&root, &key, &ours).unwrap() {
+        match verify(BY, &root, &key, &ours).unwrap() {
             Found::Present { value_hash } => {
                 let leaf = LeafData {
                     key_path: key,
@@ -163,8 +166,8 @@ fn coming_and_going_pages_never_use_up_the_table() {
     for height in 0u64..40 {
         // Another 600 keys each time, and the last 600 gone: pages come and go everywhere.
         let (old, new) = (height * 600, (height + 1) * 600);
-        let leave = (old.max(600) - 600..old).map(|id| (value_hash(&id.to_be_bytes()), None));
-        let come = (old..new).map(|id| (value_hash(&id.to_be_bytes()), Some(vec![1])));
+        let leave = (old.max(600) - 600..old).map(|id| (value_hash(BY, &id.to_be_bytes()), None));
+        let come = (old..new).map(|id| (value_hash(BY, &id.to_be_bytes()), Some(vec![1])));
         store
             .commit(height, &leave.chain(come).collect::<Vec<_>>())
             .unwrap();
@@ -248,7 +251,7 @@ fn readers_on_many_threads_see_whole_commits() {
                     assert!(proved.height >= height);
                     height = proved.height;
                     let value = proved.value.as_deref();
-                    let checked = check_value(&proved.root, &key(reader), value, &proved.proof);
+                    let checked = check_value(BY, &proved.root, &key(reader), value, &proved.proof);
                     assert_eq!(checked, Ok(()));
                     if height > 0 {
                         assert_eq!(value, Some(&[height as u8][..]));
@@ -263,4 +266,32 @@ fn readers_on_many_threads_see_whole_commits() {
             store.commit(height, &changes).unwrap();
         }
     });
+}
+
+#[test]
+fn nomt_and_memory_agree_with_sm3() {
+    let directory = tempfile::tempdir().unwrap();
+    let memory = MemoryStore::hashing_by(HashFunction::Sm3);
+    let other = MemoryStore::default();
+    let mut store = NomtSm3Store::open(directory.path(), small()).unwrap();
+    for height in 0..12 {
+        let changes = changes_at(7, height, 200);
+        let root = memory.commit(height, &changes).unwrap();
+        assert_eq!(store.commit(height, &changes).unwrap(), root, "{height}");
+        assert_ne!(other.commit(height, &changes).unwrap(), root);
+        if height == 6 {
+            drop(store);
+            store = NomtSm3Store::open(directory.path(), small()).unwrap();
+        }
+    }
+    for id in 0..200 {
+        let proved = store.prove(&key(id)).unwrap();
+        assert_eq!(proved, memory.prove(&key(id)).unwrap());
+        let prefix = Prefix::new(&key(id), 12).unwrap();
+        // The store has verified the bucket by its own function before it gives it away.
+        assert_eq!(
+            store.bucket(&prefix).unwrap(),
+            memory.bucket(&prefix).unwrap()
+        );
+    }
 }
