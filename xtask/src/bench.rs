@@ -45,7 +45,7 @@ const SD_JWT: By = By::Example("realdid-credential", Some("sd-jwt-vc.mjs"));
 const STATUS: By = By::Example("realdid-credential", None);
 
 /// Each bench, in the order of the table.
-const BENCHES: [(&str, By); 14] = [
+const BENCHES: [(&str, By); 15] = [
     ("apply", By::Realdid(None)),
     ("resolve_http", By::Realdid(None)),
     ("sdjwt_issue", SD_JWT),
@@ -60,6 +60,7 @@ const BENCHES: [(&str, By); 14] = [
     ("pass_prove", PASS),
     ("pass_prove_wasm", By::Page),
     ("pass_issue", PASS),
+    ("pass_refresh_http", By::Realdid(None)),
 ];
 
 const PEERS: &str = "bench/peers";
@@ -164,6 +165,9 @@ pub fn run(root: &Path, args: &[String]) -> Result<(), Failure> {
             &shell::cargo(),
             &["build", "--package", "realdid"],
         ))?;
+    }
+    if benches.iter().any(|(id, _)| *id == "pass_refresh_http") {
+        needs::postgresql(root)?;
     }
     let circumstances = Circumstances {
         machine: machine(),

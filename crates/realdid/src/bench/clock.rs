@@ -32,6 +32,30 @@ pub fn of(process: &str) -> Result<f64, Fail> {
         .ok_or_else(|| broken("/proc tells the processor time of a process that runs"))
 }
 
+/// The processor time of all that run below a process so far, in seconds. What has ended is not in
+/// it.
+pub fn of_children(process: u32) -> Result<f64, Fail> {
+    let cannot = |_| broken("/proc lists the processes that run");
+    let stats: Vec<(u32, u32, f64)> = std::fs::read_dir("/proc")
+        .map_err(cannot)?
+        .filter_map(|entry| {
+            let entry = entry.ok()?;
+            let id = entry.file_name().to_str()?.parse().ok()?;
+            let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+            let parent = stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok()?;
+            Some((id, parent, seconds(&stat)?))
+        })
+        .collect();
+    let (mut sum, mut parents) = (0.0, vec![process]);
+    while let Some(parent) = parents.pop() {
+        for (id, _, seconds) in stats.iter().filter(|(_, of, _)| *of == parent) {
+            sum += seconds;
+            parents.push(*id);
+        }
+    }
+    Ok(sum)
+}
+
 /// Fields 14 and 15 of proc_pid_stat(5): utime and stime. Field 2, the program's name, may hold
 /// anything, so counting begins behind its parenthesis.
 fn seconds(stat: &str) -> Option<f64> {

@@ -14,6 +14,7 @@ mod clock;
 mod login_http;
 mod network;
 mod pass_login_http;
+mod pass_refresh_http;
 mod resolve_http;
 mod signatures;
 mod traffic;
@@ -24,7 +25,13 @@ use serde_json::Value;
 use std::io::Write as _;
 
 /// The benches in the order in which they run.
-const IDS: [&str; 4] = ["apply", "resolve_http", "login_http", "pass_login_http"];
+const IDS: [&str; 5] = [
+    "apply",
+    "resolve_http",
+    "login_http",
+    "pass_login_http",
+    "pass_refresh_http",
+];
 
 /// One result; the keys are a contract with `cargo xtask bench`.
 #[derive(Debug, Serialize)]
@@ -67,6 +74,7 @@ async fn measure(id: &str) -> Result<Measured, Fail> {
     match id {
         "apply" => alone(apply::measure).await,
         "resolve_http" => resolve_http::measure().await,
+        "pass_refresh_http" => pass_refresh_http::measure().await,
         "login_http" => login_http::measure().await,
         _ => pass_login_http::measure().await,
     }

@@ -249,6 +249,51 @@ impl RunningNation {
     }
 }
 
+/// One more process of a nation's authority, on a port of its own.
+pub struct AuthorityProcess {
+    process: Process,
+    pub url: String,
+}
+
+impl AuthorityProcess {
+    pub async fn start(
+        running: &RunningNation,
+        environment: &[(&str, &str)],
+    ) -> Result<Self, Fail> {
+        let nation = &running.nation;
+        let [listen, _] = free_addresses()?;
+        let file = nation.dir.join("authority/authority.toml");
+        let mut process = Process::start(
+            &[
+                "authority",
+                "--config",
+                &file.to_string_lossy(),
+                "--listen",
+                &listen.to_string(),
+                "--public-url",
+                &nation.authority_url(),
+            ],
+            environment,
+            &running.folder.path().join(format!("{}.log", listen.port())),
+        )?;
+        let url = format!("http://{listen}");
+        let (http, probe) = (http()?, format!("{url}/readyz"));
+        wait(&mut process, async || {
+            http.get(&probe)
+                .send()
+                .await
+                .is_ok_and(|answer| answer.status().is_success())
+        })
+        .await?;
+        Ok(Self { process, url })
+    }
+
+    /// The processor time of the process so far, in seconds.
+    pub fn cpu_s(&self) -> Result<f64, Fail> {
+        clock::of(&self.process.0.id().to_string())
+    }
+}
+
 /// A client that follows no redirects and keeps its connections.
 pub fn http() -> Result<reqwest::Client, Fail> {
     reqwest::Client::builder()
