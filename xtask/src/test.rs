@@ -87,6 +87,7 @@ fn setup(root: &Path) -> Result<Runner, Failure> {
     needs::postgresql(root)?;
     needs::npm_packages(root, "examples/sign-in/express")?;
     needs::npm_packages(root, "crates/pass/tests/peer")?;
+    needs::npm_packages(root, "crates/credential/tests/peer")?;
     needs::python_packages(
         root,
         "target/sign-in-django",

@@ -1,0 +1,154 @@
+//! Software that is not ours verifies our credentials, and ours verifies theirs:
+//! `@sd-jwt/sd-jwt-vc` for SD-JWT VC, on Node.
+
+#![allow(clippy::unwrap_used)]
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use realdid_credential::ClaimPath;
+use realdid_credential::jose::{Jwk, SigningKey};
+use realdid_credential::sd_jwt::{
+    self, Binding, Evidence, IssuerEvidence, IssuerKey, ParsedSdJwt, SdJwtError, Terms,
+};
+use serde_json::{Value, json};
+
+const ISS: &str = "https://authority.test";
+const VCT: &str = "urn:test:1";
+const AUD: &str = "verifier_attestation:00ff";
+const NONCE: &str = "n-0S6_WzA2Mj";
+const KID: &str = "k1";
+
+fn ask_the_peer(script: &str, case: &Value) -> Value {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peer");
+    assert!(
+        folder.join("node_modules").is_dir(),
+        "the peer is installed by `cargo xtask test`, or by `npm ci --ignore-scripts` in {}",
+        folder.display()
+    );
+    let mut peer = Command::new("node")
+        .args(["--no-warnings", script])
+        .current_dir(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = peer.stdin.take().unwrap();
+    input.write_all(case.to_string().as_bytes()).unwrap();
+    drop(input);
+    let output = peer.wait_with_output().unwrap();
+    assert!(output.status.success());
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// The peer reads the clock, so its credentials and ours are of now.
+fn now_s() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs()
+}
+
+/// A fixed key, and its private JWK for the peer.
+fn key(seed: u8) -> (SigningKey, Value) {
+    use base64::Engine as _;
+    let key = SigningKey::p256(&[seed; 32]).unwrap();
+    let mut jwk = Jwk(key.verifying_key()).to_value();
+    jwk["d"] = base64::engine::general_purpose::URL_SAFE_NO_PAD
+        .encode([seed; 32])
+        .into();
+    (key, jwk)
+}
+
+#[test]
+fn sd_jwt_vc_agrees_with_another_language_both_ways() {
+    let ((issuer, issuer_jwk), (holder, holder_jwk)) = (key(41), key(42));
+    let iat_s = now_s();
+    let claims = json!({
+        "given_name": "Ada", "sex": 2, "nationalities": ["XA", "XB"],
+        "address": {"region": "Somewhere", "locality": "Elsewhere"}, "assurance": "high"
+    });
+    let terms = Terms {
+        iss: ISS,
+        vct: VCT,
+        kid: KID,
+        iat_s,
+        exp_s: iat_s + 600,
+        x5c: &[],
+    };
+    let to = Jwk(holder.verifying_key());
+    let mut count = 0u8;
+    let mut salt = || {
+        count += 1;
+        [count; 16]
+    };
+    let claims = claims.as_object().unwrap();
+    let credential =
+        sd_jwt::issue(claims, &["assurance"], &terms, &to, &issuer, &mut salt).unwrap();
+    let binding = Binding {
+        nonce: NONCE,
+        aud: AUD,
+        iat_s,
+    };
+    let paths = [&["given_name"][..], &["address", "region"]];
+    let paths = paths.map(|path| ClaimPath::of(path).unwrap());
+    let held = ParsedSdJwt::parse(&credential).unwrap();
+    let ours = sd_jwt::present(&held, &paths, &binding, &holder).unwrap();
+    // A disclosure taken away after binding.
+    let mut parts: Vec<&str> = ours.split('~').collect();
+    parts.remove(1);
+    let tampered = parts.join("~");
+
+    let answer = ask_the_peer(
+        "sd-jwt.mjs",
+        &json!({
+            "issuer": issuer_jwk, "holder": holder_jwk, "ours": ours, "tampered": tampered,
+            "iss": ISS, "vct": VCT, "kid": KID, "iat": iat_s, "aud": AUD, "nonce": NONCE,
+        }),
+    );
+    let seen = &answer["ours"]["payload"];
+    assert_eq!(seen["given_name"], "Ada", "{answer}");
+    assert_eq!(seen["address"], json!({"region": "Somewhere"}));
+    assert_eq!(seen["assurance"], "high");
+    assert_eq!((seen.get("sex"), seen.get("nationalities")), (None, None));
+    assert_eq!(answer["ours"]["kb"]["aud"], AUD);
+    assert_eq!(answer["ours"]["kb"]["nonce"], NONCE);
+    assert!(answer["tampered"]["refused"].is_string(), "{answer}");
+
+    let keys = [IssuerKey {
+        iss: ISS.to_owned(),
+        kid: KID.to_owned(),
+        key: issuer.verifying_key(),
+    }];
+    let evidence = Evidence {
+        issuer: IssuerEvidence {
+            issuer_keys: &keys,
+            accepted_vcts: &[VCT],
+            now_s: iat_s,
+            clock_skew_s: 5,
+        },
+        nonce: NONCE,
+        aud: AUD,
+        max_kb_age_s: 60,
+    };
+    let theirs = answer["theirs"].as_str().unwrap();
+    let verified = sd_jwt::verify(theirs, &evidence).unwrap();
+    let expected = json!({"given_name": "Ada", "address": {"region": "Somewhere"}});
+    assert_eq!(Value::Object(verified.claims), expected);
+    let other = Evidence {
+        nonce: "other",
+        ..evidence
+    };
+    assert_eq!(
+        sd_jwt::verify(theirs, &other).err(),
+        Some(SdJwtError::Nonce)
+    );
+    // Our wallet holds and shows what they issue.
+    let issued = answer["credential"].as_str().unwrap();
+    let held = sd_jwt::receive(issued, &evidence.issuer, &to).unwrap();
+    let shown = sd_jwt::present(&held, &paths, &binding, &holder).unwrap();
+    let verified = sd_jwt::verify(&shown, &evidence).unwrap();
+    assert_eq!(Value::Object(verified.claims), expected);
+}
