@@ -201,7 +201,7 @@ def vectors():
     # A genesis with one issuer, which enrols and sponsors.
     issuer = [url, [[2, key(4), [0, []], 0]], b"\xaa" * 32, 0, 0, 10, 20, 0, []]
     governance = [0, 1, [key(7)]]
-    parameters = [200, 2, 60, 60, 20, 10, 10_000, 4096, 600, 4, [1, 2]]
+    parameters = [200, 2, 60, 60, 20, 10, 10_000, 4096, 600, 4, [1, 2], 2]
     time_ms = 1_800_000_000_000
     genesis = cbor(
         [1, "dev", time_ms, parameters, b"\xbb" * 96, [b"\xcc" * 32], governance, [issuer]]
@@ -214,6 +214,7 @@ def vectors():
         [
             (state_key(0x30, issuer_id), cbor(issuer)),
             (state_key(0x60, b""), cbor(governance)),
+            (state_key(0x61, b""), cbor([parameters])),
         ]
     )
     sealed = [
@@ -234,6 +235,11 @@ def vectors():
         "totals": (0x50, issuer_id + (30_000_000).to_bytes(8, "big")),
         "governance": (0x60, b""),
         "slot": (0x70, b"\x33" * 48),
+        "parameters": (0x61, b""),
+        "decision": (0x62, (7).to_bytes(8, "big")),
+        "batch": (0x80, issuer_id + b"\x44" * 32),
+        "display": (0x90, b"\x55" * 32),
+        "recognition": (0xA0, b"intl"),
     }
     lines = [f"{name} {state_key(*args).hex()}" for name, args in names.items()]
     yield "ledger/state-keys.txt", "\n".join(lines)

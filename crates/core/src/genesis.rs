@@ -3,9 +3,10 @@
 
 use crate::codec::{self, CodecError};
 use crate::did::NetworkName;
+use crate::governance::{Governance, NEWEST_RULES, RunningParameters, consensus_namespace};
 use crate::hash::{Domain, Hash32, HashFunction};
 use crate::header::{Header, Sealed, receipts_root, slot_at};
-use crate::state::{Governance, Issuer, KeyUse, governance_key, issuer_key};
+use crate::state::{Issuer, KeyUse, governance_key, issuer_key, parameters_key};
 use crate::suite::Suite;
 use crate::trie;
 use minicbor::{Decode, Encode};
@@ -15,8 +16,6 @@ pub const MAX_GENESIS_BYTES: usize = 64 * 1024;
 
 /// The most validators of a network.
 const MAX_VALIDATORS: usize = 256;
-/// The most governance keys: a decision carries at most as many signatures (rule O4).
-const MAX_GOVERNORS: usize = 32;
 /// The most personhood slots of a period.
 const MAX_PERSONHOOD_SLOTS: u64 = 1000;
 /// The longest of the network's periods in seconds: ten years.
@@ -45,6 +44,9 @@ pub enum GenesisError {
     /// H16
     #[error("the genesis admits no suite, one twice, or not one that its own keys are of")]
     Suites,
+    /// H18
+    #[error("the network runs newer rules than this program knows")]
+    Rules,
 }
 
 impl GenesisError {
@@ -58,6 +60,7 @@ impl GenesisError {
             Self::Governance => "genesis.governance",
             Self::Issuers => "genesis.issuers",
             Self::Suites => "genesis.suites",
+            Self::Rules => "genesis.rules",
         }
     }
 }
@@ -140,6 +143,9 @@ pub struct Parameters {
     /// The suites of the keys that may sign operations, ascending.
     #[n(10)]
     pub suites: Vec<Suite>,
+    /// The version of the rules that run.
+    #[n(11)]
+    pub rules: u8,
 }
 
 impl Parameters {
@@ -158,6 +164,7 @@ impl Parameters {
             personhood_period_s: 600,
             personhood_slots: 4,
             suites: Suite::ALL.to_vec(),
+            rules: NEWEST_RULES,
         }
     }
 
@@ -212,7 +219,7 @@ impl Parameters {
     }
 
     /// H12: no period is so long that milliseconds overflow, and none that divides is zero.
-    fn are_bounded(&self) -> bool {
+    pub fn are_bounded(&self) -> bool {
         let divide = [
             self.slot_s,
             self.epoch_s,
@@ -226,6 +233,28 @@ impl Parameters {
             && (1..=u64::from(u32::MAX)).contains(&self.expiry_window)
             && (1..=u64::from(u32::MAX)).contains(&self.block_operations)
             && self.personhood_slots <= MAX_PERSONHOOD_SLOTS
+            && self.rules > 0
+    }
+
+    /// H16: suites, each once and in order.
+    pub fn suites_are_listed(&self) -> bool {
+        !self.suites.is_empty() && self.suites.is_sorted_by(|a, b| a < b)
+    }
+
+    /// G2: what no decision changes. Slots, epochs and periods are numbered by these from the
+    /// beginning of time, and wallets and verifiers, who know the genesis alone, count by them.
+    pub fn keeps_what_is_fixed(&self, before: &Self) -> bool {
+        let fixed = |p: &Self| {
+            (
+                p.slot_s,
+                p.epoch_s,
+                p.refresh_lead_s,
+                p.recovery_delay_s,
+                p.status_period_s,
+                p.personhood_period_s,
+            )
+        };
+        fixed(self) == fixed(before)
     }
 }
 
@@ -253,15 +282,7 @@ impl Genesis {
         if !(1..=MAX_VALIDATORS).contains(&n) || !distinct(&self.validators) {
             return Err(GenesisError::Validators);
         }
-        let Governance {
-            seq,
-            threshold,
-            keys,
-        } = &self.governance;
-        let sound = (1..=MAX_GOVERNORS).contains(&keys.len())
-            && (1..=keys.len() as u64).contains(threshold)
-            && *seq == 0;
-        if !sound || !distinct(keys) {
+        if !self.governance.is_well_formed() || self.governance.seq != 0 {
             return Err(GenesisError::Governance);
         }
         let by = self.hash_function();
@@ -271,21 +292,19 @@ impl Genesis {
         if !self.issuers.iter().all(admitted) || !distinct(&ids) {
             return Err(GenesisError::Issuers);
         }
-        let suites = &self.parameters.suites;
-        let ascending = !suites.is_empty() && suites.is_sorted_by(|a, b| a < b);
         let operating = self
             .issuers
             .iter()
             .flat_map(|issuer| &issuer.keys)
             .filter(|known| known.usage == KeyUse::Operation)
             .map(|known| &known.key);
-        if !ascending
-            || !keys
-                .iter()
-                .chain(operating)
-                .all(|key| suites.contains(&key.suite()))
-        {
+        let mut acting = self.governance.keys.iter().chain(operating);
+        let admitted = acting.all(|key| self.parameters.admits(key.suite()));
+        if !self.parameters.suites_are_listed() || !admitted {
             return Err(GenesisError::Suites);
+        }
+        if self.parameters.rules > NEWEST_RULES {
+            return Err(GenesisError::Rules);
         }
         Ok(())
     }
@@ -307,7 +326,7 @@ impl Genesis {
 
     /// The prefix of every validator's signature: it binds them to this genesis.
     pub fn namespace(&self) -> Vec<u8> {
-        [b"rdid/1/consensus/".as_slice(), &self.digest().0].concat()
+        consensus_namespace(&self.digest())
     }
 
     /// The records that the ledger holds before the first block, in order of their keys.
@@ -319,6 +338,11 @@ impl Genesis {
             .map(|issuer| (issuer_key(by, &issuer.id(by)), codec::encode(issuer)))
             .collect();
         records.push((governance_key(by), codec::encode(&self.governance)));
+        let parameters = RunningParameters {
+            current: self.parameters.clone(),
+            next: None,
+        };
+        records.push((parameters_key(by), codec::encode(&parameters)));
         records.sort();
         records
     }
@@ -386,6 +410,8 @@ mod tests {
         refused(parameters, &|g| g.parameters.refresh_lead_s = u64::MAX);
         refused(parameters, &|g| g.parameters.personhood_slots = 1001);
         refused(parameters, &|g| g.parameters.recovery_delay_s = u64::MAX);
+        refused(parameters, &|g| g.parameters.rules = 0);
+        refused("genesis.rules", &|g| g.parameters.rules = NEWEST_RULES + 1);
         refused("genesis.validators", &|g| g.validators.clear());
         refused("genesis.validators", &|g| {
             g.validators.push(g.validators[0])

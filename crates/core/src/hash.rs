@@ -85,6 +85,78 @@ impl HashFunction {
     }
 }
 
+/// Where an item stands in a list, and what stands beside its path, from the leaf up.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct ListPath {
+    #[n(0)]
+    pub index: u64,
+    /// How long the list is.
+    #[n(1)]
+    pub length: u64,
+    #[n(2)]
+    pub siblings: Vec<Hash32>,
+}
+
+impl ListPath {
+    /// The path of the item at `index`; none beyond the end.
+    pub fn of(by: HashFunction, items: &[Hash32], index: usize) -> Option<Self> {
+        items.get(index)?;
+        let (mut rest, mut at, mut siblings) = (items, index, Vec::new());
+        while rest.len() > 1 {
+            let (left, right) = rest.split_at(split(rest.len()));
+            let other = match at.checked_sub(left.len()) {
+                Some(within) => {
+                    (rest, at) = (right, within);
+                    left
+                }
+                None => {
+                    rest = left;
+                    right
+                }
+            };
+            siblings.push(by.list_root(other));
+        }
+        siblings.reverse();
+        Some(Self {
+            index: index as u64,
+            length: items.len() as u64,
+            siblings,
+        })
+    }
+
+    /// The commitment of the list that has `item` on this path; none where there is no such path.
+    pub fn root(&self, by: HashFunction, item: &Hash32) -> Option<Hash32> {
+        // From the root down: on which side of each split the item stands.
+        let (mut length, mut at) = (self.length, self.index);
+        let mut sides = Vec::new();
+        while length > 1 {
+            // At most 64 rounds: a side is smaller than the whole.
+            let left = length
+                .checked_next_power_of_two()
+                .map_or(1 << 63, |power| power / 2);
+            let right_side = at >= left;
+            sides.push(right_side);
+            (length, at) = match right_side {
+                true => (length - left, at - left),
+                false => (left, at),
+            };
+        }
+        if self.index >= self.length || sides.len() != self.siblings.len() {
+            return None;
+        }
+        let mut node = by.tagged(Domain::ListLeaf, &[&item.0]);
+        for (right_side, sibling) in sides.into_iter().rev().zip(&self.siblings) {
+            let (left, right) = match right_side {
+                true => (sibling, &node),
+                false => (&node, sibling),
+            };
+            node = by.tagged(Domain::ListNode, &[&left.0, &right.0]);
+        }
+        Some(node)
+    }
+}
+
 /// Where a list of two or more items is split.
 fn split(length: usize) -> usize {
     length.next_power_of_two() / 2
@@ -121,6 +193,8 @@ pub enum Domain {
     Registration,
     /// What a personhood proof is bound to: the operation that it pays for.
     Personhood,
+    /// A credential in an issuance batch.
+    BatchItem,
     /// Key material derived from a wallet's roots.
     Wallet,
 }
@@ -143,6 +217,7 @@ impl Domain {
             Self::Issuer => "rdid/1/issuer",
             Self::Registration => "rdid/1/registration",
             Self::Personhood => "rdid/1/personhood",
+            Self::BatchItem => "rdid/1/batch-item",
             Self::Wallet => "rdid/1/wallet",
         }
     }
@@ -191,6 +266,46 @@ mod tests {
         ];
         for (i, a) in roots.iter().enumerate() {
             assert!(roots.iter().skip(i + 1).all(|b| a != b));
+        }
+    }
+
+    #[test]
+    fn each_item_of_a_list_has_one_path_to_its_root() {
+        let items: Vec<Hash32> = (0u8..21).map(|i| Hash32([i; 32])).collect();
+        for by in HashFunction::ALL {
+            for length in 1..items.len() {
+                let list = &items[..length];
+                let root = by.list_root(list);
+                for (index, item) in list.iter().enumerate() {
+                    let path = ListPath::of(by, list, index).unwrap();
+                    assert_eq!(path.root(by, item), Some(root), "{index} of {length}");
+                    assert_ne!(path.root(by, &items[20]), Some(root));
+                    let mut moved = path.clone();
+                    moved.index ^= 1;
+                    assert_ne!(moved.root(by, item), Some(root));
+                    let mut longer = path.clone();
+                    longer.siblings.push(root);
+                    assert_eq!(longer.root(by, item), None);
+                }
+                assert_eq!(ListPath::of(by, list, length), None);
+            }
+        }
+    }
+
+    #[test]
+    fn a_hostile_list_path_ends_in_bounded_time() {
+        for length in [0, 1, 2, u64::MAX, (1 << 63) + 1, 1 << 63] {
+            for index in [0, 1, u64::MAX, u64::MAX - 1] {
+                for siblings in [0, 1, 63, 64, 65] {
+                    let path = ListPath {
+                        index,
+                        length,
+                        siblings: vec![Hash32([7; 32]); siblings],
+                    };
+                    let found = path.root(HashFunction::Sha256, &Hash32([1; 32]));
+                    assert!(index < length || found.is_none());
+                }
+            }
         }
     }
 }

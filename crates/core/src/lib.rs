@@ -9,9 +9,11 @@
 //! and [`state`] (what the ledger remembers). The normative text is in `spec/`.
 
 pub mod answer;
+pub mod certificate;
 pub mod codec;
 pub mod did;
 pub mod genesis;
+pub mod governance;
 pub mod hash;
 pub mod header;
 pub mod operation;

@@ -6,7 +6,10 @@
 
 use crate::codec::{self, Bytes};
 use crate::did::{DidId, Inception, Keys, NetworkName};
+use crate::genesis::Parameters;
+use crate::governance::Recognised;
 use crate::hash::{Domain, Hash32};
+use crate::header::Checkpoint;
 use crate::state::{EpochKey, Issuer, IssuerKey, KeyStatus, PersonTag, ReasonCode, Standing};
 use crate::suite::{Context, KeyError, PublicKey, SecretKey, Signature};
 use minicbor::{Decode, Encode};
@@ -90,6 +93,19 @@ pub enum Body {
     #[n(22)]
     CancelReset(#[n(0)] Hash32, #[n(1)] PersonTag, #[n(2)] u64),
 
+    /// An issuance batch. By the issuer's operation key.
+    #[n(23)]
+    Batch(#[n(0)] AnchorBatch),
+    /// A name shown in public. By the registrar's operation key.
+    #[n(24)]
+    Display(#[n(0)] Show),
+    /// Takes a display back for good. By the key that it names, or by its registrar's.
+    #[n(25)]
+    WithdrawDisplay(#[n(0)] Hash32, #[n(1)] ReasonCode),
+    /// A newer checkpoint of a recognised network, by its name. By anybody.
+    #[n(26)]
+    ForeignCheckpoint(#[n(0)] NetworkName, #[n(1)] Checkpoint),
+
     /// A decision of the network's governance. By a threshold of its keys.
     #[n(32)]
     Govern(#[n(0)] u64, #[n(1)] Decision, #[n(2)] ReasonCode),
@@ -114,6 +130,41 @@ pub struct Enrol {
     pub epoch: u64,
 }
 
+/// Credentials that an issuer has made, committed to.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct AnchorBatch {
+    /// The issuer's id.
+    #[n(0)]
+    pub issuer: Hash32,
+    /// The id of the key that signed them.
+    #[n(1)]
+    pub key: Hash32,
+    /// The list commitment of their digests, each salted.
+    #[n(2)]
+    pub root: Hash32,
+    #[n(3)]
+    pub count: u64,
+}
+
+/// The content of a display.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Show {
+    /// The registrar's id.
+    #[n(0)]
+    pub issuer: Hash32,
+    /// The service on which the name is shown.
+    #[n(1)]
+    pub service: Hash32,
+    /// Salted digest of what is shown, which the wallet made.
+    #[n(2)]
+    pub digest: Hash32,
+    /// Commitment to a key of the person's DID, by which they withdraw it.
+    #[n(3)]
+    pub withdrawal: Hash32,
+}
+
 /// What governance can decide.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub enum Decision {
@@ -132,6 +183,57 @@ pub enum Decision {
     /// Gives an issuer a RealPass key from an epoch on that has not begun.
     #[n(4)]
     AddPassKey(#[n(0)] Hash32, #[n(1)] EpochKey),
+    /// Other parameters from a height on; what was to come is replaced.
+    #[n(5)]
+    Parameters(#[n(0)] u64, #[n(1)] Parameters),
+    /// Other keys or another threshold for governance itself.
+    #[n(6)]
+    Governors(#[n(0)] u64, #[n(1)] Vec<PublicKey>),
+    /// Recognises another network, or changes what of it is accepted.
+    #[n(7)]
+    Recognise(#[n(0)] Recognised),
+    /// Suspends, restores or ends a recognition, by the network's name.
+    #[n(8)]
+    RecognitionStanding(#[n(0)] NetworkName, #[n(1)] Standing),
+}
+
+impl Decision {
+    /// Its name in interfaces.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::AdmitIssuer(_) => "admit-issuer",
+            Self::IssuerStanding(..) => "issuer-standing",
+            Self::AddIssuerKey(..) => "add-issuer-key",
+            Self::IssuerKeyStatus(..) => "issuer-key-status",
+            Self::AddPassKey(..) => "add-pass-key",
+            Self::Parameters(..) => "parameters",
+            Self::Governors(..) => "governors",
+            Self::Recognise(_) => "recognise",
+            Self::RecognitionStanding(..) => "recognition-standing",
+        }
+    }
+
+    /// The version of the rules that first knew it.
+    fn since(&self) -> u8 {
+        match self {
+            Self::Recognise(_) | Self::RecognitionStanding(..) => 2,
+            _ => 1,
+        }
+    }
+}
+
+impl Body {
+    /// The version of the rules that first knew this kind (rule O8).
+    pub fn since(&self) -> u8 {
+        match self {
+            Self::Batch(_)
+            | Self::Display(_)
+            | Self::WithdrawDisplay(..)
+            | Self::ForeignCheckpoint(..) => 2,
+            Self::Govern(_, decision, _) => decision.since(),
+            _ => 1,
+        }
+    }
 }
 
 /// An operation with what authorises it.

@@ -70,6 +70,18 @@ rules! {
     60 ServiceUnknown "service.unknown" "the service is registered",
     61 ServiceExists "service.exists" "the service id is not taken",
     62 ServiceStanding "service.standing" "the service is in a standing that allows this change",
+    63 ServiceSuspended "service.suspended" "the service is active",
+    70 DisplayUnknown "display.unknown" "the display is on the ledger",
+    71 DisplayExists "display.exists" "the display's digest is not taken",
+    72 DisplayWithdrawn "display.withdrawn" "the display is not withdrawn already",
+    75 BatchExists "batch.exists" "the batch is not on the ledger yet",
+    80 RecognitionUnknown "recognition.unknown" "the network is recognised",
+    81 RecognitionExists "recognition.exists" "no other network is recognised by this name",
+    82 RecognitionStanding "recognition.standing" "the recognition is in a standing that allows this change",
+    83 RecognitionCheckpoint "recognition.checkpoint" "the recognised network's validators have certified the checkpoint",
+    84 RecognitionBehind "recognition.behind" "the checkpoint is newer than the one that is kept",
+    90 Parameters "governance.parameters" "new parameters are bounded, keep what is fixed and the rules that run, and stand far enough ahead",
+    91 Governors "governance.keys" "governance has 1 to 32 distinct keys and a threshold among them",
 }
 
 impl std::fmt::Display for Rule {

@@ -6,6 +6,7 @@
 use crate::codec::{self, CodecError};
 use crate::did::{DidId, Keys};
 use crate::genesis::Parameters;
+pub use crate::governance::Governance;
 use crate::hash::{Domain, Hash32, HashFunction};
 use crate::suite::PublicKey;
 use crate::trie;
@@ -35,19 +36,34 @@ pub enum Family {
     /// Per issuer and epoch: what it enrolled and sponsored.
     Totals = 0x50,
     Governance = 0x60,
+    /// The parameters that run.
+    Parameters = 0x61,
+    /// What governance has decided, by sequence number.
+    Decisions = 0x62,
     /// Spent personhood slots, by pseudonym.
     Slots = 0x70,
+    /// Issuance batches.
+    Batches = 0x80,
+    /// Names shown in public, by salted digest.
+    Displays = 0x90,
+    /// Other networks that are recognised.
+    Recognitions = 0xa0,
 }
 
 impl Family {
-    pub const ALL: [Family; 7] = [
+    pub const ALL: [Family; 12] = [
         Self::Dids,
         Self::Enrolments,
         Self::Issuers,
         Self::Services,
         Self::Totals,
         Self::Governance,
+        Self::Parameters,
+        Self::Decisions,
         Self::Slots,
+        Self::Batches,
+        Self::Displays,
+        Self::Recognitions,
     ];
 
     pub fn from_byte(byte: u8) -> Option<Self> {
@@ -103,6 +119,31 @@ pub fn slot_key(by: HashFunction, pseudonym: &[u8; 48]) -> trie::Key {
 /// The key of the one governance record.
 pub fn governance_key(by: HashFunction) -> trie::Key {
     Family::Governance.key(by, &[])
+}
+
+/// The key of the one record of parameters.
+pub fn parameters_key(by: HashFunction) -> trie::Key {
+    Family::Parameters.key(by, &[])
+}
+
+/// The key of a decision's record.
+pub fn decision_key(by: HashFunction, seq: u64) -> trie::Key {
+    Family::Decisions.key(by, &seq.to_be_bytes())
+}
+
+/// The key of an issuance batch, from its issuer's id and its list commitment.
+pub fn batch_key(by: HashFunction, issuer: &Hash32, root: &Hash32) -> trie::Key {
+    Family::Batches.key(by, &[issuer.0, root.0].concat())
+}
+
+/// The key of a display, from its salted digest.
+pub fn display_key(by: HashFunction, digest: &Hash32) -> trie::Key {
+    Family::Displays.key(by, &digest.0)
+}
+
+/// The key of a recognition, from the other network's name.
+pub fn recognition_key(by: HashFunction, network: &str) -> trie::Key {
+    Family::Recognitions.key(by, network.as_bytes())
 }
 
 /// Why somebody's standing was changed: a code of the closed list in spec/state.md.
@@ -369,6 +410,15 @@ impl IssuerKey {
     pub fn id(&self) -> Hash32 {
         crate::did::commitment(&self.key)
     }
+
+    /// P7: whether what it has signed stands. `batch` is the height at which the credential's
+    /// batch was put on the ledger, where one is proved.
+    pub fn stands_behind(&self, batch: Option<u64>) -> bool {
+        match self.status {
+            KeyStatus::Active | KeyStatus::Retired(_) => true,
+            KeyStatus::Compromised(since) => batch.is_some_and(|height| height < since),
+        }
+    }
 }
 
 crate::fixed_bytes!(
@@ -412,7 +462,7 @@ pub struct Issuer {
     /// How many enrolments it may put on the ledger in one epoch.
     #[n(5)]
     pub enrolment_quota: u64,
-    /// How many operations it may sponsor in one epoch.
+    /// How many records it may pay for in one epoch: anchors that it sponsors, batches, displays.
     #[n(6)]
     pub sponsor_quota: u64,
     /// How many registrations it may make in one epoch.
@@ -540,16 +590,53 @@ pub struct Service {
     pub reason: ReasonCode,
 }
 
-/// Who decides, and how many decisions there were.
+/// An issuance batch: a commitment to credentials that an issuer has made, with the height at
+/// which it was put on the ledger (promise P7).
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
-pub struct Governance {
+pub struct Batch {
+    /// The id of the issuer's key that signed the credentials.
     #[n(0)]
-    pub seq: u64,
+    pub key: Hash32,
+    /// How many there are.
     #[n(1)]
-    pub threshold: u64,
+    pub count: u64,
     #[n(2)]
-    pub keys: Vec<PublicKey>,
+    pub height: u64,
+}
+
+/// A name that its owner shows in public on purpose: a salted digest and whether it stands. What is
+/// shown, and by whom, the ledger does not know (promise P1).
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Display {
+    /// The service on which it is shown.
+    #[n(0)]
+    pub service: Hash32,
+    /// The registrar that put it here and may withdraw it.
+    #[n(1)]
+    pub issuer: Hash32,
+    /// Commitment to the key by which the person withdraws it.
+    #[n(2)]
+    pub withdrawal: Hash32,
+    #[n(3)]
+    pub status: DisplayStatus,
+    #[n(4)]
+    pub reason: ReasonCode,
+    /// The height of its last change.
+    #[n(5)]
+    pub height: u64,
+}
+
+/// Whether a display stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum DisplayStatus {
+    #[n(0)]
+    Active,
+    /// For good: who shows the name again makes another display.
+    #[n(1)]
+    Withdrawn,
 }
 
 /// Reads a record of any family from a proved value.
@@ -572,6 +659,26 @@ mod tests {
             assert_eq!(Family::from_byte(key[0]), Some(*family));
         }
         assert!(keys.windows(2).all(|pair| pair[0][1..] != pair[1][1..]));
+    }
+
+    #[test]
+    fn p7_after_a_compromise_only_batches_anchored_before_stand() {
+        let key = |status| IssuerKey {
+            usage: KeyUse::Pid,
+            key: crate::suite::SecretKey::from_seed(crate::suite::Suite::P256, [7; 32])
+                .unwrap()
+                .public(),
+            status,
+            since: 0,
+        };
+        for status in [KeyStatus::Active, KeyStatus::Retired(5)] {
+            assert!(key(status).stands_behind(None) && key(status).stands_behind(Some(9)));
+        }
+        let compromised = key(KeyStatus::Compromised(9));
+        assert!(compromised.stands_behind(Some(8)));
+        for batch in [None, Some(9), Some(10)] {
+            assert!(!compromised.stands_behind(batch));
+        }
     }
 
     #[test]

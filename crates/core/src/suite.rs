@@ -31,6 +31,15 @@ pub enum Suite {
 impl Suite {
     pub const ALL: [Suite; 3] = [Self::Ed25519, Self::P256, Self::Sm2];
 
+    /// Its name in interfaces.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ed25519 => "ed25519",
+            Self::P256 => "p256",
+            Self::Sm2 => "sm2",
+        }
+    }
+
     /// The hash that goes with the suite: of commitments to its keys.
     pub fn hash_function(self) -> HashFunction {
         match self {

@@ -9,8 +9,9 @@ use crate::hash::{Hash32, HashFunction};
 use crate::header::Header;
 use crate::operation::{Body, Operation, SignedOperation};
 use crate::state::{
-    Governance, Issuer, IssuerKey, KeyStatus, KeyUse, ReasonCode, Standing, TagKey, did_key,
-    enrolment_key, governance_key, issuer_id, issuer_key, service_key, slot_key, totals_key,
+    Governance, Issuer, IssuerKey, KeyStatus, KeyUse, ReasonCode, Standing, TagKey, batch_key,
+    decision_key, did_key, display_key, enrolment_key, governance_key, issuer_id, issuer_key,
+    parameters_key, recognition_key, service_key, slot_key, totals_key,
 };
 use crate::suite::{SecretKey, Suite};
 use crate::{codec, trie};
@@ -68,6 +69,7 @@ fn genesis() -> Genesis {
             personhood_period_s: 600,
             personhood_slots: 4,
             suites: vec![Suite::Ed25519, Suite::P256],
+            rules: 2,
         },
         network_key: NetworkKey([0xbb; 96]),
         validators: vec![PeerKey([0xcc; 32])],
@@ -140,7 +142,7 @@ fn genesis_and_its_header_are_frozen() {
 #[test]
 fn state_keys_are_frozen() {
     let issuer = issuer_id(BY, AUTHORITY);
-    let keys: [(&str, trie::Key); 7] = [
+    let keys: [(&str, trie::Key); 12] = [
         ("did", did_key(BY, &inception().id())),
         ("enrolment", enrolment_key(BY, &Hash32([0x11; 32]))),
         ("issuer", issuer_key(BY, &issuer)),
@@ -148,6 +150,11 @@ fn state_keys_are_frozen() {
         ("totals", totals_key(BY, &issuer, 30_000_000)),
         ("governance", governance_key(BY)),
         ("slot", slot_key(BY, &[0x33; 48])),
+        ("parameters", parameters_key(BY)),
+        ("decision", decision_key(BY, 7)),
+        ("batch", batch_key(BY, &issuer, &Hash32([0x44; 32]))),
+        ("display", display_key(BY, &Hash32([0x55; 32]))),
+        ("recognition", recognition_key(BY, "intl")),
     ];
     let lines = keys.map(|(name, key)| format!("{name} {}", hex::encode(key)));
     assert_eq!(lines.join("\n"), vector!("ledger/state-keys.txt"));

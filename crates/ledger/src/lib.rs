@@ -6,12 +6,26 @@
 //! that names the rule; it does not invalidate its block (spec/operations.md).
 //!
 //! - [`dids`]: the update rule of a DID, in one short file
-//! - [`registry`]: issuers, enrolments, services, totals and governance
+//! - [`registry`]: issuers, enrolments, services and totals
+//! - `public`: issuance batches, displays and other networks' checkpoints
+//! - [`governance`]: who decides, and what
 //! - `personhood`: anchors that a person makes on their own account
 //! - [`state`]: reading and changing records over any store
 
+/// `?` for a rule inside a function whose outer error is the store's.
+macro_rules! rule {
+    ($outcome:expr) => {
+        match $outcome {
+            Ok(value) => value,
+            Err(rule) => return Ok(Err(rule)),
+        }
+    };
+}
+
 pub mod dids;
+pub mod governance;
 mod personhood;
+mod public;
 pub mod registry;
 pub mod state;
 
@@ -41,10 +55,22 @@ pub struct Moment {
 #[derive(Debug, Clone, Copy)]
 pub struct Network<'a> {
     pub name: &'a NetworkName,
+    /// Those of the genesis, or those that run at a height ([`governance::parameters_at`]).
+    /// [`apply`] and [`apply_block`] look up by themselves which these are.
     pub parameters: &'a Parameters,
 }
 
-impl Network<'_> {
+impl<'a> Network<'a> {
+    /// The same network under the parameters of a height.
+    pub fn under(self, parameters: &'a Parameters) -> Self {
+        Self { parameters, ..self }
+    }
+
+    /// O8: whether the rules that run know this kind of operation.
+    fn knows(&self, body: &Body) -> bool {
+        body.since() <= self.parameters.rules
+    }
+
     fn hash_function(&self) -> HashFunction {
         self.name.hash_function()
     }
@@ -57,9 +83,13 @@ pub fn apply_block<R: Read>(
     operations: &[Bytes],
     records: &mut Records<R>,
 ) -> Result<Vec<Receipt>, R::Error> {
+    let parameters = governance::parameters_at(network, now.height, records)?;
+    let network = network.under(&parameters);
     let decoded: Vec<Option<SignedOperation>> = operations
         .iter()
         .map(|bytes| SignedOperation::decode(&bytes.0).ok())
+        // O8: to validators of old it is no operation, so it is none to those of today.
+        .map(|signed| signed.filter(|signed| network.knows(&signed.operation.body)))
         .collect();
     // Signatures first: nobody makes a validator verify a proof without one.
     let allowed: Vec<Result<(), Rule>> = decoded
@@ -110,6 +140,8 @@ pub fn apply<R: Read>(
     signed: &SignedOperation,
     records: &mut Records<R>,
 ) -> Result<Result<(), Rule>, R::Error> {
+    let parameters = governance::parameters_at(network, now.height, records)?;
+    let network = network.under(&parameters);
     if let Err(rule) = admissible(network, now.height, signed) {
         return Ok(Err(rule));
     }
@@ -132,11 +164,11 @@ fn all_or_nothing<R: Read>(
     Ok(outcome)
 }
 
-/// The rules that need no state (O1 to O7): version, network, expiry, suites, signatures, sponsor
+/// The rules that need no state (O1 to O8): version, network, expiry, suites, signatures, sponsor
 /// where one is needed and only there. The mempool runs them before it keeps an operation.
 pub fn admissible(network: Network<'_>, height: u64, signed: &SignedOperation) -> Result<(), Rule> {
     let operation = &signed.operation;
-    if operation.version != 1 {
+    if operation.version != 1 || !network.knows(&operation.body) {
         return Err(Rule::Version);
     }
     if operation.network != *network.name {
@@ -214,6 +246,10 @@ fn change<R: Read>(
         | Body::PassTotal(..)
         | Body::ResetPass(..)
         | Body::CancelReset(..)
+        | Body::Batch(_)
+        | Body::Display(_)
+        | Body::WithdrawDisplay(..)
+        | Body::ForeignCheckpoint(..)
         | Body::Govern(..) => registry::change(network, now, signed, records),
     }
 }

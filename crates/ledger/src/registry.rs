@@ -1,18 +1,17 @@
-//! Issuers and what they answer for: enrolments, services, sponsored state, and the governance
-//! that admits them (spec/operations.md, rules R1 to R16).
+//! Issuers and what they answer for: enrolments, services and sponsored state (spec/operations.md,
+//! rules R1 to R7, R13, R15 and R16).
 //!
 //! Each thing that an issuer puts on the ledger counts against its quota of the epoch and adds
 //! to its public totals, so that nobody enrols in secret or without bound (promise P6).
 
 use crate::state::{Read, Records};
-use crate::{Moment, Network};
+use crate::{Moment, Network, governance, public};
 use realdid_core::hash::{Hash32, HashFunction};
-use realdid_core::operation::{Body, Decision, Enrol, SignedOperation, Sponsorship};
+use realdid_core::operation::{Body, Enrol, SignedOperation, Sponsorship};
 use realdid_core::rule::Rule;
 use realdid_core::state::{
-    Enrolment, Governance, Issuer, IssuerKey, KeyStatus, KeyUse, MAX_ISSUER_KEYS, MAX_PASS_KEYS,
-    PersonTag, ReasonCode, Service, Standing, Totals, enrolment_key, governance_key, issuer_key,
-    service_key, totals_key,
+    Enrolment, Issuer, IssuerKey, KeyStatus, KeyUse, PersonTag, ReasonCode, Service, Standing,
+    Totals, enrolment_key, issuer_key, service_key, totals_key,
 };
 use realdid_core::suite::PublicKey;
 
@@ -35,16 +34,6 @@ impl Asked<'_> {
     pub fn epoch(&self) -> u64 {
         self.network.parameters.epoch_at(self.now.time_ms)
     }
-}
-
-/// `?` for a rule inside a function whose outer error is the store's.
-macro_rules! rule {
-    ($outcome:expr) => {
-        match $outcome {
-            Ok(value) => value,
-            Err(rule) => return Ok(Err(rule)),
-        }
-    };
 }
 
 pub(crate) fn change<R: Read>(
@@ -71,8 +60,14 @@ pub(crate) fn change<R: Read>(
             service_standing(asked, id, &moved, records)
         }
         Body::PassTotal(issuer, epoch, total) => pass_total(asked, issuer, *epoch, *total, records),
+        Body::Batch(batch) => public::batch(asked, batch, records),
+        Body::Display(show) => public::display(asked, show, records),
+        Body::WithdrawDisplay(digest, reason) => public::withdraw(asked, digest, *reason, records),
+        Body::ForeignCheckpoint(network, checkpoint) => {
+            public::foreign_checkpoint(asked, network, checkpoint, records)
+        }
         Body::Govern(seq, decision, reason) => {
-            govern(asked, *seq, decision, *reason, signed, records)
+            governance::govern(asked, *seq, decision, *reason, signed, records)
         }
         _ => Ok(Err(Rule::Shape)),
     }
@@ -308,112 +303,6 @@ fn service_standing<R: Read>(
     Ok(Ok(()))
 }
 
-/// R8: a decision carries the signatures of at least the threshold of governance keys, and of
-/// nobody else.
-fn govern<R: Read>(
-    asked: Asked<'_>,
-    seq: u64,
-    decision: &Decision,
-    reason: ReasonCode,
-    signed: &SignedOperation,
-    records: &mut Records<R>,
-) -> Outcome<(), R::Error> {
-    let Some(governance) = records.get::<Governance>(&governance_key(asked.hash()))? else {
-        return Ok(Err(Rule::Signer));
-    };
-    let known = |key: &PublicKey| governance.keys.contains(key);
-    if !signed.signatures.iter().all(|by| known(&by.key)) {
-        return Ok(Err(Rule::Signer));
-    }
-    if (signed.signatures.len() as u64) < governance.threshold {
-        return Ok(Err(Rule::SignatureCount));
-    }
-    if seq != governance.seq + 1 {
-        return Ok(Err(Rule::Sequence));
-    }
-    let issuer = rule!(decide(asked, decision, reason, records)?);
-    records.put(issuer_key(asked.hash(), &issuer.id(asked.hash())), &issuer);
-    records.put(
-        governance_key(asked.hash()),
-        &Governance { seq, ..governance },
-    );
-    Ok(Ok(()))
-}
-
-/// R9 to R12: what a decision makes of an issuer.
-fn decide<R: Read>(
-    asked: Asked<'_>,
-    decision: &Decision,
-    reason: ReasonCode,
-    records: &Records<R>,
-) -> Outcome<Issuer, R::Error> {
-    let id = match decision {
-        Decision::AdmitIssuer(issuer) => {
-            if records
-                .bytes(&issuer_key(asked.hash(), &issuer.id(asked.hash())))?
-                .is_some()
-            {
-                return Ok(Err(Rule::IssuerExists));
-            }
-            if !issuer.is_well_formed() {
-                return Ok(Err(Rule::Shape));
-            }
-            let mut issuer = issuer.clone();
-            // P7: the ledger says since when it knows a key, not the one who proposes it.
-            for key in &mut issuer.keys {
-                key.since = asked.now.height;
-            }
-            return Ok(Ok(issuer));
-        }
-        Decision::IssuerStanding(id, _)
-        | Decision::AddIssuerKey(id, _)
-        | Decision::IssuerKeyStatus(id, _, _)
-        | Decision::AddPassKey(id, _) => id,
-    };
-    let Some(mut issuer) = records.get::<Issuer>(&issuer_key(asked.hash(), id))? else {
-        return Ok(Err(Rule::IssuerUnknown));
-    };
-    match decision {
-        Decision::AdmitIssuer(_) => {}
-        Decision::IssuerStanding(_, standing) => {
-            if !may_move(issuer.standing, *standing) {
-                return Ok(Err(Rule::IssuerStanding));
-            }
-            issuer.standing = *standing;
-            issuer.reason = reason;
-        }
-        Decision::AddIssuerKey(_, key) => {
-            let taken = issuer.keys.iter().any(|known| known.key == key.key);
-            if taken || key.status != KeyStatus::Active || issuer.keys.len() >= MAX_ISSUER_KEYS {
-                return Ok(Err(Rule::IssuerKey));
-            }
-            issuer.keys.push(IssuerKey {
-                since: asked.now.height,
-                ..key.clone()
-            });
-        }
-        Decision::IssuerKeyStatus(_, kid, status) => {
-            let Some(key) = issuer.keys.iter_mut().find(|key| key.id() == *kid) else {
-                return Ok(Err(Rule::IssuerKey));
-            };
-            rule!(may_become(key.status, *status, asked.now.height));
-            key.status = *status;
-        }
-        Decision::AddPassKey(_, entry) => {
-            // R14: an epoch that has begun keeps its key, so that nobody's is another one.
-            let begins = entry.from_epoch > asked.epoch();
-            let last = issuer.pass_keys.last();
-            let later = last.is_none_or(|last| last.from_epoch < entry.from_epoch);
-            let point = realdid_pass::bbs::PublicKey::from_bytes(&entry.key.0).is_ok();
-            if !(begins && later && point) || issuer.pass_keys.len() >= MAX_PASS_KEYS {
-                return Ok(Err(Rule::IssuerKey));
-            }
-            issuer.pass_keys.push(entry.clone());
-        }
-    }
-    Ok(Ok(issuer))
-}
-
 /// R13: an issuer says how many RealPasses it has issued for an epoch. What was said does not
 /// shrink, so that it can be held against what people hold (promise P6).
 fn pass_total<R: Read>(
@@ -447,15 +336,12 @@ pub(crate) fn spend_sponsorship<R: Read>(
     let by = &sponsorship.by.key;
     let asked = Asked { network, now, by };
     let issuer = rule!(acting_issuer(asked, &sponsorship.issuer, records)?);
-    rule!(spend(asked, &issuer, records, |totals| {
-        totals.sponsored += 1;
-        totals.sponsored <= issuer.sponsor_quota
-    })?);
+    rule!(spend_record(asked, &issuer, records)?);
     Ok(Ok(issuer))
 }
 
 /// An active issuer, acting by one of its active operation keys.
-fn acting_issuer<R: Read>(
+pub(crate) fn acting_issuer<R: Read>(
     asked: Asked<'_>,
     id: &Hash32,
     records: &Records<R>,
@@ -470,6 +356,18 @@ fn acting_issuer<R: Read>(
         return Ok(Err(Rule::Signer));
     }
     Ok(Ok(issuer))
+}
+
+/// R2: spends one of the records that an issuer may pay for in this epoch.
+pub(crate) fn spend_record<R: Read>(
+    asked: Asked<'_>,
+    issuer: &Issuer,
+    records: &mut Records<R>,
+) -> Outcome<(), R::Error> {
+    spend(asked, issuer, records, |totals| {
+        totals.sponsored += 1;
+        totals.sponsored <= issuer.sponsor_quota
+    })
 }
 
 /// Adds to an issuer's totals of this epoch; `add` answers whether the quota still holds.
@@ -490,20 +388,6 @@ fn spend<R: Read>(
 }
 
 /// A standing changes, and what is ended stays ended.
-fn may_move(from: Standing, to: Standing) -> bool {
+pub(crate) fn may_move(from: Standing, to: Standing) -> bool {
     from != to && from != Standing::Ended
-}
-
-/// P7: an active key is retired or found compromised, a retired one may still be found
-/// compromised, and nothing is undone. No height lies in the future.
-fn may_become(from: KeyStatus, to: KeyStatus, height: u64) -> Result<(), Rule> {
-    match (from, to) {
-        (KeyStatus::Active, KeyStatus::Retired(h))
-        | (KeyStatus::Active | KeyStatus::Retired(_), KeyStatus::Compromised(h))
-            if h <= height =>
-        {
-            Ok(())
-        }
-        _ => Err(Rule::IssuerKey),
-    }
 }

@@ -5,11 +5,13 @@
 //! - [`hostile`]: arbitrary bytes and mutated operations
 //! - [`personhood`]: anchors on a person's own account
 //! - [`suites`]: what a network admits, mixed traffic, and a network on SM2 and SM3
+//! - [`public`]: governance, batches, displays, recognitions, and the record of decisions
 //! - [`privacy`]: where the ledger holds text at all (promise P1)
 
 mod hostile;
 mod personhood;
 mod precedence;
 mod privacy;
+mod public;
 mod rules;
 mod suites;

@@ -8,7 +8,8 @@
 //! The heart has no sockets, clocks or randomness. [`http`] fetches from nodes, [`resolve`]
 //! turns a fact about a DID into a W3C DID Resolution result.
 
-pub mod certificate;
+pub use realdid_core::certificate;
+
 #[cfg(feature = "http")]
 pub mod http;
 pub mod resolve;
@@ -20,11 +21,13 @@ use realdid_core::answer::{BucketAnswer, StateAnswer};
 use realdid_core::codec::CodecError;
 use realdid_core::did::{Did, Inception};
 use realdid_core::genesis::Genesis;
+use realdid_core::governance::{DecisionRecord, Recognition};
 use realdid_core::hash::{Hash32, HashFunction};
 use realdid_core::header::{Checkpoint, Header};
 use realdid_core::state::{
-    DidRecord, Enrolment, Issuer, PersonTag, Service, Totals, decode_record, did_key,
-    enrolment_key, issuer_key, service_key, totals_key,
+    Batch, DidRecord, Display, Enrolment, Issuer, PersonTag, Service, Totals, batch_key,
+    decision_key, decode_record, did_key, display_key, enrolment_key, issuer_key, recognition_key,
+    service_key, totals_key,
 };
 use realdid_core::suite::PublicKey;
 use realdid_core::trie::{self, Key, Prefix, TrieError};
@@ -336,6 +339,54 @@ impl LightClient {
             answer,
             freshness,
         )
+    }
+
+    /// An issuer's batch with this list commitment, or its absence. What is in it stands by
+    /// [`IssuerKey::stands_behind`](realdid_core::state::IssuerKey::stands_behind) its height.
+    pub fn batch(
+        &self,
+        issuer: &Hash32,
+        root: &Hash32,
+        answer: &StateAnswer,
+        freshness: &Freshness,
+    ) -> Result<Proved<Option<Batch>>, LightError> {
+        let key = batch_key(self.hash_function(), issuer, root);
+        self.record(&key, answer, freshness)
+    }
+
+    /// A display, or its absence.
+    pub fn display(
+        &self,
+        digest: &Hash32,
+        answer: &StateAnswer,
+        freshness: &Freshness,
+    ) -> Result<Proved<Option<Display>>, LightError> {
+        self.record(
+            &display_key(self.hash_function(), digest),
+            answer,
+            freshness,
+        )
+    }
+
+    /// What this network accepts of another, by its name, and how far it has followed it.
+    pub fn recognition(
+        &self,
+        network: &str,
+        answer: &StateAnswer,
+        freshness: &Freshness,
+    ) -> Result<Proved<Option<Recognition>>, LightError> {
+        let key = recognition_key(self.hash_function(), network);
+        self.record(&key, answer, freshness)
+    }
+
+    /// A decision of governance, by its sequence number.
+    pub fn decision(
+        &self,
+        seq: u64,
+        answer: &StateAnswer,
+        freshness: &Freshness,
+    ) -> Result<Proved<Option<DecisionRecord>>, LightError> {
+        self.record(&decision_key(self.hash_function(), seq), answer, freshness)
     }
 
     fn record<T>(

@@ -192,6 +192,7 @@ impl TestNet {
                 },
                 Issuer {
                     registration_quota: 100,
+                    sponsor_quota: 100,
                     ..issuer(REGISTRAR, &registrar, KeyUse::Registration)
                 },
             ],

@@ -5,12 +5,20 @@ use super::rules::{SERVICE, Scene, TAG, newcomer};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use realdid_core::codec::Bytes;
-use realdid_core::hash::{Hash32, HashFunction};
-use realdid_core::operation::{Body, Decision, MAX_OPERATION_BYTES, SignedOperation};
-use realdid_core::state::{
-    DidRecord, Enrolment, Family, Governance, Issuer, Service, SpentSlot, Standing, Totals,
-    decode_record, governance_key, issuer_key, totals_key,
+use realdid_core::did::commitment;
+use realdid_core::genesis::NetworkKey;
+use realdid_core::governance::{
+    Accepted, Assurance, CredentialType, DecisionRecord, Recognised, Recognition, RunningParameters,
 };
+use realdid_core::hash::{Hash32, HashFunction};
+use realdid_core::operation::{
+    AnchorBatch, Body, Decision, MAX_OPERATION_BYTES, Show, SignedOperation,
+};
+use realdid_core::state::{
+    Batch, DidRecord, Display, Enrolment, Family, Governance, Issuer, ReasonCode, Service,
+    SpentSlot, Standing, Totals, decode_record, governance_key, issuer_key, totals_key,
+};
+use realdid_core::suite::SecretKey;
 use realdid_core::trie::Key;
 use realdid_testkit::ledger::{TestDid, TestNet, keys};
 use realdid_testkit::person::TestPerson;
@@ -31,7 +39,12 @@ fn holds(net: &TestNet, before: &State) {
             Some(Family::Services) => decode_record::<Service>(bytes).map(drop),
             Some(Family::Totals) => decode_record::<Totals>(bytes).map(drop),
             Some(Family::Governance) => decode_record::<Governance>(bytes).map(drop),
+            Some(Family::Parameters) => decode_record::<RunningParameters>(bytes).map(drop),
+            Some(Family::Decisions) => decode_record::<DecisionRecord>(bytes).map(drop),
             Some(Family::Slots) => decode_record::<SpentSlot>(bytes).map(drop),
+            Some(Family::Batches) => decode_record::<Batch>(bytes).map(drop),
+            Some(Family::Displays) => decode_record::<Display>(bytes).map(drop),
+            Some(Family::Recognitions) => decode_record::<Recognition>(bytes).map(drop),
             None => panic!("a key of no family"),
         };
         assert_eq!(reads, Ok(()));
@@ -42,8 +55,7 @@ fn holds(net: &TestNet, before: &State) {
     );
 
     let governance: Governance = net.record(&governance_key(BY)).unwrap();
-    assert_eq!(governance.threshold, net.genesis.governance.threshold);
-    assert_eq!(governance.keys, net.genesis.governance.keys);
+    assert!(governance.is_well_formed());
 
     // What was added since the last block is what issuers have answered for, one by one.
     let added = |family: Family| {
@@ -72,9 +84,9 @@ fn holds(net: &TestNet, before: &State) {
         registered += now.registrations - then.registrations;
     }
     assert_eq!(
-        added(Family::Dids),
+        added(Family::Dids) + added(Family::Batches) + added(Family::Displays),
         sponsored + added(Family::Slots),
-        "a DID that nobody paid for"
+        "a record that nobody paid for"
     );
     assert!(
         added(Family::Enrolments) <= enrolled,
@@ -91,7 +103,13 @@ fn holds(net: &TestNet, before: &State) {
         added(Family::Issuers) <= decided,
         "an issuer that nobody admitted"
     );
-    assert_eq!(added(Family::Governance), 0);
+    assert_eq!(added(Family::Governance) + added(Family::Parameters), 0);
+    assert_eq!(
+        added(Family::Decisions),
+        decided,
+        "a decision without its record"
+    );
+    assert!(added(Family::Recognitions) <= decided);
 }
 
 fn read_seq(state: &State) -> u64 {
@@ -112,7 +130,7 @@ fn request(scene: &Scene, kind: u8, n: u64, seq: u64) -> SignedOperation {
     let did = &scene.did;
     let id = did.id();
     let standing = [Standing::Active, Standing::Suspended, Standing::Ended][n as usize % 3];
-    match kind % 14 {
+    match kind % 20 {
         0 => net.anchor(&TestDid::new(net.network(), n % 6)),
         1 => scene.sign(scene.rotate(seq, n % 6 + 2), &did.next),
         2 => scene.sign(scene.recover(seq, n % 6 + 2), &did.recovery),
@@ -136,7 +154,51 @@ fn request(scene: &Scene, kind: u8, n: u64, seq: u64) -> SignedOperation {
             let body = Body::PassTotal(net.authority.id, epoch, seq);
             scene.sign(body, &net.authority.operation)
         }
-        10 => scene.govern(seq, Decision::AdmitIssuer(newcomer())),
+        13 => scene.govern(seq, Decision::AdmitIssuer(newcomer())),
+        14 => {
+            let batch = AnchorBatch {
+                issuer: net.authority.id,
+                key: commitment(&net.authority.document.public()),
+                root: Hash32([n as u8 % 4; 32]),
+                count: seq,
+            };
+            scene.sign(Body::Batch(batch), &net.authority.operation)
+        }
+        15 => {
+            let show = Show {
+                issuer: net.registrar.id,
+                service: SERVICE,
+                digest: Hash32([n as u8 % 3; 32]),
+                withdrawal: commitment(&did.current.public()),
+            };
+            scene.sign(Body::Display(show), &net.registrar.operation)
+        }
+        16 => {
+            let body = Body::WithdrawDisplay(Hash32([n as u8 % 3; 32]), ReasonCode::None);
+            scene.sign(body, &did.current)
+        }
+        17 => {
+            let mut parameters = net.genesis.parameters.clone();
+            parameters.personhood_slots = n % 5;
+            let from = net.now.height + 20 + n % 40;
+            scene.govern(seq, Decision::Parameters(from, parameters))
+        }
+        18 => {
+            let keys = net.governors.iter().map(SecretKey::public).collect();
+            scene.govern(seq, Decision::Governors(n % 4, keys))
+        }
+        19 => {
+            let recognised = Recognised {
+                network: "intl".parse().unwrap(),
+                genesis: Hash32([n as u8 % 2; 32]),
+                network_key: NetworkKey([1; 96]),
+                accepts: vec![Accepted {
+                    kind: CredentialType::Pid,
+                    least: Assurance::High,
+                }],
+            };
+            scene.govern(seq, Decision::Recognise(recognised))
+        }
         _ => scene.govern(seq, Decision::IssuerStanding(net.authority.id, standing)),
     }
 }

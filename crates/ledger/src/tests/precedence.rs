@@ -4,7 +4,8 @@
 //! next, recovery, stranger} × time passing the delay or not. [`explore`] walks all of them from
 //! an anchored DID up to [`LENGTH`] accepted moves, trying all 20 moves at each point. A refused
 //! move changes nothing (checked byte by byte), so histories with refusals in between are the
-//! same as those without. Time matters only while a recovery waits, so only then it is passed.
+//! same as those without. Time matters only while a recovery waits, so only then it is passed: one
+//! block, to the last moment of the delay, and to the first after it.
 //!
 //! Signatures are left out here (they are judged before the state is looked at, in `rules`).
 //! The [`Model`] says the table in its own words: who holds which role, what waits, what is over.
@@ -291,8 +292,11 @@ fn explore(
     visit: &mut dyn FnMut(&Point),
 ) -> u64 {
     let mut points = vec![from.clone().later(BLOCK_MS)];
-    if ripen && from.model.waits.is_some() {
-        points.push(from.clone().later(DELAY_MS));
+    if let Some((_, effective_ms)) = from.model.waits.filter(|_| ripen) {
+        // The last moment of the delay, and the first in which the recovery has taken effect.
+        let left = effective_ms - from.now.time_ms;
+        points.push(from.clone().later(left - 1));
+        points.push(from.clone().later(left));
     }
     let mut count = 0;
     for point in &points {

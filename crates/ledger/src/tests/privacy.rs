@@ -16,9 +16,13 @@ use realdid_testkit::ledger::{AUTHORITY, REGISTRAR, TestDid};
 use std::collections::BTreeSet;
 
 /// The files that say what travels to the ledger and what stays there.
-const TYPES: [(&str, &str); 6] = [
+const TYPES: [(&str, &str); 7] = [
     ("did", include_str!("../../../core/src/did.rs")),
     ("genesis", include_str!("../../../core/src/genesis.rs")),
+    (
+        "governance",
+        include_str!("../../../core/src/governance.rs"),
+    ),
     ("header", include_str!("../../../core/src/header.rs")),
     ("operation", include_str!("../../../core/src/operation.rs")),
     ("state", include_str!("../../../core/src/state.rs")),

@@ -29,7 +29,7 @@ impl Scene {
         Self::on(TestNet::new())
     }
 
-    fn on(mut net: TestNet) -> Self {
+    pub fn on(mut net: TestNet) -> Self {
         let did = TestDid::new(net.network(), 1);
         net.apply(&net.anchor(&did)).unwrap();
         net.apply(&net.enrol(TAG, 0)).unwrap();
@@ -38,7 +38,7 @@ impl Scene {
     }
 
     /// The scene after more operations, all of which are accepted.
-    fn after(mut self, operations: &[SignedOperation]) -> Self {
+    pub fn after(mut self, operations: &[SignedOperation]) -> Self {
         for operation in operations {
             assert_eq!(self.net.apply(operation), Ok(()));
         }
@@ -46,7 +46,7 @@ impl Scene {
     }
 
     /// The scene in which `broken` is about to be refused.
-    fn breaks(self, what: &'static str, broken: SignedOperation) -> Way {
+    pub fn breaks(self, what: &'static str, broken: SignedOperation) -> Way {
         Way {
             what,
             net: self.net,
@@ -151,10 +151,10 @@ impl Scene {
 }
 
 /// One way to break a rule.
-struct Way {
-    what: &'static str,
-    net: TestNet,
-    broken: SignedOperation,
+pub(super) struct Way {
+    pub what: &'static str,
+    pub net: TestNet,
+    pub broken: SignedOperation,
 }
 
 fn other(net: &TestNet, n: u64) -> TestDid {
@@ -688,6 +688,18 @@ fn ways(rule: Rule) -> Vec<Way> {
                 of("of the first epoch", &|_| 0),
             ]
         }
+        Rule::ServiceSuspended
+        | Rule::DisplayUnknown
+        | Rule::DisplayExists
+        | Rule::DisplayWithdrawn
+        | Rule::BatchExists
+        | Rule::RecognitionUnknown
+        | Rule::RecognitionExists
+        | Rule::RecognitionStanding
+        | Rule::RecognitionCheckpoint
+        | Rule::RecognitionBehind
+        | Rule::Parameters
+        | Rule::Governors => super::public::ways(rule),
         Rule::EnrolmentUnknown => {
             let s = s();
             let (id, reason) = (s.net.authority.id, ReasonCode::Deceased);

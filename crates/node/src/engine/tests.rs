@@ -575,7 +575,7 @@ fn the_frozen_certificate_is_what_the_library_makes() {
     );
     let path = concat!(
         env!("CARGO_MANIFEST_DIR"),
-        "/../light/vectors/finalization.json"
+        "/../core/vectors/finalization.json"
     );
     if std::env::var_os("REALDID_WRITE_VECTORS").is_some() {
         fs::write(path, &made).unwrap();

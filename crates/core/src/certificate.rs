@@ -183,5 +183,4 @@ fn write_varint(out: &mut Vec<u8>, mut value: u64) {
 }
 
 #[cfg(test)]
-#[path = "certificate/tests.rs"]
 mod tests;

@@ -1,0 +1,294 @@
+//! What a network's governance decides, and what stands of it on the ledger (spec/operations.md,
+//! rules G1 to G10; spec/state.md).
+//!
+//! Every decision leaves a record under its sequence number: what was decided, why, by whose keys,
+//! in which block. So who decided what is public and provable for good.
+
+use crate::did::NetworkName;
+use crate::genesis::{NetworkKey, Parameters};
+use crate::hash::Hash32;
+use crate::header::{Header, Sealed};
+use crate::operation::Decision;
+use crate::state::{ReasonCode, Standing};
+use crate::suite::PublicKey;
+use minicbor::{Decode, Encode};
+
+/// The newest version of the rules that this code runs. It runs every older one too, since blocks
+/// of old are replayed by the rules of their time.
+pub const NEWEST_RULES: u8 = 2;
+/// How many blocks lie at least between a decision about parameters and the first block that runs
+/// under them. A validator may judge blocks so far ahead of what it has executed (rule H18).
+pub const NOTICE_BLOCKS: u64 = 32;
+/// The most governance keys: a decision carries at most as many signatures (rule O4).
+pub const MAX_GOVERNORS: usize = 32;
+/// The most kinds of credential that a recognition accepts.
+pub const MAX_ACCEPTED: usize = CredentialType::ALL.len();
+
+/// Who decides, and how many decisions there were.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Governance {
+    #[n(0)]
+    pub seq: u64,
+    #[n(1)]
+    pub threshold: u64,
+    #[n(2)]
+    pub keys: Vec<PublicKey>,
+}
+
+impl Governance {
+    /// H14, G3: 1 to [`MAX_GOVERNORS`] distinct keys, and a threshold among them.
+    pub fn is_well_formed(&self) -> bool {
+        let n = self.keys.len();
+        let distinct = (1..n).all(|i| !self.keys[..i].contains(&self.keys[i]));
+        (1..=MAX_GOVERNORS).contains(&n) && (1..=n as u64).contains(&self.threshold) && distinct
+    }
+}
+
+/// The parameters that the network runs under, and those that it will.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct RunningParameters {
+    #[n(0)]
+    pub current: Parameters,
+    #[n(1)]
+    pub next: Option<NextParameters>,
+}
+
+/// Parameters that stand from a height on.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct NextParameters {
+    /// The first height at which they stand.
+    #[n(0)]
+    pub from: u64,
+    #[n(1)]
+    pub parameters: Parameters,
+}
+
+impl RunningParameters {
+    /// The parameters under which a block at `height` runs.
+    pub fn at(&self, height: u64) -> &Parameters {
+        match &self.next {
+            Some(next) if next.from <= height => &next.parameters,
+            _ => &self.current,
+        }
+    }
+}
+
+/// A decision that was made: the public record of who decided what.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct DecisionRecord {
+    /// The height and time (Unix milliseconds) of its block.
+    #[n(0)]
+    pub height: u64,
+    #[n(1)]
+    pub time_ms: u64,
+    /// The operation's id: its signatures are in the block.
+    #[n(2)]
+    pub operation: Hash32,
+    #[n(3)]
+    pub decision: Decision,
+    #[n(4)]
+    pub reason: ReasonCode,
+    /// The governance keys that signed it.
+    #[n(5)]
+    pub keys: Vec<PublicKey>,
+}
+
+/// The kinds of credential that a network can accept of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(index_only)]
+pub enum CredentialType {
+    /// A PID.
+    #[n(0)]
+    Pid,
+    /// A RealPass.
+    #[n(1)]
+    RealPass,
+    /// The registration of a service.
+    #[n(2)]
+    Registration,
+}
+
+impl CredentialType {
+    /// Every kind with its name in interfaces.
+    pub const ALL: [(CredentialType, &'static str); 3] = [
+        (Self::Pid, "pid"),
+        (Self::RealPass, "real-pass"),
+        (Self::Registration, "registration"),
+    ];
+}
+
+/// How well a person or organisation was verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Assurance {
+    #[n(0)]
+    Low,
+    #[n(1)]
+    Substantial,
+    #[n(2)]
+    High,
+}
+
+/// A kind of credential that is accepted, and the least assurance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Accepted {
+    #[n(0)]
+    pub kind: CredentialType,
+    #[n(1)]
+    pub least: Assurance,
+}
+
+/// Another network, and what of it is accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Recognised {
+    /// The other network's name, with its hash function.
+    #[n(0)]
+    pub network: NetworkName,
+    /// The digest of its genesis.
+    #[n(1)]
+    pub genesis: Hash32,
+    /// Its identity: the key that its validators sign by together.
+    #[n(2)]
+    pub network_key: NetworkKey,
+    /// Ascending by kind.
+    #[n(3)]
+    pub accepts: Vec<Accepted>,
+}
+
+impl Recognised {
+    /// G6: a network other than `own`, whose accepted kinds are listed once each, in their order.
+    pub fn is_well_formed(&self, own: &NetworkName) -> bool {
+        self.network.as_str() != own.as_str()
+            && (1..=MAX_ACCEPTED).contains(&self.accepts.len())
+            && self.accepts.is_sorted_by(|a, b| a.kind < b.kind)
+    }
+
+    /// The prefix of its validators' signatures.
+    pub fn namespace(&self) -> Vec<u8> {
+        consensus_namespace(&self.genesis)
+    }
+
+    /// Whether a credential of this kind and assurance is accepted.
+    pub fn takes(&self, kind: CredentialType, assurance: Assurance) -> bool {
+        let fits = |accepted: &Accepted| accepted.kind == kind && accepted.least <= assurance;
+        self.accepts.iter().any(fits)
+    }
+}
+
+/// The prefix of every validator's signature, which binds them to a genesis (rule H2).
+pub fn consensus_namespace(genesis: &Hash32) -> Vec<u8> {
+    [b"rdid/1/consensus/".as_slice(), &genesis.0].concat()
+}
+
+/// One network's word that it accepts another's credentials, and how far it has followed it.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Recognition {
+    #[n(0)]
+    pub recognised: Recognised,
+    #[n(1)]
+    pub standing: Standing,
+    #[n(2)]
+    pub reason: ReasonCode,
+    /// The newest checkpoint of the other network that anybody has shown; none until one has.
+    #[n(3)]
+    pub latest: Option<ForeignCheckpoint>,
+}
+
+/// What stands of another network's checkpoint once its certificate was verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct ForeignCheckpoint {
+    #[n(0)]
+    pub height: u64,
+    /// Unix milliseconds, by the other network's validators.
+    #[n(1)]
+    pub time_ms: u64,
+    /// The header's digest.
+    #[n(2)]
+    pub digest: Hash32,
+    #[n(3)]
+    pub sealed: Sealed,
+}
+
+impl ForeignCheckpoint {
+    pub fn of(header: &Header) -> Self {
+        Self {
+            height: header.height,
+            time_ms: header.time_ms,
+            digest: header.digest(),
+            sealed: header.sealed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_stand_from_their_height_on() {
+        let current = Parameters::development();
+        let mut later = current.clone();
+        later.rules += 1;
+        let mut running = RunningParameters {
+            current: current.clone(),
+            next: None,
+        };
+        assert_eq!(running.at(u64::MAX), &current);
+        running.next = Some(NextParameters {
+            from: 40,
+            parameters: later.clone(),
+        });
+        assert_eq!(running.at(39), &current);
+        assert_eq!(running.at(40), &later);
+    }
+
+    #[test]
+    fn a_recognition_is_of_another_network_and_lists_each_kind_once() {
+        let accepted = |kind| Accepted {
+            kind,
+            least: Assurance::Substantial,
+        };
+        let good = Recognised {
+            network: "intl".parse().unwrap(),
+            genesis: Hash32([1; 32]),
+            network_key: NetworkKey([2; 96]),
+            accepts: vec![
+                accepted(CredentialType::Pid),
+                accepted(CredentialType::RealPass),
+            ],
+        };
+        let cn: NetworkName = "cn".parse().unwrap();
+        assert!(good.is_well_formed(&cn));
+        assert!(good.takes(CredentialType::Pid, Assurance::High));
+        assert!(!good.takes(CredentialType::Pid, Assurance::Low));
+        assert!(!good.takes(CredentialType::Registration, Assurance::High));
+        // Not even its twin with another hash function.
+        let own = good
+            .network
+            .clone()
+            .hashing_by(crate::hash::HashFunction::Sm3);
+        assert!(!good.is_well_formed(&own));
+        for kinds in [
+            vec![],
+            vec![CredentialType::Pid, CredentialType::Pid],
+            vec![CredentialType::RealPass, CredentialType::Pid],
+        ] {
+            let accepts = kinds.into_iter().map(accepted).collect();
+            assert!(
+                !Recognised {
+                    accepts,
+                    ..good.clone()
+                }
+                .is_well_formed(&cn)
+            );
+        }
+    }
+}

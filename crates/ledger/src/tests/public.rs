@@ -1,0 +1,678 @@
+//! Governance and what everybody may hold against: parameters, governors, batches, displays,
+//! recognitions, and the record of decisions.
+
+use super::rules::{SERVICE, Scene, Way, newcomer};
+use realdid_core::codec::Bytes;
+use realdid_core::did::commitment;
+use realdid_core::genesis::Parameters;
+use realdid_core::governance::{
+    Accepted, Assurance, CredentialType, DecisionRecord, Governance, NOTICE_BLOCKS, Recognised,
+    Recognition,
+};
+use realdid_core::hash::{Domain, Hash32, HashFunction};
+use realdid_core::header::Checkpoint;
+use realdid_core::operation::{AnchorBatch, Body, Decision, Show, SignedOperation};
+use realdid_core::rule::Rule;
+use realdid_core::state::{
+    Batch, Display, DisplayStatus, Issuer, KeyStatus, ReasonCode, Standing, Totals, batch_key,
+    decision_key, display_key, governance_key, issuer_key, recognition_key, totals_key,
+};
+use realdid_core::suite::{SecretKey, Suite};
+use realdid_testkit::chain::TestLedger;
+use realdid_testkit::ledger::{START_MS, TestNet, key, key_of};
+
+const BY: HashFunction = HashFunction::Sha256;
+const ROOT: Hash32 = Hash32([0xb0; 32]);
+const NAME: Hash32 = Hash32([0xd7; 32]);
+
+impl Scene {
+    /// `cn`, with SHA-256, so that it can recognise the testkit's ledger `dev`.
+    fn abroad() -> Self {
+        Self::on(TestNet::with(|genesis| {
+            genesis.network = "cn".parse().unwrap();
+        }))
+    }
+
+    fn batch(&self, change: impl FnOnce(&mut AnchorBatch)) -> SignedOperation {
+        let mut batch = AnchorBatch {
+            issuer: self.net.authority.id,
+            key: commitment(&self.net.authority.document.public()),
+            root: ROOT,
+            count: 10,
+        };
+        change(&mut batch);
+        self.sign(Body::Batch(batch), &self.net.authority.operation)
+    }
+
+    fn show(&self, change: impl FnOnce(&mut Show)) -> SignedOperation {
+        let mut show = Show {
+            issuer: self.net.registrar.id,
+            service: SERVICE,
+            digest: NAME,
+            withdrawal: commitment(&self.did.current.public()),
+        };
+        change(&mut show);
+        self.sign(Body::Display(show), &self.net.registrar.operation)
+    }
+
+    fn withdraw(&self, by: &SecretKey) -> SignedOperation {
+        self.sign(Body::WithdrawDisplay(NAME, ReasonCode::HolderRequest), by)
+    }
+
+    fn parameters(
+        &self,
+        seq: u64,
+        ahead: u64,
+        change: impl FnOnce(&mut Parameters),
+    ) -> SignedOperation {
+        let mut parameters = self.net.genesis.parameters.clone();
+        change(&mut parameters);
+        // The next block is one above the newest.
+        let from = self.net.now.height + 1 + ahead;
+        self.govern(seq, Decision::Parameters(from, parameters))
+    }
+
+    fn recognise(
+        &self,
+        seq: u64,
+        other: &TestLedger,
+        change: impl FnOnce(&mut Recognised),
+    ) -> SignedOperation {
+        let mut recognised = Recognised {
+            network: other.genesis.network.clone(),
+            genesis: other.genesis.digest(),
+            network_key: other.genesis.network_key,
+            accepts: vec![Accepted {
+                kind: CredentialType::Pid,
+                least: Assurance::Substantial,
+            }],
+        };
+        change(&mut recognised);
+        self.govern(seq, Decision::Recognise(recognised))
+    }
+
+    fn relay(&self, checkpoint: Checkpoint) -> SignedOperation {
+        let network = "dev".parse().unwrap();
+        self.sign(Body::ForeignCheckpoint(network, checkpoint), &key(4711))
+    }
+
+    fn standing_of(&self, seq: u64, standing: Standing) -> SignedOperation {
+        let network = "dev".parse().unwrap();
+        self.govern(seq, Decision::RecognitionStanding(network, standing))
+    }
+
+    fn idle_to(&mut self, height: u64) {
+        while self.net.now.height < height {
+            self.net.block(&[]);
+        }
+    }
+}
+
+fn foreign() -> TestLedger {
+    TestLedger::new(START_MS, Vec::new())
+}
+
+fn recognition(scene: &Scene) -> Recognition {
+    scene.net.record(&recognition_key(BY, "dev")).unwrap()
+}
+
+/// The ways to break the rules of this file's kinds.
+pub(super) fn ways(rule: Rule) -> Vec<Way> {
+    let s = Scene::new;
+    match rule {
+        Rule::ServiceSuspended => {
+            let s = s();
+            let (suspend, show) = (s.service_standing(1, Standing::Suspended), s.show(|_| {}));
+            vec![
+                s.after(&[suspend])
+                    .breaks("a name on a suspended service", show),
+            ]
+        }
+        Rule::DisplayUnknown => {
+            let s = s();
+            let broken = s.withdraw(&s.did.current);
+            vec![s.breaks("nobody's name", broken)]
+        }
+        Rule::DisplayExists => {
+            let (a, b) = (s(), s());
+            let (show, again) = (a.show(|_| {}), b.show(|_| {}));
+            let end = b.withdraw(&b.did.current);
+            let back = b.show(|_| {});
+            vec![
+                a.after(std::slice::from_ref(&show))
+                    .breaks("the same digest", show),
+                b.after(&[again, end])
+                    .breaks("a digest that was withdrawn", back),
+            ]
+        }
+        Rule::DisplayWithdrawn => {
+            let s = s();
+            let (show, end) = (s.show(|_| {}), s.withdraw(&s.did.current));
+            vec![s.after(&[show, end.clone()]).breaks("withdrawn again", end)]
+        }
+        Rule::BatchExists => {
+            let s = s();
+            let (one, again) = (s.batch(|_| {}), s.batch(|batch| batch.count = 11));
+            vec![s.after(&[one]).breaks("the same root later", again)]
+        }
+        Rule::RecognitionUnknown => {
+            let (a, b) = (Scene::abroad(), Scene::abroad());
+            let mut other = foreign();
+            let relay = a.relay(other.seal(START_MS));
+            let suspend = b.standing_of(1, Standing::Suspended);
+            vec![
+                a.breaks("a checkpoint of a stranger", relay),
+                b.breaks("a stranger is suspended", suspend),
+            ]
+        }
+        Rule::RecognitionExists => [
+            |recognised: &mut Recognised| recognised.genesis = Hash32([9; 32]),
+            |recognised: &mut Recognised| {
+                recognised.network = recognised.network.clone().hashing_by(HashFunction::Sm3);
+            },
+        ]
+        .map(|change| {
+            let s = Scene::abroad();
+            let (good, bad) = (
+                s.recognise(1, &foreign(), |_| {}),
+                s.recognise(2, &foreign(), change),
+            );
+            s.after(&[good]).breaks("another network of that name", bad)
+        })
+        .into(),
+        Rule::RecognitionStanding => {
+            let with =
+                |what, before: &[(u64, Standing)], broken: &dyn Fn(&Scene) -> SignedOperation| {
+                    let s = Scene::abroad();
+                    let mut steps = vec![s.recognise(1, &foreign(), |_| {})];
+                    steps.extend(
+                        before
+                            .iter()
+                            .map(|(seq, standing)| s.standing_of(*seq, *standing)),
+                    );
+                    let s = s.after(&steps);
+                    let broken = broken(&s);
+                    s.breaks(what, broken)
+                };
+            let relay = |s: &Scene| {
+                let mut other = foreign();
+                s.relay(other.seal(START_MS))
+            };
+            vec![
+                with("active already", &[], &|s| {
+                    s.standing_of(2, Standing::Active)
+                }),
+                with("restored from its end", &[(2, Standing::Ended)], &|s| {
+                    s.standing_of(3, Standing::Active)
+                }),
+                with(
+                    "recognised anew after its end",
+                    &[(2, Standing::Ended)],
+                    &|s| s.recognise(3, &foreign(), |_| {}),
+                ),
+                with(
+                    "followed while suspended",
+                    &[(2, Standing::Suspended)],
+                    &relay,
+                ),
+            ]
+        }
+        Rule::RecognitionCheckpoint => {
+            let with = |what, checkpoint: &dyn Fn(&mut TestLedger) -> Checkpoint| {
+                let s = Scene::abroad();
+                let mut other = foreign();
+                let broken = s.relay(checkpoint(&mut other));
+                let recognise = s.recognise(1, &foreign(), |_| {});
+                s.after(&[recognise]).breaks(what, broken)
+            };
+            vec![
+                with("certified by another committee", &|_| {
+                    TestLedger::with_validators(8, START_MS, Vec::new()).seal(START_MS)
+                }),
+                with("one bit of the certificate", &|other| {
+                    let mut checkpoint = other.seal(START_MS);
+                    *checkpoint.certificate.0.last_mut().unwrap() ^= 1;
+                    checkpoint
+                }),
+                with("the certificate of another header", &|other| {
+                    let first = other.seal(START_MS);
+                    Checkpoint {
+                        certificate: first.certificate,
+                        ..other.seal(START_MS + 2000)
+                    }
+                }),
+                with("no certificate", &|other| Checkpoint {
+                    certificate: Bytes(Vec::new()),
+                    ..other.seal(START_MS)
+                }),
+                with("a header of a third network", &|other| {
+                    other.seal(START_MS);
+                    let mut header = other.newest().clone();
+                    header.network = "intl".parse().unwrap();
+                    other.certify(&header)
+                }),
+            ]
+        }
+        Rule::RecognitionBehind => {
+            let with = |what, replay: usize| {
+                let s = Scene::abroad();
+                let mut other = foreign();
+                let seen: Vec<_> = (1..=3).map(|n| other.seal(START_MS + 2000 * n)).collect();
+                let steps = [s.recognise(1, &foreign(), |_| {}), s.relay(seen[1].clone())];
+                let broken = s.relay(seen[replay].clone());
+                s.after(&steps).breaks(what, broken)
+            };
+            let resealed = {
+                let s = Scene::abroad();
+                let mut other = foreign();
+                let first = other.seal(START_MS);
+                let mut header = other.newest().clone();
+                header.height += 1;
+                let steps = [s.recognise(1, &foreign(), |_| {}), s.relay(first)];
+                let broken = s.relay(other.certify(&header));
+                s.after(&steps).breaks("higher, and seals no more", broken)
+            };
+            vec![with("an older one", 0), with("the same again", 1), resealed]
+        }
+        Rule::Parameters => {
+            let changed = |what, ahead, change: fn(&mut Parameters)| {
+                let s = s();
+                let broken = s.parameters(1, ahead, change);
+                s.breaks(what, broken)
+            };
+            let back = {
+                let s = Scene::new();
+                let broken = s.parameters(1, NOTICE_BLOCKS, |p| p.rules -= 1);
+                s.breaks("older rules", broken)
+            };
+            vec![
+                back,
+                changed("too near", NOTICE_BLOCKS - 1, |_| {}),
+                changed("another slot", NOTICE_BLOCKS, |p| p.slot_s += 1),
+                changed("another epoch", NOTICE_BLOCKS, |p| p.epoch_s += 1),
+                changed("another lead", NOTICE_BLOCKS, |p| p.refresh_lead_s += 1),
+                changed("another delay", NOTICE_BLOCKS, |p| p.recovery_delay_s += 1),
+                changed("another status period", NOTICE_BLOCKS, |p| {
+                    p.status_period_s += 1
+                }),
+                changed("another personhood period", NOTICE_BLOCKS, |p| {
+                    p.personhood_period_s += 1
+                }),
+                changed("out of bounds", NOTICE_BLOCKS, |p| p.block_operations = 0),
+                changed("a suite twice", NOTICE_BLOCKS, |p| {
+                    p.suites.push(Suite::Sm2)
+                }),
+                changed("not a suite that governs", NOTICE_BLOCKS, |p| {
+                    p.suites = vec![Suite::Sm2]
+                }),
+            ]
+        }
+        Rule::Governors => {
+            let with = |what, threshold, keys: &[u64]| {
+                let s = s();
+                let keys = keys.iter().map(|n| key(*n).public()).collect();
+                let broken = s.govern(1, Decision::Governors(threshold, keys));
+                s.breaks(what, broken)
+            };
+            vec![
+                with("nobody", 1, &[]),
+                with("no threshold", 0, &[50, 51]),
+                with("a threshold that is never reached", 3, &[50, 51]),
+                with("one twice", 1, &[50, 50]),
+                with("too many", 1, &(50..83).collect::<Vec<_>>()),
+            ]
+        }
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn p7_a_batch_keeps_the_height_at_which_it_was_anchored() {
+    let s = Scene::new();
+    let before = s.net.now.height;
+    let (anchor, later) = (s.batch(|_| {}), s.batch(|batch| batch.root = NAME));
+    let mut s = s.after(&[anchor]);
+    let id = s.net.authority.id;
+    let batch: Batch = s.net.record(&batch_key(BY, &id, &ROOT)).unwrap();
+    assert_eq!((batch.height, batch.count), (before + 1, 10));
+    let totals: Totals = s.net.record(&totals_key(BY, &id, s.net.epoch())).unwrap();
+    // The scene's anchor and the batch.
+    assert_eq!(totals.sponsored, 2);
+
+    // The key turns out to be in other hands since a height that lies behind.
+    s.idle_to(before + 5);
+    let kid = commitment(&s.net.authority.document.public());
+    let since = KeyStatus::Compromised(before + 3);
+    let compromise = s.govern(1, Decision::IssuerKeyStatus(id, kid, since));
+    s.net.apply(&compromise).unwrap();
+    let issuer: Issuer = s.net.record(&issuer_key(BY, &id)).unwrap();
+    let known = issuer.keys.iter().find(|key| key.id() == kid).unwrap();
+    assert!(known.stands_behind(Some(batch.height)));
+    assert!(!known.stands_behind(Some(before + 3)) && !known.stands_behind(None));
+    // Nobody anchors what such a key signed any more.
+    assert_eq!(s.net.apply(&later), Err(Rule::IssuerKey));
+}
+
+#[test]
+fn a_batch_is_of_a_key_that_signs_credentials_and_has_content() {
+    let mut s = Scene::new();
+    let operation = commitment(&s.net.authority.operation.public());
+    for (refused, rule) in [
+        (s.batch(|batch| batch.key = operation), Rule::IssuerKey),
+        (s.batch(|batch| batch.key = NAME), Rule::IssuerKey),
+        (s.batch(|batch| batch.count = 0), Rule::Shape),
+        (
+            s.batch(|batch| batch.issuer = s.net.registrar.id),
+            Rule::Signer,
+        ),
+        (s.batch(|batch| batch.issuer = NAME), Rule::IssuerUnknown),
+    ] {
+        assert_eq!(s.net.apply(&refused), Err(rule));
+    }
+}
+
+#[test]
+fn batches_and_displays_cost_their_sender_a_record() {
+    let net = TestNet::with(|genesis| {
+        for issuer in &mut genesis.issuers {
+            issuer.sponsor_quota = 2;
+        }
+    });
+    let mut s = Scene::on(net);
+    // The authority has paid for the scene's anchor.
+    let [one, two] = [1, 2].map(|n| s.batch(|batch| batch.root = Hash32([n; 32])));
+    assert_eq!(s.net.apply(&one), Ok(()));
+    assert_eq!(s.net.apply(&two), Err(Rule::Quota));
+    for n in 1..=3 {
+        let show = s.show(|show| show.digest = Hash32([n; 32]));
+        let expected = if n < 3 { Ok(()) } else { Err(Rule::Quota) };
+        assert_eq!(s.net.apply(&show), expected);
+    }
+}
+
+#[test]
+fn a_display_is_withdrawn_by_the_persons_own_key_or_its_registrar_and_by_nobody_else() {
+    let display = |s: &Scene| -> Display { s.net.record(&display_key(BY, &NAME)).unwrap() };
+    let s = Scene::new();
+    let show = s.show(|_| {});
+    let mut s = s.after(&[show]);
+    assert_eq!(display(&s).status, DisplayStatus::Active);
+    for stranger in [
+        &s.did.next,
+        &s.did.recovery,
+        &s.net.authority.operation,
+        &key(77),
+    ] {
+        let refused = s.withdraw(&stranger.clone());
+        assert_eq!(s.net.clone().apply(&refused), Err(Rule::Signer));
+    }
+    // The person withdraws even while the registrar is suspended, which then cannot itself.
+    let registrar = s.net.registrar.operation.clone();
+    let (by_registrar, by_person) = (s.withdraw(&registrar), s.withdraw(&s.did.current));
+    assert_eq!(s.net.clone().apply(&by_registrar), Ok(()));
+    let suspend = s.govern(
+        1,
+        Decision::IssuerStanding(s.net.registrar.id, Standing::Suspended),
+    );
+    s.net.apply(&suspend).unwrap();
+    assert_eq!(s.net.apply(&by_registrar), Err(Rule::IssuerSuspended));
+    assert_eq!(s.net.apply(&by_person), Ok(()));
+    let gone = display(&s);
+    assert_eq!(gone.status, DisplayStatus::Withdrawn);
+    assert_eq!(
+        (gone.reason, gone.height),
+        (ReasonCode::HolderRequest, s.net.now.height)
+    );
+}
+
+#[test]
+fn a_display_is_of_a_service_of_its_own_registrar() {
+    let mut s = Scene::new();
+    for (refused, rule) in [
+        (s.show(|show| show.service = NAME), Rule::ServiceUnknown),
+        (
+            s.show(|show| show.issuer = s.net.authority.id),
+            Rule::Signer,
+        ),
+    ] {
+        assert_eq!(s.net.apply(&refused), Err(rule));
+    }
+    // The authority acts and sponsors, but this is another registrar's service.
+    let show = Show {
+        issuer: s.net.authority.id,
+        service: SERVICE,
+        digest: NAME,
+        withdrawal: NAME,
+    };
+    let theirs = s.sign(Body::Display(show), &s.net.authority.operation);
+    assert_eq!(s.net.apply(&theirs), Err(Rule::Signer));
+}
+
+#[test]
+fn another_network_is_recognised_followed_suspended_and_restored() {
+    let s = Scene::abroad();
+    let mut other = foreign();
+    let steps = [
+        s.recognise(1, &other, |_| {}),
+        s.relay(other.seal(START_MS + 2000)),
+        s.relay(other.seal(START_MS + 4000)),
+        s.standing_of(2, Standing::Suspended),
+        s.standing_of(3, Standing::Active),
+    ];
+    let s = s.after(&steps);
+    let kept = recognition(&s);
+    assert_eq!(kept.standing, Standing::Active);
+    let latest = kept.latest.unwrap();
+    assert_eq!((latest.height, latest.digest), (2, other.newest().digest()));
+    assert_eq!(latest.sealed.state_root, other.newest().sealed.state_root);
+
+    // A later decision changes what is accepted and the key, and keeps how far it was followed.
+    let widen = s.recognise(4, &other, |recognised| {
+        recognised.accepts.push(Accepted {
+            kind: CredentialType::RealPass,
+            least: Assurance::High,
+        });
+    });
+    let s = s.after(&[widen]);
+    let kept = recognition(&s);
+    assert!(
+        kept.recognised
+            .takes(CredentialType::RealPass, Assurance::High)
+    );
+    assert!(
+        !kept
+            .recognised
+            .takes(CredentialType::RealPass, Assurance::Low)
+    );
+    assert_eq!(kept.latest, Some(latest));
+}
+
+#[test]
+fn a_network_on_sm3_follows_one_on_sha_256() {
+    let mut net = TestNet::sm();
+    let mut other = foreign();
+    let recognised = Recognised {
+        network: other.genesis.network.clone(),
+        genesis: other.genesis.digest(),
+        network_key: other.genesis.network_key,
+        accepts: vec![Accepted {
+            kind: CredentialType::Pid,
+            least: Assurance::High,
+        }],
+    };
+    let governors: Vec<_> = net.governors.iter().collect();
+    let decide = Body::Govern(1, Decision::Recognise(recognised), ReasonCode::None);
+    let decide = net.sign(decide, &governors);
+    net.apply(&decide).unwrap();
+    let checkpoint = other.seal(START_MS);
+    let relay = Body::ForeignCheckpoint(other.genesis.network.clone(), checkpoint);
+    let relay = net.sign(relay, &[&key_of(Suite::Sm2, 5)]);
+    net.apply(&relay).unwrap();
+    let by = HashFunction::Sm3;
+    let kept: Recognition = net.record(&recognition_key(by, "dev")).unwrap();
+    assert_eq!(kept.latest.unwrap().digest, other.newest().digest());
+}
+
+#[test]
+fn a_recognition_that_makes_no_sense_is_refused() {
+    let mut s = Scene::abroad();
+    for change in [
+        |recognised: &mut Recognised| recognised.network = "cn".parse().unwrap(),
+        |recognised: &mut Recognised| recognised.accepts.clear(),
+        |recognised: &mut Recognised| recognised.accepts.push(recognised.accepts[0]),
+    ] {
+        let refused = s.recognise(1, &foreign(), change);
+        assert_eq!(s.net.apply(&refused), Err(Rule::Shape));
+    }
+}
+
+#[test]
+fn decided_parameters_stand_from_their_height_on_and_not_before() {
+    let mut s = Scene::new();
+    let decided = s.parameters(1, NOTICE_BLOCKS, |p| {
+        p.suites = vec![Suite::Ed25519];
+    });
+    s.net.apply(&decided).unwrap();
+    let from = s.net.now.height + NOTICE_BLOCKS;
+    let sm2 = |s: &Scene| s.sign(Body::Freeze(NAME, 1), &key_of(Suite::Sm2, 1));
+    s.idle_to(from - 2);
+    let early = sm2(&s);
+    assert_eq!(s.net.apply(&early), Err(Rule::DidUnknown));
+    assert_eq!(s.net.now.height, from - 1);
+    let refused = sm2(&s);
+    assert_eq!(s.net.apply(&refused), Err(Rule::Suite));
+    // A decision that comes after replaces the parameters that stand, not those of the genesis.
+    let again = s.parameters(2, NOTICE_BLOCKS, |p| {
+        p.suites = vec![Suite::Ed25519, Suite::P256];
+    });
+    s.net.apply(&again).unwrap();
+    let refused = sm2(&s);
+    assert_eq!(s.net.apply(&refused), Err(Rule::Suite));
+}
+
+#[test]
+fn a_decision_that_has_not_begun_is_replaced_by_the_next() {
+    let mut s = Scene::new();
+    let only_ed25519 = s.parameters(1, NOTICE_BLOCKS, |p| p.suites = vec![Suite::Ed25519]);
+    s.net.apply(&only_ed25519).unwrap();
+    let from = s.net.now.height + NOTICE_BLOCKS;
+    let as_before = s.parameters(2, NOTICE_BLOCKS, |_| {});
+    s.net.apply(&as_before).unwrap();
+    s.idle_to(from + 5);
+    let sm2 = s.sign(Body::Freeze(NAME, 1), &key_of(Suite::Sm2, 1));
+    assert_eq!(s.net.apply(&sm2), Err(Rule::DidUnknown));
+}
+
+/// O8 and H18: a kind of operation that newer rules know is, until those rules run, what it is to a
+/// program that has never heard of it: bytes that are no operation. So receipts, and with them the
+/// chain, do not depend on how new a validator is.
+#[test]
+fn rules_begin_at_a_height_and_before_it_new_kinds_are_no_operations() {
+    let mut s = Scene::on(TestNet::with(|genesis| genesis.parameters.rules = 1));
+    let batch = s.batch(|_| {});
+    let bytes = Bytes(batch.encode());
+    let before = s.net.state();
+    let as_to_old = |bytes: &Bytes| BY.tagged(Domain::Operation, &[&bytes.0]);
+    let receipt = s.net.block(std::slice::from_ref(&bytes))[0];
+    assert_eq!(receipt.refused, Some(Rule::Shape));
+    assert_eq!(receipt.operation, as_to_old(&bytes));
+    assert_ne!(receipt.operation, batch.id());
+    assert_eq!(s.net.state(), before);
+    assert_eq!(s.net.admissible(&batch), Err(Rule::Version));
+    let recognise = s.govern(
+        1,
+        Decision::RecognitionStanding("x".parse().unwrap(), Standing::Ended),
+    );
+    assert_eq!(s.net.admissible(&recognise), Err(Rule::Version));
+
+    let upgrade = s.parameters(1, NOTICE_BLOCKS, |p| p.rules = 2);
+    s.net.apply(&upgrade).unwrap();
+    let from = s.net.now.height + NOTICE_BLOCKS;
+    s.idle_to(from - 2);
+    assert_eq!(
+        s.net.block(std::slice::from_ref(&bytes))[0].refused,
+        Some(Rule::Shape)
+    );
+    let receipt = s.net.block(std::slice::from_ref(&bytes))[0];
+    assert_eq!((s.net.now.height, receipt.refused), (from, None));
+    assert_eq!(receipt.operation, batch.id());
+}
+
+#[test]
+fn a_decision_for_rules_that_this_program_does_not_know_is_kept_all_the_same() {
+    let mut s = Scene::new();
+    let unknown = s.parameters(1, NOTICE_BLOCKS, |p| p.rules = 200);
+    assert_eq!(s.net.apply(&unknown), Ok(()));
+}
+
+#[test]
+fn governance_hands_on_to_other_keys_of_any_admitted_suite() {
+    let mut s = Scene::new();
+    let heirs = [key_of(Suite::P256, 50), key_of(Suite::Sm2, 51), key(52)];
+    let keys = heirs.iter().map(SecretKey::public).collect();
+    let hand_on = s.govern(1, Decision::Governors(3, keys));
+    s.net.apply(&hand_on).unwrap();
+    let governance: Governance = s.net.record(&governance_key(BY)).unwrap();
+    assert_eq!((governance.seq, governance.threshold), (1, 3));
+
+    let admit = Body::Govern(2, Decision::AdmitIssuer(newcomer()), ReasonCode::Scheduled);
+    let by_old: Vec<_> = s.net.governors.iter().collect();
+    let by_old = s.net.sign(admit.clone(), &by_old);
+    assert_eq!(s.net.apply(&by_old), Err(Rule::Signer));
+    let by_two = s.net.sign(admit.clone(), &[&heirs[0], &heirs[1]]);
+    assert_eq!(s.net.apply(&by_two), Err(Rule::SignatureCount));
+    let by_all = s.net.sign(admit, &heirs.iter().collect::<Vec<_>>());
+    assert_eq!(s.net.apply(&by_all), Ok(()));
+}
+
+#[test]
+fn who_decided_what_stays_on_the_ledger_with_reason_and_keys() {
+    let mut s = Scene::new();
+    let id = s.net.authority.id;
+    let decisions = [
+        (Decision::AdmitIssuer(newcomer()), ReasonCode::Scheduled),
+        (
+            Decision::IssuerStanding(id, Standing::Suspended),
+            ReasonCode::KeyCompromise,
+        ),
+        (
+            Decision::IssuerStanding(id, Standing::Active),
+            ReasonCode::Cleared,
+        ),
+    ];
+    let mut made = Vec::new();
+    for (seq, (decision, reason)) in (1u64..).zip(decisions) {
+        // Another two of three each time.
+        let by: Vec<_> = s
+            .net
+            .governors
+            .iter()
+            .cycle()
+            .skip(seq as usize)
+            .take(2)
+            .collect();
+        let signed = s.net.sign(Body::Govern(seq, decision.clone(), reason), &by);
+        let keys: Vec<_> = by.iter().map(|key| key.public()).collect();
+        s.net.apply(&signed).unwrap();
+        made.push(DecisionRecord {
+            height: s.net.now.height,
+            time_ms: s.net.now.time_ms,
+            operation: signed.id(),
+            decision,
+            reason,
+            keys,
+        });
+    }
+    for (seq, expected) in (1u64..).zip(&made) {
+        let kept: DecisionRecord = s.net.record(&decision_key(BY, seq)).unwrap();
+        assert_eq!(kept, *expected);
+    }
+    // What is refused leaves no record.
+    let refused = s.govern(4, Decision::IssuerStanding(id, Standing::Active));
+    assert_eq!(s.net.apply(&refused), Err(Rule::IssuerStanding));
+    assert!(
+        s.net
+            .record::<DecisionRecord>(&decision_key(BY, 4))
+            .is_none()
+    );
+}
