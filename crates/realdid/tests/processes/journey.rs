@@ -13,7 +13,7 @@ fn text(value: &Value, name: &str) -> String {
 
 #[test]
 fn p3_enrol_log_in_and_be_the_same_subject_with_nobody_else_up() {
-    let nation = Nation::start();
+    let nation = Nation::start_with_dids();
     let (_, evidence) = nation.residents().swap_remove(0);
 
     let enrolled = nation.enrol("a", &evidence).done();
@@ -152,7 +152,7 @@ fn an_implicit_did_resolves_by_its_inception() {
 /// Whoever holds copies from before, and whatever becomes of the authority: they lapse.
 #[test]
 fn p8_what_a_wallet_holds_lapses_within_an_epoch_and_the_lead() {
-    let mut nation = Nation::start();
+    let mut nation = Nation::start_with_dids();
     let (person, evidence) = nation.residents().swap_remove(4);
     nation.enrol("a", &evidence).done();
     let operator = |nation: &Nation, what: &str| {
@@ -191,7 +191,7 @@ fn p8_what_a_wallet_holds_lapses_within_an_epoch_and_the_lead() {
 
 #[test]
 fn p8_a_suspended_person_is_refused_within_an_epoch_and_the_lead() {
-    let nation = Nation::start();
+    let nation = Nation::start_with_dids();
     let (person, evidence) = nation.residents().swap_remove(3);
     nation.enrol("a", &evidence).done();
     nation.login("a", 0).done();

@@ -15,5 +15,6 @@ mod crash;
 mod journey;
 mod nation;
 mod privacy;
+mod realpass;
 mod refusals;
 mod sites;

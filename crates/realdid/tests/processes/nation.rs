@@ -14,6 +14,7 @@ pub struct Nation {
     pub dir: PathBuf,
     pub port_base: u16,
     pub ready: Value,
+    accounts: &'static str,
     up: Option<Child>,
     _folder: Option<tempfile::TempDir>,
 }
@@ -47,12 +48,23 @@ impl Answer {
 }
 
 impl Nation {
+    /// A nation whose demo services have one account a person.
     pub fn start() -> Self {
+        Self::start_with("person")
+    }
+
+    /// A nation whose demo services have one account a DID, with copies of the PID.
+    pub fn start_with_dids() -> Self {
+        Self::start_with("did")
+    }
+
+    fn start_with(accounts: &'static str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut nation = Self {
             dir: folder.path().join("nation"),
             port_base: free_ports(),
             ready: Value::Null,
+            accounts,
             up: None,
             _folder: Some(folder),
         };
@@ -72,6 +84,7 @@ impl Nation {
             .arg("--dir")
             .arg(&self.dir)
             .args(["--port-base", &self.port_base.to_string()])
+            .args(["--accounts", self.accounts])
             .arg("--ready-file")
             .arg(&ready)
             .stdin(Stdio::null())
