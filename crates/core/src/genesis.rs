@@ -20,6 +20,8 @@ const MAX_VALIDATORS: usize = 256;
 const MAX_PERSONHOOD_SLOTS: u64 = 1000;
 /// The longest of the network's periods in seconds: ten years.
 const MAX_PERIOD_S: u64 = 3660 * 24 * 3600;
+/// The longest epoch: so long somebody who is suspended may still sign in (promise P8).
+pub const MAX_EPOCH_S: u64 = 7 * 24 * 3600;
 
 /// Why a genesis was refused. Its publisher is at fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -173,6 +175,15 @@ impl Parameters {
         self.suites.contains(&suite)
     }
 
+    /// The same with epochs of another length, and a refresh lead of a quarter of it.
+    pub fn with_epoch(self, epoch_s: u64) -> Self {
+        Self {
+            epoch_s,
+            refresh_lead_s: epoch_s / 4,
+            ..self
+        }
+    }
+
     /// The epoch of a time in Unix milliseconds.
     pub fn epoch_at(&self, time_ms: u64) -> u64 {
         time_ms / self.epoch_s.max(1).saturating_mul(1000)
@@ -197,6 +208,12 @@ impl Parameters {
         let lead_ms = self.refresh_lead_s.saturating_mul(1000);
         self.pass_begins_ms(epoch) <= time_ms.saturating_add(lead_ms)
             && time_ms < self.pass_ends_ms(epoch)
+    }
+
+    /// Whether no RealPass of `epoch` can have been issued yet at a time in Unix milliseconds.
+    pub fn pass_unissued(&self, epoch: u64, time_ms: u64) -> bool {
+        let lead_ms = self.refresh_lead_s.saturating_mul(1000);
+        self.pass_begins_ms(epoch) > time_ms.saturating_add(lead_ms)
     }
 
     /// The beginning of an epoch in Unix milliseconds.
@@ -229,6 +246,7 @@ impl Parameters {
         let wait = [self.refresh_lead_s, self.recovery_delay_s];
         divide.iter().all(|s| (1..=MAX_PERIOD_S).contains(s))
             && wait.iter().all(|s| *s <= MAX_PERIOD_S)
+            && self.epoch_s <= MAX_EPOCH_S
             && (1..=60_000).contains(&self.block_interval_ms)
             && (1..=u64::from(u32::MAX)).contains(&self.expiry_window)
             && (1..=u64::from(u32::MAX)).contains(&self.block_operations)
@@ -408,6 +426,7 @@ mod tests {
             refused(parameters, &|g| g.parameters.block_operations = extreme);
         }
         refused(parameters, &|g| g.parameters.refresh_lead_s = u64::MAX);
+        refused(parameters, &|g| g.parameters.epoch_s = MAX_EPOCH_S + 1);
         refused(parameters, &|g| g.parameters.personhood_slots = 1001);
         refused(parameters, &|g| g.parameters.recovery_delay_s = u64::MAX);
         refused(parameters, &|g| g.parameters.rules = 0);
@@ -453,5 +472,28 @@ mod tests {
         assert_eq!(parameters.epoch_at(u64::MAX), 1);
         assert_eq!(parameters.credential_expiry_s(u64::MAX), u64::MAX);
         assert_eq!(slot_at(u64::MAX, u64::MAX), 1);
+    }
+
+    #[test]
+    fn p8_a_realpass_stands_in_its_epoch_and_is_issued_from_the_lead_before() {
+        for parameters in [
+            Parameters::development(),
+            Parameters::development().with_epoch(86_400),
+        ] {
+            let (begins, ends) = (parameters.pass_begins_ms(9), parameters.pass_ends_ms(9));
+            let lead_ms = parameters.refresh_lead_s * 1000;
+            assert_eq!(ends - begins, parameters.epoch_s * 1000);
+            assert!(!parameters.pass_stands(9, begins - PASS_SKEW_MS - 1));
+            assert!(parameters.pass_stands(9, begins - PASS_SKEW_MS));
+            assert!(parameters.pass_stands(9, ends + PASS_SKEW_MS - 1));
+            assert!(!parameters.pass_stands(9, ends + PASS_SKEW_MS));
+            assert!(!parameters.pass_issuable(9, begins - lead_ms - 1));
+            assert!(parameters.pass_issuable(9, begins - lead_ms));
+            assert!(parameters.pass_issuable(9, ends - 1));
+            assert!(!parameters.pass_issuable(9, ends));
+            // What a key may still be named for is what nothing can have been issued for.
+            assert!(parameters.pass_unissued(9, begins - lead_ms - 1));
+            assert!(!parameters.pass_unissued(9, begins - lead_ms));
+        }
     }
 }

@@ -269,7 +269,12 @@ fn issuer<R: Read>(
         }
         Decision::AddPassKey(id, entry) => {
             let issuer = rule!(known(id)?);
-            Ok(with_pass_key(issuer, entry, asked.epoch()))
+            let now_ms = asked.now.time_ms;
+            let begins = asked
+                .network
+                .parameters
+                .pass_unissued(entry.from_epoch, now_ms);
+            Ok(with_pass_key(issuer, entry, begins))
         }
         _ => Ok(Err(Rule::Shape)),
     }
@@ -291,9 +296,9 @@ fn admitted(proposed: &Issuer, taken: bool, height: u64) -> Result<Issuer, Rule>
     Ok(issuer)
 }
 
-/// R14: an epoch that has begun keeps its key, so that nobody's is another one.
-fn with_pass_key(mut issuer: Issuer, entry: &EpochKey, epoch: u64) -> Result<Issuer, Rule> {
-    let begins = entry.from_epoch > epoch;
+/// R14: an epoch for which RealPasses may have been issued keeps its key, so that nobody's is
+/// another one.
+fn with_pass_key(mut issuer: Issuer, entry: &EpochKey, begins: bool) -> Result<Issuer, Rule> {
     let last = issuer.pass_keys.last();
     let later = last.is_none_or(|last| last.from_epoch < entry.from_epoch);
     let point = realdid_pass::bbs::PublicKey::from_bytes(&entry.key.0).is_ok();

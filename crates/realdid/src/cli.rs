@@ -1,6 +1,7 @@
 //! The words of the command line (docs/cli.md).
 
 use clap::{Args, Parser, Subcommand};
+use realdid_core::genesis::MAX_EPOCH_S;
 use realdid_gate::Accounts;
 use realdid_wallet::cli::WalletArgs;
 use std::net::SocketAddr;
@@ -64,8 +65,12 @@ pub struct UpArgs {
     /// How many validators; a committee of one runs the same engine
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=10))]
     pub validators: u8,
+    /// How long an epoch lasts, in seconds: a minute for development, an hour to seven days where
+    /// people live
+    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u64).range(60..=MAX_EPOCH_S))]
+    pub epoch_s: u64,
     /// By what the demo services know people again: person (RealPass) or did (copies of the PID)
-    #[arg(long, value_name = "KIND", default_value = "did", value_parser = accounts)]
+    #[arg(long, value_name = "KIND", default_value = "person", value_parser = accounts)]
     pub accounts: Accounts,
     /// Write the addresses as JSON to FILE once everything answers
     #[arg(long, value_name = "FILE")]

@@ -34,6 +34,7 @@ pub struct Nation {
     pub network: String,
     pub port_base: u16,
     pub validators: u8,
+    pub epoch_s: u64,
     /// By what the demo services know people again.
     #[serde(default)]
     pub accounts: Accounts,
@@ -89,6 +90,15 @@ impl Nation {
         Ok(new)
     }
 
+    /// Those of development, with another epoch where one was asked for.
+    fn parameters(&self) -> Parameters {
+        let parameters = Parameters::development();
+        match self.epoch_s == parameters.epoch_s {
+            true => parameters,
+            false => parameters.with_epoch(self.epoch_s),
+        }
+    }
+
     /// Deals the committee's keys, admits the authority and the registrar, and writes the genesis
     /// last: with it the nation exists.
     fn found(&self) -> Result<(), Fail> {
@@ -119,7 +129,7 @@ impl Nation {
             version: 1,
             network,
             time_ms: now_ms(),
-            parameters: Parameters::development(),
+            parameters: self.parameters(),
             network_key: dealt
                 .network_key
                 .as_slice()

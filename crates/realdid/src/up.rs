@@ -69,6 +69,7 @@ fn the_nation(args: &UpArgs) -> Result<Nation, Fail> {
         network: args.network.clone(),
         port_base: args.port_base,
         validators: args.validators,
+        epoch_s: args.epoch_s,
         accounts: args.accounts,
     };
     match Nation::read(&args.nation.dir)? {
@@ -77,10 +78,11 @@ fn the_nation(args: &UpArgs) -> Result<Nation, Fail> {
         Some(made) => Err(Fail::user(
             "nation.other",
             &format!(
-                "a nation keeps what it was made with: --network {} --port-base {} --validators {} --accounts {}",
+                "a nation keeps what it was made with: --network {} --port-base {} --validators {} --epoch-s {} --accounts {}",
                 made.network,
                 made.port_base,
                 made.validators,
+                made.epoch_s,
                 made.accounts.name()
             ),
             "give the same again, or another folder with --dir",

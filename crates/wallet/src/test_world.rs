@@ -22,8 +22,8 @@ use tokio::net::TcpListener;
 
 const BY: HashFunction = HashFunction::Sha256;
 
-/// An epoch, and a personhood period, that does not turn while tests run: ten years.
-const EPOCH_S: u64 = 315_360_000;
+/// An epoch, and a personhood period, that hardly ever turns while tests run: the longest.
+const EPOCH_S: u64 = 604_800;
 
 /// Serves on a free port until the test's runtime ends: `answer` gets the server's URL, the path
 /// and the body, and gives a status and a body.

@@ -260,7 +260,8 @@ fn a_committee_of_one_goes_on_after_a_restart() {
     assert_eq!(engine.stop(), EngineState::Stopped);
 
     let certificates = chain.certificates();
-    assert!(certificates.len() >= 10);
+    // A block that a later one finalised has no certificate of its own.
+    assert!(certificates.len() >= 2);
     for (digest, certificate) in &certificates {
         verify_finalization(&dealt.network_key, NAMESPACE, certificate, digest).unwrap();
     }

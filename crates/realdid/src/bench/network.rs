@@ -332,6 +332,7 @@ fn free_port_base() -> Result<u16, Fail> {
         network: "dev".to_owned(),
         port_base,
         validators: 1,
+        epoch_s: 60,
         accounts: Accounts::Person,
     };
     let free = |base: &u16| {

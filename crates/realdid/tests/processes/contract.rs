@@ -20,13 +20,16 @@ fn help(words: &[&str]) -> String {
 }
 
 /// Every command with the options that its help names.
-const COMMANDS: [&[&str]; 30] = [
+const COMMANDS: [&[&str]; 35] = [
     &["up"],
     &["node"],
     &["authority"],
     &["authority", "residents"],
     &["authority", "suspend"],
     &["authority", "restore"],
+    &["authority", "reset"],
+    &["authority", "cancel-reset"],
+    &["authority", "pass-key"],
     &["registrar"],
     &["gate"],
     &["gate", "register"],
@@ -37,6 +40,8 @@ const COMMANDS: [&[&str]; 30] = [
     &["wallet", "refresh"],
     &["wallet", "present"],
     &["wallet", "login"],
+    &["wallet", "keep"],
+    &["wallet", "unlink-check"],
     &["wallet", "show"],
     &["wallet", "journal"],
     &["wallet", "did", "list"],

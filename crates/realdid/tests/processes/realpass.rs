@@ -39,9 +39,7 @@ fn early_in_an_epoch() -> u64 {
 fn p5_a_wallet_rebuilt_from_words_is_the_same_subject_and_new_words_are_nobody() {
     let nation = Nation::start();
     let (_, evidence) = nation.residents().swap_remove(0);
-    let kit = nation.dir.with_file_name("kit");
-    let kit = kit.to_str().unwrap();
-    nation.wallet("a", &["init", "--kit", kit]).done();
+    let kit = text(&nation.wallet("a", &["init"]).done(), "kit");
     nation.enrol("a", &evidence).done();
     let first = nation.login("a", 0).done();
     let other = login_for_adults(&nation, "a").done();
@@ -61,7 +59,7 @@ fn p5_a_wallet_rebuilt_from_words_is_the_same_subject_and_new_words_are_nobody()
     );
 
     // The phone is lost, the words are not.
-    nation.wallet("b", &["init", "--kit", kit]).done();
+    nation.wallet("b", &["init", "--kit", &kit]).done();
     nation.enrol("b", &evidence).done();
     let again = nation.login("b", 0).done();
     assert_eq!(nation.me(0, &again)["sub"], subject);
@@ -123,6 +121,37 @@ fn p8_a_suspended_person_gets_no_realpass_and_is_refused_when_the_epoch_is_over(
         login.ok.then_some(login.json)
     });
     assert_eq!(nation.me(0, &back)["sub"], nation.me(0, &first)["sub"]);
+}
+
+/// Device and words are lost: the counter resets, everybody can see it, and after the delay there are
+/// new pseudonyms. The old device is somebody else then.
+#[test]
+fn p5_a_reset_at_the_counter_gives_new_pseudonyms_after_its_delay_only() {
+    let nation = Nation::start();
+    let (person, evidence) = nation.residents().swap_remove(0);
+    nation.enrol("a", &evidence).done();
+    let first = nation.login("a", 0).done();
+    let before = nation.me(0, &first)["sub"].clone();
+
+    // Taken back in time, as if the person had objected.
+    let operator = |what: &str| nation.run(&["authority", what, "--person", &person]);
+    operator("reset").done();
+    operator("cancel-reset").done();
+    assert_eq!(operator("cancel-reset").refused(), "enrolment.reset");
+
+    operator("reset").done();
+    let new_words = |wallet: &str| {
+        nation.enrol(wallet, &evidence);
+        nation.login(wallet, 0)
+    };
+    assert!(!new_words("b").ok, "before the delay is over");
+    let wait = Duration::from_secs(60);
+    let after = until("the reset has taken effect", wait, || {
+        let login = new_words("b");
+        login.ok.then_some(login.json)
+    });
+    assert_ne!(nation.me(0, &after)["sub"], before);
+    assert_eq!(operator("reset").refused(), "enrolment.reset");
 }
 
 #[test]

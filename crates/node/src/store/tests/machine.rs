@@ -33,7 +33,7 @@ fn block(parent: &Header, later_ms: u64, operation: &SignedOperation) -> Block {
         parent: parent.digest(),
         height: parent.height + 1,
         time_ms: parent.time_ms + later_ms,
-        operations_root: operations_root(BY, &operations),
+        operations_root: operations_root(parent.network.hash_function(), &operations),
         ..parent.clone()
     };
     Block { header, operations }
