@@ -45,8 +45,11 @@ const SD_JWT: By = By::Example("realdid-credential", Some("sd-jwt-vc.mjs"));
 const STATUS: By = By::Example("realdid-credential", None);
 
 /// Each bench, in the order of the table.
-const BENCHES: [(&str, By); 15] = [
+const BENCHES: [(&str, By); 18] = [
     ("apply", By::Realdid(None)),
+    ("dead_validator", By::Realdid(None)),
+    ("finality", By::Realdid(None)),
+    ("finality_p99", By::Realdid(None)),
     ("resolve_http", By::Realdid(None)),
     ("sdjwt_issue", SD_JWT),
     ("sdjwt_verify", SD_JWT),
@@ -539,7 +542,12 @@ mod tests {
             &around(),
         );
         assert_eq!(both.unwrap().met, Some(false));
+        let row = merge(ours(Some("ours <= 5000")), peer(), &around()).unwrap();
+        assert_eq!(row.met, Some(false));
+        let row = merge(ours(Some("ours <= 5001")), peer(), &around()).unwrap();
+        assert_eq!(row.met, Some(true));
         assert!(merge(ours(Some("faster")), peer(), &around()).is_err());
+        assert!(merge(ours(Some("ours < 5001")), peer(), &around()).is_err());
         assert!(merge(ours(Some("ratio >= 2")), None, &around()).is_err());
     }
 

@@ -6,6 +6,7 @@ mod demo;
 mod needs;
 mod page;
 mod shell;
+mod sim;
 mod test;
 mod tidy;
 
@@ -20,11 +21,16 @@ cargo xtask demo [ARGS]...     Build and start a small nation on this machine.
                                ARGS go on to `realdid up` (--port-base N, --dir DIR, ...).
 cargo xtask test               Set up what tests need, run all of them, print the time of each stage,
                                and end with `N passed, N failed`.
+cargo xtask sim [--seeds N] [--from S]
+                               Whole networks under seeds (50, from 1): faults, liars, crashes. Prints how
+                               soon a block is final over slow links. A seed that fails is named, and
+                               --seed S plays it again.
 cargo xtask tidy               Check what a compiler cannot: allowed edges between crates, a test for
                                each promise, banned words, dead files, formatting, links.
 cargo xtask cert [HOST]...      A certificate for development in .realdid/tls/, for these names and addresses.
 cargo xtask bench [--only ID]  Measure ours and its peer in one run, print one table,
-                               write bench/results/ID.json. IDs: apply, resolve_http,
+                               write bench/results/ID.json. IDs: apply, dead_validator, finality,
+                               finality_p99, resolve_http,
                                sdjwt_issue, sdjwt_verify, status_list, status_list_lookup,
                                status_list_delta, login_http, pass_verify, pass_verify_batch,
                                pass_prove, pass_prove_wasm, pass_issue.
@@ -48,6 +54,7 @@ fn main() -> ExitCode {
         }
         ("demo", rest) => finish(demo::run(&root, rest)),
         ("test", []) => test::run(&root),
+        ("sim", rest) => finish(sim::run(&root, rest)),
         ("tidy", []) => tidy::run(&root),
         ("cert", hosts) if hosts.iter().all(|host| !host.starts_with('-')) => {
             finish(cert::run(&root, hosts))

@@ -30,6 +30,10 @@ pub struct NodeConfig {
     pub tls: Option<TlsFiles>,
     /// Where other validators connect.
     pub p2p_listen: SocketAddr,
+    /// The validators share a private network: private addresses are allowed, and connections are
+    /// tried again often. Always so on loopback; never on the open internet.
+    #[serde(default)]
+    pub private_network: bool,
     /// All validators, this one included.
     pub peers: Vec<Peer>,
     /// Exit as soon as standard input ends.
@@ -88,7 +92,9 @@ pub fn example_config(config: &NodeConfig) -> String {
          # How others reach it, where that is not the address above.\n\
          {public}\n\n\
          # Where other validators connect, authenticated and encrypted.\n\
-         p2p_listen = \"{p2p}\"\n\n\
+         p2p_listen = \"{p2p}\"\n\
+         # Whether the validators share a private network. Without it private addresses are refused.\n\
+         private_network = {private}\n\n\
          # All validators of the network, this one included.{peers}",
         dir = config.dir,
         genesis = config.genesis,
@@ -98,6 +104,7 @@ pub fn example_config(config: &NodeConfig) -> String {
             |url| format!("public_url = {url:?}")
         ),
         p2p = config.p2p_listen,
+        private = config.private_network,
     )
 }
 

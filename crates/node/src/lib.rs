@@ -6,18 +6,21 @@
 //! - [`store`]: the block log, which is the truth, and the authenticated state
 //! - [`machine`]: final blocks in, state, receipts and sealed roots out
 //! - [`mempool`]: operations that wait
-//! - [`producer`]: what this validator proposes and accepts
+//! - [`producer`]: what this validator proposes and accepts, by the clock of its [`host`]
 //! - [`rpc`]: the node over HTTP, and the explorer's page
 //! - [`config`]: the node's file, its keys and how to run it
 
 pub mod config;
 pub mod engine;
+pub mod host;
 pub mod machine;
 pub mod mempool;
 pub mod producer;
 pub mod rpc;
 pub mod store;
 
+#[cfg(test)]
+mod sim;
 #[cfg(test)]
 mod tests;
 
@@ -107,7 +110,7 @@ fn engine_config(
         namespace: genesis.namespace(),
         listen: config.p2p_listen,
         validators,
-        local: config.p2p_listen.ip().is_loopback(),
+        local: config.private_network || config.p2p_listen.ip().is_loopback(),
         identity_seed: keys.identity_seed,
         polynomial: keys.polynomial.clone(),
         share: keys.share.clone(),

@@ -5,12 +5,13 @@
 //! when a closed slot can be sealed, and otherwise once a second as a heartbeat.
 
 use crate::engine::{BlockInfo, Chain};
-use crate::machine::{Machine, MachineError, Progress};
+use crate::host::{Host, ThisMachine};
+use crate::machine::{Machine, MachineError};
 use crate::mempool::Mempool;
 use realdid_core::header::{Block, Header, Sealed, operations_root, slot_at};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::sync::watch;
+use std::time::Duration;
+use tokio::sync::Notify;
 
 /// The longest wait of a proposer: idle networks make heartbeats.
 pub const HEARTBEAT: Duration = Duration::from_secs(1);
@@ -25,18 +26,31 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// The ledger under the engine.
 #[derive(Clone)]
-pub struct Producer {
+pub struct Producer<H = ThisMachine> {
+    host: H,
     machine: Arc<Machine>,
     mempool: Arc<Mempool>,
+    /// Wakes those who wait for a block to become final here, in the order in which they came: a
+    /// simulated run must not depend on anything but its seed.
+    progressed: Arc<Notify>,
     /// The code of what keeps this node from going on, for its readiness.
     trouble: Arc<Mutex<Option<&'static str>>>,
 }
 
 impl Producer {
     pub fn new(machine: Arc<Machine>, mempool: Arc<Mempool>) -> Self {
+        Self::on(ThisMachine, machine, mempool)
+    }
+}
+
+impl<H: Host> Producer<H> {
+    /// A producer that lives by the clock of `host`.
+    pub fn on(host: H, machine: Arc<Machine>, mempool: Arc<Mempool>) -> Self {
         Self {
+            host,
             machine,
             mempool,
+            progressed: Arc::default(),
             trouble: Arc::default(),
         }
     }
@@ -123,7 +137,7 @@ impl Producer {
     }
 }
 
-impl Chain for Producer {
+impl<H: Host> Chain for Producer<H> {
     fn describe(block: &[u8]) -> Option<BlockInfo> {
         let header = Block::decode(block).ok()?.header;
         Some(BlockInfo {
@@ -143,20 +157,22 @@ impl Chain for Producer {
 
     async fn propose(&self, parent: &[u8]) -> Option<Vec<u8>> {
         let parent = Block::decode(parent).ok()?.header;
-        let mut progress = self.machine.watch();
         let mut added = self.mempool.added();
-        let heartbeat = tokio::time::sleep(HEARTBEAT);
+        let heartbeat = self.host.sleep(HEARTBEAT);
         tokio::pin!(heartbeat);
         loop {
-            let now_ms = unix_ms();
+            let progressed = self.progressed.notified();
+            let now_ms = self.host.unix_ms();
             if self.due(&parent, now_ms) {
                 return Some(self.build(&parent, now_ms));
             }
+            // Biased, here and below: the library's choice among what is ready would be chance.
             tokio::select! {
-                () = &mut heartbeat => return Some(self.build(&parent, unix_ms())),
-                () = tokio::time::sleep(self.pause(&parent, now_ms)) => {}
+                biased;
+                () = &mut heartbeat => return Some(self.build(&parent, self.host.unix_ms())),
+                () = self.host.sleep(self.pause(&parent, now_ms)) => {}
+                () = progressed => {}
                 _ = added.changed() => {}
-                _ = progress.changed() => {}
             }
         }
     }
@@ -165,14 +181,15 @@ impl Chain for Producer {
         let (Ok(parent), Ok(block)) = (Block::decode(parent), Block::decode(block)) else {
             return false;
         };
-        let mut progress: watch::Receiver<Progress> = self.machine.watch();
         loop {
-            if let Some(verdict) = self.judge(&parent.header, &block, unix_ms()) {
+            let progressed = self.progressed.notified();
+            if let Some(verdict) = self.judge(&parent.header, &block, self.host.unix_ms()) {
                 return verdict;
             }
             tokio::select! {
-                () = tokio::time::sleep(Duration::from_millis(50)) => {}
-                _ = progress.changed() => {}
+                biased;
+                () = progressed => {}
+                () = self.host.sleep(Duration::from_millis(50)) => {}
             }
         }
     }
@@ -182,28 +199,29 @@ impl Chain for Producer {
         loop {
             let (machine, block, certificate) =
                 (self.machine.clone(), block.clone(), certificate.clone());
-            let done = tokio::task::spawn_blocking(move || {
-                machine.finalise(height, &block, certificate.as_deref())
-            })
-            .await;
+            let done = self
+                .host
+                .work(move || machine.finalise(height, &block, certificate.as_deref()))
+                .await;
             match done {
-                Ok(Ok(block)) => {
+                Some(Ok(block)) => {
                     self.note(None);
                     if let Some(block) = block {
                         self.settle(&block);
                     }
+                    self.progressed.notify_waiters();
                     return;
                 }
                 // A full disk, above all: hold the block, keep serving, and try again.
-                Ok(Err(error)) => self.report(height, &error),
-                Err(_) => self.note(Some("node.panic")),
+                Some(Err(error)) => self.report(height, &error),
+                None => self.note(Some("node.panic")),
             }
-            tokio::time::sleep(RETRY).await;
+            self.host.sleep(RETRY).await;
         }
     }
 }
 
-impl Producer {
+impl<H: Host> Producer<H> {
     fn settle(&self, block: &Block) {
         let held: Vec<_> = block
             .operations
@@ -213,6 +231,8 @@ impl Producer {
             .collect();
         metrics::counter!("ledger_operations_total").increment(held.len() as u64);
         metrics::gauge!("ledger_height").set(block.header.height as f64);
+        let age_ms = self.host.unix_ms().saturating_sub(block.header.time_ms);
+        metrics::histogram!("ledger_finality_seconds").record(age_ms as f64 / 1000.0);
         metrics::gauge!("mempool_operations").set(self.mempool.len() as f64);
         self.mempool.settle(block.header.height, &held);
     }
@@ -234,11 +254,4 @@ impl Producer {
         };
         Duration::from_millis(wait.max(1))
     }
-}
-
-/// This machine's clock in Unix milliseconds.
-pub fn unix_ms() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |elapsed| elapsed.as_millis() as u64)
 }

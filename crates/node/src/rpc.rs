@@ -3,9 +3,10 @@
 //! Nothing here must be believed by its caller: every answer about the state carries its proof
 //! and its checkpoint. Binary answers are canonical CBOR (`spec/`), the rest is JSON.
 
+use crate::host::unix_ms;
 use crate::machine::{Machine, MachineError};
 use crate::mempool::Mempool;
-use crate::producer::{Producer, unix_ms};
+use crate::producer::Producer;
 use crate::store::StoreError;
 use askama::Template as _;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};

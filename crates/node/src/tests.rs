@@ -79,6 +79,7 @@ fn network(dir: &Path, now_ms: u64) -> (Genesis, NodeConfig) {
         public_url: None,
         tls: None,
         p2p_listen,
+        private_network: false,
         peers: vec![Peer {
             public_key: hex::encode(dealt.validators[0].public_key),
             address: p2p_listen,
@@ -91,7 +92,7 @@ fn network(dir: &Path, now_ms: u64) -> (Genesis, NodeConfig) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_committee_of_one_orders_and_proves() {
     let dir = tempfile::tempdir().unwrap();
-    let (genesis, config) = network(dir.path(), crate::producer::unix_ms());
+    let (genesis, config) = network(dir.path(), crate::host::unix_ms());
     let node = NodeClient::new(vec![format!("http://{}", config.listen)]).unwrap();
     let inception = Inception {
         version: 1,
@@ -120,7 +121,7 @@ async fn a_committee_of_one_orders_and_proves() {
 
     // absent, proved; then anchored, proved
     let freshness = || Freshness {
-        now_ms: crate::producer::unix_ms(),
+        now_ms: crate::host::unix_ms(),
         max_age_ms: 30_000,
         max_lag_slots: 5,
     };

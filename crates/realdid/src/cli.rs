@@ -245,7 +245,8 @@ pub struct ResolveArgs {
 
 #[derive(Debug, Args)]
 pub struct BenchArgs {
-    /// apply, resolve_http, login_http, pass_login_http [default: all of them]
+    /// apply, dead_validator, finality, finality_p99, resolve_http, login_http, pass_login_http
+    /// [default: all of them]
     #[arg(value_name = "ID")]
     pub ids: Vec<String>,
 }

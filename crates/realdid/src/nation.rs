@@ -183,6 +183,7 @@ impl Nation {
             public_url: None,
             tls: None,
             p2p_listen: self.at(P2P + index),
+            private_network: false,
             peers,
             supervised: false,
         }

@@ -16,11 +16,11 @@
 //! validator.
 
 mod adapter;
-mod block;
+pub(crate) mod block;
 mod chain;
-mod committee;
+pub(crate) mod committee;
 mod dealer;
-mod wiring;
+pub(crate) mod wiring;
 
 #[cfg(test)]
 mod tests;
@@ -60,6 +60,14 @@ const P2P_SUFFIX: &[u8] = b"_P2P";
 const CLOCK_DIFFERENCE: Duration = Duration::from_secs(10);
 const HANDSHAKE_AGE: Duration = Duration::from_secs(20);
 
+/// The longest pause before a peer is dialled again, and the longest wait for its answer.
+const REDIAL: Duration = Duration::from_secs(5);
+
+/// Peers ping each other so often, and a connection that is silent for much longer is given up. TCP
+/// alone would wait as long again as a network was divided.
+const PING: Duration = Duration::from_secs(5);
+const SILENCE: Duration = Duration::from_secs(15);
+
 /// How long a graceful stop waits for parts to finish what they are at.
 const STOP_GRACE: Duration = Duration::from_secs(10);
 
@@ -79,22 +87,31 @@ pub struct Timeouts {
     /// For a peer's answer to a request for blocks or certificates; also the measure of the pause
     /// between tries.
     pub fetch: NonZeroDuration,
-    /// A leader silent for so long is skipped at once; longer than `certification` and `retry`.
+    /// A leader silent for so long is skipped at once, while a quorum is not silent; longer than
+    /// `certification` and `retry`.
     pub skip: Duration,
 }
 
 impl Timeouts {
     /// For a chain whose [`Chain::propose`] waits at most `propose_wait` before it returns a
-    /// block, with a second for the network and as much for checking.
+    /// block.
+    ///
+    /// Only an empty block is waited for so long, and half a second is enough for the network to
+    /// carry one. A block full of operations is proposed at once and has the wait besides.
+    ///
+    /// A validator that is there speaks in every view, so silence for longer than a view can take
+    /// means that it is not: with these numbers its first missed turn is waited for and its second
+    /// is not. Being wrong about that costs one view; whoever speaks again is waited for again.
     pub fn allowing(propose_wait: Duration) -> Self {
-        let leader = propose_wait + Duration::from_secs(1);
-        let certification = leader + Duration::from_secs(1);
+        const STEP: Duration = Duration::from_millis(250);
+        let leader = propose_wait + 2 * STEP;
+        let certification = leader + STEP;
         Self {
             leader,
             certification,
-            retry: certification,
+            retry: 4 * STEP,
             fetch: NonZeroDuration::new_panic(Duration::from_secs(1)),
-            skip: certification * 4,
+            skip: certification + STEP,
         }
     }
 }
@@ -175,6 +192,7 @@ impl Engine {
                 let runner = runtime::Runner::new(
                     runtime::Config::new()
                         .with_storage_directory(config.dir.clone())
+                        .with_read_write_timeout(SILENCE)
                         .with_worker_threads(config.threads.max(1)),
                 );
                 // The library panics when a part breaks an invariant or the disk fails. That must
@@ -396,6 +414,11 @@ fn network_config(
             NZUsize!(1024),
         )
     };
+    // A peer that was away is dialled again soon: the library's minute, meant for strangers, is long
+    // for a validator that everybody waits for.
+    network.peer_connection_cooldown = network.peer_connection_cooldown.min(REDIAL);
+    network.dial_timeout = network.dial_timeout.min(REDIAL);
+    network.ping_frequency = network.ping_frequency.min(PING);
     // The committee is fixed: one set of peers, which also keeps the mailboxes small.
     network.tracked_peer_sets = NZUsize!(1);
     network.allow_dns = false;

@@ -117,7 +117,7 @@ impl BlockLog {
         Self::with_tables(Tables::open(path, options.cache_mib.max(1) << 20)?)
     }
 
-    pub(super) fn with_tables(tables: Tables) -> Result<Self, BlockLogError> {
+    pub(crate) fn with_tables(tables: Tables) -> Result<Self, BlockLogError> {
         // So that readers find the tables.
         tables.write(|transaction| {
             transaction.open_table(BLOCKS)?;

@@ -19,7 +19,7 @@
 mod blocklog;
 mod index;
 mod nomt;
-mod tables;
+pub(crate) mod tables;
 #[cfg(test)]
 pub(crate) mod tests;
 

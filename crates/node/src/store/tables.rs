@@ -16,7 +16,7 @@ use redb::{Database, DatabaseError, ReadTransaction, ReadableDatabase, WriteTran
 
 type Opener = Box<dyn Fn() -> Result<Database, DatabaseError> + Send + Sync>;
 
-pub(super) struct Tables {
+pub(crate) struct Tables {
     opener: Opener,
     open: RwLock<Option<Database>>,
 }
@@ -40,7 +40,7 @@ impl Tables {
     }
 
     /// For tests that put something else than a file below.
-    pub(super) fn with_opener(opener: Opener) -> Result<Self, redb::Error> {
+    pub(crate) fn with_opener(opener: Opener) -> Result<Self, redb::Error> {
         let database = opener()?;
         Ok(Self {
             opener,

@@ -1,4 +1,4 @@
-//! Real processes to measure: a validator alone, or a whole nation, in a temporary folder.
+//! Real processes to measure: validators, or a whole nation, in a temporary folder.
 //!
 //! Both are started from this very program and end with their value: asked to stop first, killed
 //! if they do not, and then their folder is removed. If this process is itself killed, the parts
@@ -63,26 +63,25 @@ impl Drop for Process {
     }
 }
 
-/// A validator alone, whose network has one issuer: ours.
-pub struct Node {
-    process: Process,
-    pub url: String,
+/// Validators of a network that has one issuer: ours. Often it is one alone.
+pub struct Committee {
+    members: Vec<Member>,
     pub genesis: Genesis,
-    /// Last, so that it goes after the process.
+    /// Last, so that it goes after the processes.
     _folder: TempDir,
 }
 
-impl Node {
-    pub async fn start(traffic: &Traffic) -> Result<Self, Fail> {
+struct Member {
+    process: Process,
+    url: String,
+}
+
+impl Committee {
+    pub async fn start(traffic: &Traffic, validators: usize) -> Result<Self, Fail> {
         let folder = folder()?;
-        let dir = folder.path();
         let mut seed = [0; 32];
         random(&mut seed)?;
-        let dealt = deal(1, &seed).map_err(Fail::of)?;
-        let validator = dealt
-            .validators
-            .first()
-            .ok_or_else(|| broken("one validator is dealt"))?;
+        let dealt = deal(validators as u32, &seed).map_err(Fail::of)?;
         let genesis = Genesis {
             version: 1,
             network: traffic.network.clone(),
@@ -94,55 +93,95 @@ impl Node {
                 .try_into()
                 .map(NetworkKey)
                 .map_err(|_| broken("the dealt network key is 96 bytes"))?,
-            validators: vec![PeerKey(validator.public_key)],
+            validators: dealt
+                .validators
+                .iter()
+                .map(|validator| PeerKey(validator.public_key))
+                .collect(),
             governance: traffic.governance(),
             issuers: vec![traffic.issuer.clone()],
         };
-        let [listen, p2p] = free_addresses()?;
-        let config = NodeConfig {
-            dir: ".".into(),
-            genesis: "genesis.cbor".into(),
-            listen,
-            public_url: None,
-            tls: None,
-            p2p_listen: p2p,
-            peers: vec![Peer {
-                public_key: genesis.validators[0].to_string(),
-                address: p2p,
-            }],
-            supervised: false,
-        };
-        let keys = ValidatorKeys::dealt(validator, &dealt.polynomial);
-        keys.write(&dir.join("validator.json")).map_err(Fail::of)?;
-        files::write_atomic(&dir.join("genesis.cbor"), &genesis.encode(), files::PUBLIC)?;
-        let file = dir.join("node.toml");
-        files::write_private(&file, example_config(&config).as_bytes())?;
-        let mut process = Process::start(
-            &["node", "--config", &file.to_string_lossy()],
-            &[("REALDID_NODE_SUPERVISED", "true")],
-            &dir.join("node.log"),
-        )?;
-        let url = format!("http://{listen}");
+        let listen = free_addresses(validators)?;
+        let p2p = free_addresses(validators)?;
+        let peers: Vec<Peer> = genesis
+            .validators
+            .iter()
+            .zip(&p2p)
+            .map(|(key, address)| Peer {
+                public_key: key.to_string(),
+                address: *address,
+            })
+            .collect();
+        let mut members = Vec::new();
+        for (who, validator) in dealt.validators.iter().enumerate() {
+            let dir = folder.path().join(format!("node-{who}"));
+            files::create_private_dir(&dir)?;
+            let config = NodeConfig {
+                dir: ".".into(),
+                genesis: "genesis.cbor".into(),
+                listen: listen[who],
+                public_url: None,
+                tls: None,
+                p2p_listen: p2p[who],
+                private_network: false,
+                peers: peers.clone(),
+                supervised: false,
+            };
+            let keys = ValidatorKeys::dealt(validator, &dealt.polynomial);
+            keys.write(&dir.join("validator.json")).map_err(Fail::of)?;
+            files::write_atomic(&dir.join("genesis.cbor"), &genesis.encode(), files::PUBLIC)?;
+            let file = dir.join("node.toml");
+            files::write_private(&file, example_config(&config).as_bytes())?;
+            let process = Process::start(
+                &["node", "--config", &file.to_string_lossy()],
+                &[("REALDID_NODE_SUPERVISED", "true")],
+                &dir.join("node.log"),
+            )?;
+            let url = format!("http://{}", listen[who]);
+            members.push(Member { process, url });
+        }
         let http = http()?;
-        let probe = format!("{url}/readyz");
-        wait(&mut process, async || {
-            http.get(&probe)
-                .send()
-                .await
-                .is_ok_and(|answer| answer.status().is_success())
-        })
-        .await?;
+        for Member { process, url } in &mut members {
+            let probe = format!("{url}/readyz");
+            wait(process, async || {
+                http.get(&probe)
+                    .send()
+                    .await
+                    .is_ok_and(|answer| answer.status().is_success())
+            })
+            .await?;
+        }
         Ok(Self {
-            process,
-            url,
+            members,
             genesis,
             _folder: folder,
         })
     }
 
-    /// The processor time of the node so far, in seconds.
-    pub fn cpu_s(&self) -> Result<f64, Fail> {
-        clock::of(&self.process.0.id().to_string())
+    /// Where a validator answers.
+    pub fn url(&self, who: usize) -> &str {
+        &self.members[who].url
+    }
+
+    pub fn urls(&self) -> Vec<String> {
+        self.members
+            .iter()
+            .map(|member| member.url.clone())
+            .collect()
+    }
+
+    /// The processor time of a validator so far, in seconds.
+    pub fn cpu_s(&self, who: usize) -> Result<f64, Fail> {
+        clock::of(&self.members[who].process.0.id().to_string())
+    }
+
+    /// Ends a validator at once, as a power cut would.
+    pub fn kill(&mut self, who: usize) -> Result<(), Fail> {
+        let process = &mut self.members[who].process.0;
+        let ended = process.kill().and_then(|()| process.wait());
+        ended
+            .map(|_| ())
+            .map_err(|_| broken("a process can be killed"))
     }
 }
 
@@ -157,7 +196,7 @@ pub struct Gate {
 impl Gate {
     /// A folder and an address for a gate that is to be set up.
     pub fn place() -> Result<(TempDir, SocketAddr), Fail> {
-        let [listen, _] = free_addresses()?;
+        let listen = free_addresses(1)?.pop().ok_or_else(no_ports)?;
         Ok((folder()?, listen))
     }
 
@@ -261,7 +300,7 @@ impl AuthorityProcess {
         environment: &[(&str, &str)],
     ) -> Result<Self, Fail> {
         let nation = &running.nation;
-        let [listen, _] = free_addresses()?;
+        let listen = free_addresses(1)?.pop().ok_or_else(no_ports)?;
         let file = nation.dir.join("authority/authority.toml");
         let mut process = Process::start(
             &[
@@ -314,15 +353,13 @@ async fn wait(process: &mut Process, ready: impl AsyncFn() -> bool) -> Result<()
     Ok(())
 }
 
-/// Two addresses on loopback that nobody listens on now.
-fn free_addresses() -> Result<[SocketAddr; 2], Fail> {
-    let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    let found = || Some([listen().ok()?, listen().ok()?]);
-    let [one, two] = found().ok_or_else(no_ports)?;
-    match (one.local_addr(), two.local_addr()) {
-        (Ok(one), Ok(two)) => Ok([one, two]),
-        _ => Err(no_ports()),
-    }
+/// Addresses on loopback that nobody listens on now.
+fn free_addresses(count: usize) -> Result<Vec<SocketAddr>, Fail> {
+    let listen = |_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    // All at once, so that none is found twice.
+    let listening: Result<Vec<_>, _> = (0..count).map(listen).collect();
+    let found = listening.and_then(|all| all.iter().map(TcpListener::local_addr).collect());
+    found.map_err(|_| no_ports())
 }
 
 /// The first of fifty ports of which those that a nation uses are free now.

@@ -6,7 +6,7 @@
 //! staple. Nobody uses the DID alone.
 
 use super::login_http::{Person, Scene, Shows};
-use super::network::{Gate, Node};
+use super::network::{Committee, Gate};
 use super::traffic::{self, Traffic};
 use super::{Measured, broken, clock};
 use crate::fail::Fail;
@@ -52,8 +52,8 @@ pub async fn measure() -> Result<Measured, Fail> {
         from_epoch: 0,
     }];
     let issuer = Rc::new(issuer);
-    let node = Node::start(&traffic).await?;
-    let nodes = NodeClient::new(vec![node.url.clone()])?;
+    let node = Committee::start(&traffic, 1).await?;
+    let nodes = NodeClient::new(node.urls())?;
     let (gate, service, id) = gate(&traffic, &node, &nodes).await?;
     let context = Rc::new(Context::service(&id.0));
     let person = |n| {
@@ -101,7 +101,7 @@ const REDIRECT: &str = "http://127.0.0.1:9/callback";
 /// A gate with one website, registered by the network's issuer.
 async fn gate(
     traffic: &Traffic,
-    node: &Node,
+    node: &Committee,
     nodes: &NodeClient,
 ) -> Result<(Gate, Service, Hash32), Fail> {
     let (folder, listen) = Gate::place()?;
@@ -153,7 +153,7 @@ fn registration(
     registration.sign(&id, &key).map_err(Fail::of)
 }
 
-fn set_up(dir: &Path, listen: SocketAddr, node: &Node, jwt: &str) -> Result<(), Fail> {
+fn set_up(dir: &Path, listen: SocketAddr, node: &Committee, jwt: &str) -> Result<(), Fail> {
     files::write_atomic(
         &dir.join("genesis.cbor"),
         &node.genesis.encode(),
@@ -165,7 +165,7 @@ fn set_up(dir: &Path, listen: SocketAddr, node: &Node, jwt: &str) -> Result<(), 
         public_url: Some(format!("http://{listen}")),
         supervised: false,
         dir: ".".into(),
-        nodes: vec![node.url.clone()],
+        nodes: node.urls(),
         genesis: "genesis.cbor".into(),
         registration: "registration.jwt".into(),
         max_staple_age_s: 300,

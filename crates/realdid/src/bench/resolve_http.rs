@@ -1,7 +1,7 @@
 //! `resolve_http`: anchored DIDs resolved at a real node, over HTTP on loopback.
 
 use super::apply::folder;
-use super::network::{Node, http};
+use super::network::{Committee, http};
 use super::traffic::Traffic;
 use super::{Measured, broken, clock};
 use crate::fail::Fail;
@@ -20,17 +20,17 @@ const ANCHOR_WAIT: Duration = Duration::from_secs(60);
 
 pub async fn measure() -> Result<Measured, Fail> {
     let traffic = Traffic::new()?;
-    let node = Node::start(&traffic).await?;
+    let node = Committee::start(&traffic, 1).await?;
     let dids = anchor(&node, &traffic).await?;
     let urls: Vec<String> = dids
         .iter()
-        .map(|did| format!("{}/1.0/identifiers/{did}", node.url))
+        .map(|did| format!("{}/1.0/identifiers/{did}", node.url(0)))
         .collect();
     let length = clock::length();
     load(&urls, length / 4).await?;
-    let before_s = node.cpu_s()?;
+    let before_s = node.cpu_s(0)?;
     let resolved = load(&urls, length).await?;
-    let ours = resolved as f64 / (node.cpu_s()? - before_s);
+    let ours = resolved as f64 / (node.cpu_s(0)? - before_s);
     drop(node);
     Ok(Measured {
         id: "resolve_http",
@@ -45,8 +45,8 @@ pub async fn measure() -> Result<Measured, Fail> {
 }
 
 /// Anchors the DIDs and waits until they can be proved.
-async fn anchor(node: &Node, traffic: &Traffic) -> Result<Vec<Did>, Fail> {
-    let client = NodeClient::new(vec![node.url.clone()])?;
+async fn anchor(node: &Committee, traffic: &Traffic) -> Result<Vec<Did>, Fail> {
+    let client = NodeClient::new(node.urls())?;
     let mut dids = Vec::new();
     let mut last = None;
     for n in 0..DIDS {
