@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::pieces::each_form;
 use crate::sqlite;
 use crate::times::{self, TimeJoin};
-use crate::transcript::{Login, Transcript};
+use crate::transcript::{Login, Transcript, without_staple};
 
 /// Bytes that make a value.
 const VALUE: usize = 8;
@@ -102,6 +102,8 @@ impl Side {
         let mut places = HashMap::new();
         for (person, login) in logins {
             let mut take = |place: &str, text: &[u8]| {
+                let bare = std::str::from_utf8(text).ok().and_then(without_staple);
+                let text = bare.as_ref().map_or(text, String::as_bytes);
                 each_form(text, &mut |forms, bytes| {
                     let place = described(place, forms);
                     let next = places.len() as u32;

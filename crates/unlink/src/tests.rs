@@ -363,3 +363,35 @@ fn hostile_files_are_looked_at_without_harm() {
     check.store("s", "f", b"\\u\\u00\\\"\\");
     assert!(!check.report().joined);
 }
+
+#[test]
+fn a_staple_is_everybodys_and_what_stands_beside_it_in_a_proof_is_not() {
+    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let proof = |service: u64, person: u64, beside: &str| {
+        // Two of the people came in one slot, and so with one checkpoint.
+        let staple = URL_SAFE_NO_PAD.encode(bytes::<300>(7_000 + person / 2));
+        let payload = json!({ "did": "did", "staple": staple, "beside": beside });
+        format!(
+            "{}.{}.{}",
+            part(&json!({"typ": "t"})),
+            part(&payload),
+            hex::encode(bytes::<8>(100 * service + person))
+        )
+    };
+    let own =
+        |service: u64, person: u64| hex::encode(bytes::<16>(90_000 + 1_000 * service + person));
+    let clean = [10, 11].map(|service| {
+        transcript(service, move |person| {
+            proof(service, person, &own(service, person)).into()
+        })
+    });
+    let shared = [10, 11].map(|service| {
+        transcript(service, move |person| {
+            // The same signature would be a join too: another one at each service.
+            proof(service, person, &own(0, person)).into()
+        })
+    });
+    assert!(!check(&clean, b"", b"").joined);
+    assert!(check(&shared, b"", b"").joined);
+    assert_eq!(transcript::without_staple("a.b.c"), None);
+}

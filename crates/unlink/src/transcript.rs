@@ -3,6 +3,8 @@
 //! A gate writes it when its configuration names a file. It is made for this check alone: it keeps
 //! what a gate otherwise forgets.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -72,4 +74,17 @@ impl Transcript {
         people.dedup();
         people
     }
+}
+
+/// A DID's proof without its staple: the ledger's public answer about the DID in a slot, whose
+/// checkpoint and path are the same for whoever asks. What it adds, the slot, is a time, and the
+/// gate saw when the login was. `None` where a text is no such proof.
+pub(crate) fn without_staple(text: &str) -> Option<String> {
+    let mut parts = text.splitn(3, '.');
+    let (header, payload, signature) = (parts.next()?, parts.next()?, parts.next()?);
+    let payload = URL_SAFE_NO_PAD.decode(payload).ok()?;
+    let mut payload: Value = serde_json::from_slice(&payload).ok()?;
+    payload.as_object_mut()?.remove("staple")?;
+    let payload = URL_SAFE_NO_PAD.encode(payload.to_string());
+    Some(format!("{header}.{payload}.{signature}"))
 }
