@@ -3,6 +3,7 @@
 mod bench;
 mod cert;
 mod demo;
+mod fuzz;
 mod needs;
 mod page;
 mod shell;
@@ -27,6 +28,8 @@ cargo xtask sim [--seeds N] [--from S]
                                --seed S plays it again.
 cargo xtask tidy               Check what a compiler cannot: allowed edges between crates, a test for
                                each promise, banned words, dead files, formatting, links.
+cargo xtask fuzz [--seconds N]  Fuzz decoders and the ledger's rules, N seconds in all (60);
+                               --only TARGET, and --keep to add to the committed corpus.
 cargo xtask cert [HOST]...      A certificate for development in .realdid/tls/, for these names and addresses.
 cargo xtask bench [--only ID]  Measure ours and its peer in one run, print one table,
                                write bench/results/ID.json. IDs: apply, dead_validator, finality,
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
             finish(cert::run(&root, hosts))
         }
         ("cert", _) => usage("cert takes names and addresses of this machine"),
+        ("fuzz", rest) => finish(fuzz::run(&root, rest)),
         ("bench", rest) => finish(bench::run(&root, rest)),
         ("test" | "tidy", [unknown, ..]) => usage(&format!("{command} takes no {unknown}")),
         _ => usage(&format!("there is no chore `{command}`")),
