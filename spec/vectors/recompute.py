@@ -223,7 +223,7 @@ def vectors():
         subtree(records),
         tagged("receipts", digest, list_root([])),
     ]
-    header = cbor([1, "dev", digest, 0, time_ms, list_root([]), sealed])
+    header = cbor([2, "dev", digest, 0, time_ms, list_root([]), sealed])
     yield "ledger/header.hex", header.hex()
     yield "ledger/header.digest", tagged("header", header).hex()
 

@@ -374,7 +374,7 @@ impl Genesis {
             .map(|(key, value)| (*key, trie::value_hash(by, value)))
             .collect();
         Header {
-            version: 1,
+            version: self.parameters.rules,
             network: self.network.clone(),
             parent: self.digest(),
             height: 0,

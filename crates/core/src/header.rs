@@ -21,7 +21,7 @@ pub const MAX_CERTIFICATE_BYTES: usize = 1024;
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
 pub struct Header {
-    /// Version of this structure: 1.
+    /// The version of the rules that the block runs under (rule H5).
     #[n(0)]
     pub version: u8,
     #[n(1)]

@@ -8,13 +8,15 @@
 use crate::store::{BlockLog, BlockLogError, Change, LoggedOperation, StateStore, StoreError};
 use minicbor::{Decode, Encode};
 use realdid_core::codec::{self, Bytes, CodecError};
-use realdid_core::genesis::Genesis;
+use realdid_core::genesis::{Genesis, Parameters};
+use realdid_core::governance::{NEWEST_RULES, RunningParameters};
 use realdid_core::hash::Hash32;
 use realdid_core::header::{
     Block, Checkpoint, Header, MAX_BLOCK_BYTES, Receipt, Sealed, receipts_root,
 };
 use realdid_core::operation::SignedOperation;
 use realdid_core::rule::Rule;
+use realdid_core::state::{decode_record, parameters_key};
 use realdid_core::trie::Key;
 use realdid_ledger::state::{Read, Records};
 use realdid_ledger::{Moment, Network, apply, apply_block};
@@ -40,6 +42,10 @@ pub enum MachineError {
     Codec(#[from] CodecError),
     #[error("the block log and the state belong to another genesis, or to each other's future")]
     Foreign,
+    /// The network has gone on to rules that this program does not know.
+    #[error(
+        "from block {height} on the network runs rules {rules}, and this program knows none beyond {newest}", newest = NEWEST_RULES)]
+    Rules { height: u64, rules: u8 },
 }
 
 impl MachineError {
@@ -49,6 +55,7 @@ impl MachineError {
             Self::Log(error) => error.code(),
             Self::Codec(error) => error.code(),
             Self::Foreign => "node.foreign_data",
+            Self::Rules { .. } => "node.rules",
         }
     }
 }
@@ -62,6 +69,8 @@ pub struct Progress {
     pub closed: Sealed,
     /// The newest certified header that seals `closed`, once there is one.
     pub checkpoint: Option<Arc<Checkpoint>>,
+    /// What the network runs under after the newest final block.
+    pub parameters: Arc<RunningParameters>,
 }
 
 /// Executes final blocks and remembers what came of them. Shared by everything in the node.
@@ -78,6 +87,7 @@ struct OpenSlot {
     tip: Header,
     changes: BTreeMap<Key, Option<Vec<u8>>>,
     receipts_root: Hash32,
+    parameters: Arc<RunningParameters>,
     /// Closed slots by the height of their last block.
     closed: BTreeMap<u64, Sealed>,
 }
@@ -139,10 +149,14 @@ impl Machine {
         if tip.network != genesis.network {
             return Err(MachineError::Foreign);
         }
+        let key = parameters_key(genesis.hash_function());
+        let parameters = store.get(&key)?.ok_or(MachineError::Foreign)?;
+        let parameters: Arc<RunningParameters> = Arc::new(decode_record(&parameters)?);
         let (progress, _) = watch::channel(Progress {
             tip: tip.clone(),
             closed: tip.sealed,
             checkpoint: None,
+            parameters: parameters.clone(),
         });
         let machine = Self {
             genesis,
@@ -153,6 +167,7 @@ impl Machine {
                 tip,
                 changes: BTreeMap::new(),
                 receipts_root,
+                parameters,
             }),
             progress,
         };
@@ -176,6 +191,11 @@ impl Machine {
     /// The newest final header.
     pub fn tip(&self) -> Header {
         self.progress.borrow().tip.clone()
+    }
+
+    /// The parameters of a block at `height`, as far as decisions in final blocks say.
+    pub fn parameters_at(&self, height: u64) -> Parameters {
+        self.progress.borrow().parameters.at(height).clone()
     }
 
     /// The newest closed slot, or the one that was closed at exactly this height.
@@ -250,6 +270,13 @@ impl Machine {
         block: &Block,
         log: Option<(&[u8], Option<&[u8]>)>,
     ) -> Result<(), MachineError> {
+        let (height, rules) = (
+            block.header.height,
+            open.parameters.at(block.header.height).rules,
+        );
+        if rules > NEWEST_RULES {
+            return Err(MachineError::Rules { height, rules });
+        }
         let slot_s = self.genesis.parameters.slot_s;
         if block.header.slot(slot_s) > open.tip.slot(slot_s) {
             self.close_slot(open, block.header.slot(slot_s) - 1)?;
@@ -262,12 +289,17 @@ impl Machine {
         let receipts = apply_block(self.network(), now, &block.operations, &mut records)?;
         let changes = records.into_changes();
         let by = self.genesis.hash_function();
+        let decided = changes.get(&parameters_key(by)).and_then(Option::as_ref);
+        let decided = decided.map(|bytes| decode_record(bytes)).transpose()?;
         let root = receipts_root(by, &open.receipts_root, &receipts);
         if let Some((bytes, certificate)) = log {
             self.append(block.header.height, bytes, certificate, root, &receipts)?;
         }
         open.changes.extend(changes);
         open.receipts_root = root;
+        if let Some(decided) = decided {
+            open.parameters = Arc::new(decided);
+        }
         open.tip = block.header.clone();
         Ok(())
     }
@@ -356,6 +388,7 @@ impl Machine {
         let newest = open.closed.last_key_value().map(|(_, sealed)| *sealed);
         self.progress.send_modify(|progress| {
             progress.tip = open.tip.clone();
+            progress.parameters = open.parameters.clone();
             if let Some(closed) = newest.filter(|closed| *closed != progress.closed) {
                 progress.closed = closed;
                 progress.checkpoint = None;

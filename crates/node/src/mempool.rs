@@ -1,11 +1,13 @@
 //! Operations that wait for a block.
 //!
-//! Bounded in total, first come first served, and idempotent: the same operation twice waits
-//! once. An operation leaves when a final block holds it or when it expires; while a block with
-//! it is on its way to becoming final it is held back from the next one.
+//! Bounded in total and for each source, fair between sources, and idempotent: the same operation
+//! twice waits once. A source is whoever answers for an operation ([`Source`]); within a source,
+//! first come first served. An operation leaves when a final block holds it or when it expires;
+//! while a block with it is on its way to becoming final it is held back from the next one.
 
 use realdid_core::codec::Bytes;
 use realdid_core::hash::Hash32;
+use realdid_core::operation::{Body, SignedOperation};
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
@@ -15,10 +17,83 @@ const MAX_OPERATIONS: usize = 100_000;
 /// The most bytes of operations that wait.
 const MAX_BYTES: usize = 64 * 1024 * 1024;
 
-/// Why an operation cannot wait here now.
+/// Why an operation cannot wait here now. Nothing that waits is lost by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the node holds as many waiting operations as it may; try again in a few seconds")]
-pub struct Full;
+pub enum Refused {
+    #[error("the node holds as many waiting operations as it may")]
+    Full,
+    #[error("as many operations of this source wait as may")]
+    Source,
+}
+
+impl Refused {
+    /// The stable name of the bound.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Full => "mempool.full",
+            Self::Source => "mempool.source",
+        }
+    }
+}
+
+/// Who answers for an operation, once its signatures are verified. Keys are free to make, so none
+/// of them is a source by itself: each of these costs something to be, or is one for all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// An issuer that acts or sponsors, by its id.
+    Issuer(Hash32),
+    /// All persons who anchor on their own account by RealPasses of an issuer.
+    Persons(Hash32),
+    /// A DID on the ledger.
+    Did(Hash32),
+    /// A display, by its digest.
+    Display(Hash32),
+    /// All who relay checkpoints of other networks.
+    Relays,
+    Governance,
+}
+
+impl Source {
+    pub fn of(signed: &SignedOperation) -> Self {
+        match &signed.operation.body {
+            Body::Anchor(inception) => match (&signed.sponsor, &signed.personhood) {
+                (Some(sponsor), _) => Self::Issuer(sponsor.issuer),
+                (None, Some(person)) => Self::Persons(person.issuer),
+                // Not admissible; it is counted all the same.
+                (None, None) => Self::Did(inception.id()),
+            },
+            Body::Rotate(id, ..)
+            | Body::Recover(id, ..)
+            | Body::Cancel(id, _)
+            | Body::Freeze(id, _)
+            | Body::Deactivate(id, _) => Self::Did(*id),
+            Body::Enrol(enrol) => Self::Issuer(enrol.issuer),
+            Body::EnrolmentStanding(issuer, ..)
+            | Body::Register(issuer, ..)
+            | Body::ServiceStanding(issuer, ..)
+            | Body::PassTotal(issuer, ..)
+            | Body::ResetPass(issuer, ..)
+            | Body::CancelReset(issuer, ..) => Self::Issuer(*issuer),
+            Body::Batch(batch) => Self::Issuer(batch.issuer),
+            Body::Display(show) => Self::Issuer(show.issuer),
+            Body::WithdrawDisplay(digest, _) => Self::Display(*digest),
+            Body::ForeignCheckpoint(..) => Self::Relays,
+            Body::Govern(..) => Self::Governance,
+        }
+    }
+
+    /// How many of its operations may wait at a time.
+    fn bound(self) -> usize {
+        match self {
+            // No issuer takes more than half of the room from the others.
+            Self::Issuer(_) => MAX_OPERATIONS / 2,
+            Self::Persons(_) => MAX_OPERATIONS / 10,
+            // At most one of them fits the record as it is; a few more are other drafts.
+            Self::Did(_) | Self::Display(_) => 4,
+            Self::Relays | Self::Governance => 64,
+        }
+    }
+}
 
 /// The operations that wait.
 #[derive(Debug)]
@@ -30,7 +105,10 @@ pub struct Mempool {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    order: VecDeque<Hash32>,
+    /// Each source's operations in the order in which they came.
+    queues: HashMap<Source, VecDeque<Hash32>>,
+    /// Sources with a queue, the one whose turn is next first.
+    turns: VecDeque<Source>,
     operations: HashMap<Hash32, Entry>,
     bytes: usize,
 }
@@ -56,7 +134,13 @@ impl Default for Mempool {
 
 impl Mempool {
     /// Adds an operation that was found admissible.
-    pub fn add(&self, id: Hash32, bytes: Vec<u8>, expires: u64) -> Result<(), Full> {
+    pub fn add(
+        &self,
+        id: Hash32,
+        source: Source,
+        bytes: Vec<u8>,
+        expires: u64,
+    ) -> Result<(), Refused> {
         {
             let mut waiting = self.lock();
             if waiting.operations.contains_key(&id) {
@@ -64,10 +148,17 @@ impl Mempool {
             }
             let size = bytes.len();
             if waiting.operations.len() >= MAX_OPERATIONS || waiting.bytes + size > MAX_BYTES {
-                return Err(Full);
+                return Err(Refused::Full);
+            }
+            let queued = waiting.queues.get(&source).map_or(0, VecDeque::len);
+            if queued >= source.bound() {
+                return Err(Refused::Source);
+            }
+            if queued == 0 {
+                waiting.turns.push_back(source);
             }
             waiting.bytes += size;
-            waiting.order.push_back(id);
+            waiting.queues.entry(source).or_default().push_back(id);
             waiting.operations.insert(
                 id,
                 Entry {
@@ -108,26 +199,44 @@ impl Mempool {
             .any(|entry| entry.free_at(height))
     }
 
-    /// Takes operations for a block at `height`, in order, and notes that they are in it.
+    /// Takes operations for a block at `height`, one of each source in turn and each source's in
+    /// order, and notes that they are in it. The next block begins where this one ended.
     pub fn take(&self, height: u64, count: usize, max_bytes: usize) -> Vec<Bytes> {
         let mut waiting = self.lock();
         let Waiting {
-            order, operations, ..
+            queues,
+            turns,
+            operations,
+            ..
         } = &mut *waiting;
         let mut room = max_bytes;
         let mut taken = Vec::new();
-        for id in order.iter() {
-            let Some(entry) = operations.get_mut(id) else {
-                continue;
+        let mut rest: VecDeque<(Source, usize)> = turns.iter().map(|turn| (*turn, 0)).collect();
+        while taken.len() < count {
+            let Some((source, mut at)) = rest.pop_front() else {
+                break;
             };
-            if taken.len() == count || entry.bytes.0.len() > room {
+            let queue = queues.get(&source);
+            while let Some(id) = queue.and_then(|queue| queue.get(at)) {
+                at += 1;
+                let Some(entry) = operations.get_mut(id).filter(|entry| entry.free_at(height))
+                else {
+                    continue;
+                };
+                // What is too long now waits, and with it what came later from the same source.
+                if let Some(left) = room.checked_sub(entry.bytes.0.len()) {
+                    room = left;
+                    entry.proposed = Some(height);
+                    taken.push(entry.bytes.clone());
+                    rest.push_back((source, at));
+                }
                 break;
             }
-            if entry.free_at(height) {
-                room -= entry.bytes.0.len();
-                entry.proposed = Some(height);
-                taken.push(entry.bytes.clone());
-            }
+        }
+        if let Some(next) = rest.front().map(|(source, _)| *source)
+            && let Some(place) = turns.iter().position(|turn| *turn == next)
+        {
+            turns.rotate_left(place);
         }
         taken
     }
@@ -137,7 +246,8 @@ impl Mempool {
     pub fn settle(&self, height: u64, held: &[Hash32]) {
         let mut waiting = self.lock();
         let Waiting {
-            order,
+            queues,
+            turns,
             operations,
             bytes,
         } = &mut *waiting;
@@ -156,7 +266,11 @@ impl Mempool {
             }
             alive
         });
-        order.retain(|id| operations.contains_key(id));
+        queues.retain(|_, queue| {
+            queue.retain(|id| operations.contains_key(id));
+            !queue.is_empty()
+        });
+        turns.retain(|source| queues.contains_key(source));
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -177,16 +291,25 @@ impl Entry {
 mod tests {
     use super::*;
 
+    const ONE: Source = Source::Issuer(Hash32([1; 32]));
+    const TWO: Source = Source::Issuer(Hash32([2; 32]));
+
     fn id(n: u8) -> Hash32 {
         Hash32([n; 32])
+    }
+
+    fn numbered(n: usize) -> Hash32 {
+        let mut id = [0; 32];
+        id[..8].copy_from_slice(&n.to_be_bytes());
+        Hash32(id)
     }
 
     #[test]
     fn keeps_order_holds_back_what_is_proposed_and_frees_what_was_lost() {
         let pool = Mempool::default();
         for n in 1..=3 {
-            pool.add(id(n), vec![n], 100).unwrap();
-            pool.add(id(n), vec![n], 100).unwrap();
+            pool.add(id(n), ONE, vec![n], 100).unwrap();
+            pool.add(id(n), ONE, vec![n], 100).unwrap();
         }
         assert_eq!(pool.len(), 3);
         let first = pool.take(5, 2, 100);
@@ -204,11 +327,68 @@ mod tests {
     #[test]
     fn expires_and_refuses_beyond_its_bounds() {
         let pool = Mempool::default();
-        pool.add(id(1), vec![0; 10], 4).unwrap();
+        pool.add(id(1), ONE, vec![0; 10], 4).unwrap();
         assert!(pool.take(5, 10, 100).is_empty());
         pool.settle(4, &[]);
         assert!(pool.is_empty());
-        assert_eq!(pool.add(id(2), vec![0; MAX_BYTES + 1], 9), Err(Full));
+        let long = vec![0; MAX_BYTES + 1];
+        assert_eq!(pool.add(id(2), ONE, long, 9), Err(Refused::Full));
         assert!(pool.take(5, 10, 100).is_empty());
+    }
+
+    #[test]
+    fn a_source_has_its_bound_and_leaves_room_for_others() {
+        let pool = Mempool::default();
+        for n in 0..ONE.bound() {
+            pool.add(numbered(n), ONE, vec![1], 9).unwrap();
+        }
+        let more = numbered(ONE.bound());
+        assert_eq!(pool.add(more, ONE, vec![1], 9), Err(Refused::Source));
+        // What waits already is answered as before.
+        assert_eq!(pool.add(numbered(0), ONE, vec![1], 9), Ok(()));
+        for n in 0..TWO.bound() {
+            pool.add(numbered(1_000_000 + n), TWO, vec![2], 9).unwrap();
+        }
+        assert_eq!(pool.len(), MAX_OPERATIONS);
+        assert_eq!(
+            pool.add(more, Source::Governance, vec![3], 9),
+            Err(Refused::Full)
+        );
+        // Room again, once a block is final.
+        pool.settle(1, &[numbered(0)]);
+        assert_eq!(pool.add(more, ONE, vec![1], 9), Ok(()));
+        let did = Source::Did(id(7));
+        pool.settle(2, &[more]);
+        assert_eq!(pool.add(id(9), did, vec![1], 9), Ok(()));
+    }
+
+    #[test]
+    fn sources_take_turns_and_each_keeps_its_order() {
+        let pool = Mempool::default();
+        for n in 1..=6 {
+            pool.add(id(n), ONE, vec![n], 100).unwrap();
+        }
+        pool.add(id(11), TWO, vec![11], 100).unwrap();
+        pool.add(id(12), TWO, vec![12], 100).unwrap();
+        pool.add(id(21), Source::Governance, vec![21], 100).unwrap();
+        let bytes = |taken: Vec<Bytes>| -> Vec<u8> { taken.iter().map(|b| b.0[0]).collect() };
+        assert_eq!(bytes(pool.take(5, 4, 100)), [1, 11, 21, 2]);
+        // The second block begins with the source whose turn it was.
+        assert_eq!(bytes(pool.take(6, 3, 100)), [12, 3, 4]);
+        pool.settle(6, &[1, 11, 21, 2, 12, 3, 4].map(id));
+        assert_eq!(bytes(pool.take(7, 10, 100)), [5, 6]);
+    }
+
+    #[test]
+    fn what_does_not_fit_waits_and_holds_up_its_own_source_alone() {
+        let pool = Mempool::default();
+        pool.add(id(1), ONE, vec![1; 80], 100).unwrap();
+        pool.add(id(2), ONE, vec![2; 10], 100).unwrap();
+        pool.add(id(3), TWO, vec![3; 30], 100).unwrap();
+        pool.add(id(4), TWO, vec![4; 30], 100).unwrap();
+        let lengths =
+            |taken: Vec<Bytes>| -> Vec<usize> { taken.iter().map(|b| b.0.len()).collect() };
+        assert_eq!(lengths(pool.take(5, 10, 70)), [30, 30]);
+        assert_eq!(lengths(pool.take(6, 10, 90)), [80, 10]);
     }
 }

@@ -8,6 +8,8 @@ use crate::engine::{BlockInfo, Chain};
 use crate::host::{Host, ThisMachine};
 use crate::machine::{Machine, MachineError};
 use crate::mempool::Mempool;
+use realdid_core::genesis::Parameters;
+use realdid_core::governance::{NEWEST_RULES, NOTICE_BLOCKS};
 use realdid_core::header::{Block, Header, Sealed, operations_root, slot_at};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -75,9 +77,14 @@ impl<H: Host> Producer<H> {
         }
     }
 
+    /// What a child of `parent` runs under.
+    fn parameters(&self, parent: &Header) -> Parameters {
+        self.machine.parameters_at(parent.height + 1)
+    }
+
     /// Whether a child of `parent` is worth making now.
     fn due(&self, parent: &Header, now_ms: u64) -> bool {
-        let parameters = &self.machine.genesis().parameters;
+        let parameters = self.parameters(parent);
         let slot_begins = slot_at(now_ms, parameters.slot_s) > parent.slot(parameters.slot_s);
         let seals = self.seal(parent) != parent.sealed;
         let interval_over = now_ms >= parent.time_ms + parameters.block_interval_ms;
@@ -85,12 +92,12 @@ impl<H: Host> Producer<H> {
     }
 
     fn build(&self, parent: &Header, now_ms: u64) -> Vec<u8> {
-        let parameters = &self.machine.genesis().parameters;
+        let parameters = self.parameters(parent);
         let count = usize::try_from(parameters.block_operations).unwrap_or(usize::MAX);
         let height = parent.height + 1;
         let operations = self.mempool.take(height, count, MAX_OPERATIONS_BYTES);
         let header = Header {
-            version: 1,
+            version: parameters.rules,
             network: parent.network.clone(),
             parent: parent.digest(),
             height,
@@ -104,13 +111,18 @@ impl<H: Host> Producer<H> {
     /// H5 to H8, without waiting: `None` where this node cannot judge yet.
     fn judge(&self, parent: &Header, block: &Block, now_ms: u64) -> Option<bool> {
         let header = &block.header;
-        let parameters = &self.machine.genesis().parameters;
+        // H19: a decision that this node has not executed yet is of no block so near.
+        if header.height > self.machine.tip().height + NOTICE_BLOCKS {
+            return None;
+        }
+        let parameters = self.parameters(parent);
         let bytes: usize = block
             .operations
             .iter()
             .map(|operation| operation.0.len())
             .sum();
-        let sound = header.version == 1
+        let sound = header.version == parameters.rules
+            && parameters.rules <= NEWEST_RULES
             && header.network == parent.network
             && header.time_ms >= parent.time_ms
             && header.time_ms <= now_ms + MAX_AHEAD_MS + MAX_WAIT_MS
@@ -157,6 +169,9 @@ impl<H: Host> Chain for Producer<H> {
 
     async fn propose(&self, parent: &[u8]) -> Option<Vec<u8>> {
         let parent = Block::decode(parent).ok()?.header;
+        if self.parameters(&parent).rules > NEWEST_RULES {
+            return None;
+        }
         let mut added = self.mempool.added();
         let heartbeat = self.host.sleep(HEARTBEAT);
         tokio::pin!(heartbeat);
@@ -244,7 +259,7 @@ impl<H: Host> Producer<H> {
 
     /// Until the next moment at which the clock alone can make a block due.
     fn pause(&self, parent: &Header, now_ms: u64) -> Duration {
-        let parameters = &self.machine.genesis().parameters;
+        let parameters = self.parameters(parent);
         let slot_ms = parameters.slot_s.max(1) * 1000;
         let to_slot = slot_ms - now_ms % slot_ms;
         let to_interval = (parent.time_ms + parameters.block_interval_ms).saturating_sub(now_ms);

@@ -3,9 +3,11 @@
 //! Nothing here must be believed by its caller: every answer about the state carries its proof
 //! and its checkpoint. Binary answers are canonical CBOR (`spec/`), the rest is JSON.
 
+pub(crate) mod decisions;
+
 use crate::host::unix_ms;
 use crate::machine::{Machine, MachineError};
-use crate::mempool::Mempool;
+use crate::mempool::{Mempool, Refused, Source};
 use crate::producer::Producer;
 use crate::store::StoreError;
 use askama::Template as _;
@@ -19,6 +21,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use realdid_core::answer::{BucketAnswer, StateAnswer};
 use realdid_core::codec::{self, Bytes};
 use realdid_core::did::Inception;
+use realdid_core::genesis::Parameters;
 use realdid_core::hash::Hash32;
 use realdid_core::header::{Block, Checkpoint};
 use realdid_core::operation::{MAX_OPERATION_BYTES, SignedOperation};
@@ -35,6 +38,8 @@ use utoipa::{OpenApi, ToSchema};
 
 /// How long a question may wait for a closed slot to be sealed and certified.
 const SEAL_WAIT: Duration = Duration::from_secs(3);
+/// The longest time after which a client is asked to try again.
+const MAX_RETRY_S: u64 = 60;
 /// How old this node's own checkpoint may be before it stops answering for the state. A reader
 /// judges by its own limit; this one only keeps a node that lost its peers from misleading.
 const RESOLUTION_AGE_MS: u64 = 10 * 60 * 1000;
@@ -58,7 +63,17 @@ pub struct Rpc {
         description = "Operations in; checkpoints and proofs out."
     ),
     paths(
-        submit, receipt, genesis, checkpoint, state, bucket, block, identifier, status, page
+        submit,
+        receipt,
+        genesis,
+        checkpoint,
+        state,
+        bucket,
+        block,
+        decisions::list,
+        identifier,
+        status,
+        page
     )
 )]
 pub struct Api;
@@ -73,6 +88,7 @@ pub fn router(rpc: Rpc) -> Router {
         .route("/v1/state/{key}", get(state))
         .route("/v1/buckets/{prefix}/{bits}", get(bucket))
         .route("/v1/blocks/{height}", get(block))
+        .route("/v1/decisions", get(decisions::list))
         .route("/v1/status", get(status))
         .route("/1.0/identifiers/{did}", get(identifier))
         .route("/", get(page))
@@ -97,7 +113,7 @@ struct Admitted {
         (status = 400, description = "not a canonical operation"),
         (status = 413, description = "longer than an operation may be"),
         (status = 422, description = "a rule refuses it; the code names the rule"),
-        (status = 429, description = "too many operations wait"),
+        (status = 429, description = "too many operations wait, in all or of this source"),
     )
 )]
 async fn submit(State(rpc): State<Rpc>, body: axum::body::Bytes) -> Result<Response, Problem> {
@@ -121,12 +137,12 @@ async fn submit(State(rpc): State<Rpc>, body: axum::body::Bytes) -> Result<Respo
     let known =
         rpc.mempool.contains(&id) || matches!(rpc.machine.receipt(&id), Ok(Some((_, None))));
     if !known {
-        let genesis = rpc.machine.genesis();
-        let network = Network {
-            name: &genesis.network,
-            parameters: &genesis.parameters,
-        };
         let height = rpc.machine.tip().height + 1;
+        let parameters = rpc.machine.parameters_at(height);
+        let network = Network {
+            name: &rpc.machine.genesis().network,
+            parameters: &parameters,
+        };
         let machine = rpc.machine.clone();
         let tried = signed.clone();
         admissible(network, height, &signed).map_err(refuse)?;
@@ -136,21 +152,31 @@ async fn submit(State(rpc): State<Rpc>, body: axum::body::Bytes) -> Result<Respo
             .map_err(unavailable)?
             .map_err(refuse)?;
         rpc.mempool
-            .add(id, body.to_vec(), signed.operation.expires)
-            .map_err(|full| {
-                Problem::new(
-                    StatusCode::TOO_MANY_REQUESTS,
-                    "mempool.full",
-                    full.to_string(),
-                    "send it again after the time in Retry-After; nothing was lost",
-                )
-                .retry_after(2)
-            })?;
+            .add(
+                id,
+                Source::of(&signed),
+                body.to_vec(),
+                signed.operation.expires,
+            )
+            .map_err(|refused| overloaded(refused, &parameters, rpc.mempool.len()))?;
     }
     let admitted = Admitted {
         hash: id.to_string(),
     };
     Ok((StatusCode::ACCEPTED, Json(admitted)).into_response())
+}
+
+/// 429, with how long the blocks take that what waits fills.
+fn overloaded(refused: Refused, parameters: &Parameters, waiting: usize) -> Problem {
+    let blocks = waiting as u64 / parameters.block_operations.max(1) + 1;
+    let seconds = blocks.saturating_mul(parameters.block_interval_ms) / 1000 + 1;
+    Problem::new(
+        StatusCode::TOO_MANY_REQUESTS,
+        refused.code(),
+        refused.to_string(),
+        "send it again after the time in Retry-After; nothing that was taken in is lost",
+    )
+    .retry_after(seconds.min(MAX_RETRY_S))
 }
 
 /// What became of an operation.
@@ -394,12 +420,19 @@ struct Status {
     time_ms: u64,
     waiting_operations: usize,
     validators: usize,
+    /// The version of the rules that the next block runs under.
+    rules: u8,
+    /// The height from which decided parameters stand that do not yet.
+    next_parameters: Option<u64>,
 }
 
 impl Rpc {
     fn status(&self) -> Status {
         let progress = self.machine.watch().borrow().clone();
         let genesis = self.machine.genesis();
+        let next = progress.tip.height + 1;
+        let coming = progress.parameters.next.as_ref().map(|next| next.from);
+        let rules = progress.parameters.at(next).rules;
         let checkpoint_height = progress
             .checkpoint
             .and_then(|found| realdid_core::header::Header::decode(&found.header.0).ok())
@@ -413,6 +446,8 @@ impl Rpc {
             time_ms: progress.tip.time_ms,
             waiting_operations: self.mempool.len(),
             validators: genesis.validators.len(),
+            rules,
+            next_parameters: coming.filter(|from| *from > next),
         }
     }
 
@@ -518,7 +553,7 @@ async fn page(State(rpc): State<Rpc>) -> Result<Html<String>, Problem> {
             });
         }
     }
-    let p = &rpc.machine.genesis().parameters;
+    let p = &rpc.machine.parameters_at(status.height + 1);
     let seconds = |value: u64| format!("{value} s");
     let explorer = Explorer {
         time: resolve::date(status.time_ms),
@@ -534,6 +569,7 @@ async fn page(State(rpc): State<Rpc>) -> Result<Html<String>, Problem> {
             ("Refresh lead", seconds(p.refresh_lead_s)),
             ("Delay of a recovery", seconds(p.recovery_delay_s)),
             ("Status period", seconds(p.status_period_s)),
+            ("Rules", p.rules.to_string()),
         ],
     };
     explorer.render().map(Html).map_err(|_| Problem::internal())
@@ -584,4 +620,23 @@ fn unavailable(error: MachineError) -> Problem {
 async fn style() -> Response {
     let css = include_str!("../templates/style.css");
     ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], css).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn overload_answers_429_and_says_when_to_try_again() {
+        let parameters = Parameters::development();
+        for (refused, waiting, seconds) in [
+            (Refused::Source, 10, "1"),
+            (Refused::Full, 100_000, "6"),
+            (Refused::Full, usize::MAX, "60"),
+        ] {
+            let response = overloaded(refused, &parameters, waiting).into_response();
+            assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+            assert_eq!(response.headers()[header::RETRY_AFTER], seconds);
+        }
+    }
 }

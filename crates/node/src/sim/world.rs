@@ -7,6 +7,7 @@ use crate::engine::deal;
 use crate::engine::wiring::max_message_bytes;
 use crate::host::Host as _;
 use crate::machine::Machine;
+use crate::mempool::Source;
 use crate::sim::byzantine;
 use crate::sim::disk::SimDisk;
 use crate::sim::plan::{Fault, Lie, Life, Plan, Quality};
@@ -419,7 +420,10 @@ impl World {
             .is_ok()
         {
             let expires = signed.operation.expires;
-            let added = running.mempool.add(signed.id(), signed.encode(), expires);
+            let added =
+                running
+                    .mempool
+                    .add(signed.id(), Source::of(signed), signed.encode(), expires);
             added.unwrap();
         }
     }

@@ -206,3 +206,80 @@ fn a_network_on_sm2_and_sm3_is_executed_replayed_and_proved() {
     let opened = Machine::open(genesis.clone(), other, log);
     assert!(matches!(opened.err(), Some(MachineError::Foreign)));
 }
+
+/// A block without operations, so many milliseconds after its parent.
+fn idle(parent: &Header, later_ms: u64) -> Block {
+    let header = Header {
+        parent: parent.digest(),
+        height: parent.height + 1,
+        time_ms: parent.time_ms + later_ms,
+        operations_root: operations_root(parent.network.hash_function(), &[]),
+        ..parent.clone()
+    };
+    Block {
+        header,
+        operations: Vec::new(),
+    }
+}
+
+#[tokio::test]
+async fn parameters_change_at_their_height_and_a_program_that_lags_behind_the_rules_says_so() {
+    use realdid_core::governance::NOTICE_BLOCKS;
+    use realdid_core::operation::{Body, Decision};
+    use realdid_core::state::ReasonCode;
+
+    let net = TestNet::new();
+    let genesis = &net.genesis;
+    let log = unbounded();
+    let first = machine(genesis, Arc::new(MemoryStore::default()), &log);
+    let mut coming = genesis.parameters.clone();
+    coming.rules = 200;
+    let from = 1 + NOTICE_BLOCKS;
+    let decide = Body::Govern(1, Decision::Parameters(from, coming), ReasonCode::Scheduled);
+    let decide = net.sign(decide, &net.governors.iter().collect::<Vec<_>>());
+    let mut newest = block(&genesis.header(), 100, &decide);
+    first.finalise(1, &newest.encode(), None).unwrap();
+    assert_eq!(first.receipt(&decide.id()).unwrap(), Some((1, None)));
+    assert_eq!(first.parameters_at(from - 1), genesis.parameters);
+    assert_eq!(first.parameters_at(from).rules, 200);
+    while newest.header.height + 1 < from {
+        newest = idle(&newest.header, 200);
+        let height = newest.header.height;
+        first.finalise(height, &newest.encode(), None).unwrap();
+    }
+
+    // Who decided what is read from the committed state.
+    let read = crate::rpc::decisions::read(&first, 0).unwrap();
+    assert_eq!((read.newest, read.decisions.len()), (1, 1));
+    let decision = &read.decisions[0];
+    assert_eq!((decision.seq, decision.height), (1, 1));
+    assert_eq!(
+        (decision.decision, decision.reason),
+        ("parameters", "scheduled")
+    );
+    assert_eq!(decision.keys.len(), 3);
+    assert!(decision.keys.iter().all(|key| key.starts_with("ed25519:")));
+    assert!(
+        crate::rpc::decisions::read(&first, 1)
+            .unwrap()
+            .decisions
+            .is_empty()
+    );
+
+    // The first block under rules that nobody here knows: it is kept for a newer program.
+    let beyond = idle(&newest.header, 200);
+    let refused = first.finalise(from, &beyond.encode(), None).unwrap_err();
+    assert_eq!(refused.code(), "node.rules");
+    assert_eq!(first.tip(), newest.header);
+    let first = Arc::new(first);
+    let producer = Producer::new(first.clone(), Arc::new(Mempool::default()));
+    assert_eq!(producer.propose(&newest.encode()).await, None);
+    assert!(!producer.verify(&newest.encode(), &beyond.encode()).await);
+
+    // What it had is found again, decisions that are to come included.
+    drop(producer);
+    drop(first);
+    let again = machine(genesis, Arc::new(MemoryStore::default()), &log);
+    assert_eq!(again.tip(), newest.header);
+    assert_eq!(again.parameters_at(from).rules, 200);
+}
