@@ -358,6 +358,17 @@ impl Store {
     /// operator may have suspended the person meanwhile. Answers whether it was recorded: not
     /// where a later one has been recorded already, by another process.
     pub async fn record_enrolment(&self, new: &NewEnrolment<'_>) -> Result<bool, StoreError> {
+        match self.try_record_enrolment(new).await {
+            // Two processes write a person's first row at once: PostgreSQL may refuse the second by
+            // the tag before it sees the conflict of the person. The row is there now.
+            Err(sqlx::Error::Database(error)) if error.is_unique_violation() => {
+                Ok(self.try_record_enrolment(new).await?)
+            }
+            tried => Ok(tried?),
+        }
+    }
+
+    async fn try_record_enrolment(&self, new: &NewEnrolment<'_>) -> Result<bool, sqlx::Error> {
         let mut transaction = self.pool.begin().await?;
         let generation: Option<i64> = sqlx::query_scalar(
             "INSERT INTO enrolments

@@ -13,7 +13,7 @@ use std::pin::Pin;
 type Open = dyn Fn() -> Pin<Box<dyn Future<Output = Store>>>;
 type Body = for<'a> fn(Store, &'a Open) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
 
-const BODIES: [(&str, Body); 8] = [
+const BODIES: [(&str, Body); 9] = [
     ("codes", |store, _| Box::pin(codes_and_nonces(store))),
     ("tokens", |store, _| Box::pin(tokens(store))),
     ("quota", |store, _| Box::pin(quota(store))),
@@ -22,6 +22,7 @@ const BODIES: [(&str, Body); 8] = [
     ("counted", |store, open| Box::pin(counted_once(store, open))),
     ("overtaken", |store, open| Box::pin(overtaken(store, open))),
     ("at_once", |store, open| Box::pin(at_once(store, open))),
+    ("first", |store, open| Box::pin(first_at_once(store, open))),
 ];
 
 #[tokio::test]
@@ -288,6 +289,33 @@ async fn at_once(store: Store, open: &Open) {
     assert_eq!(done.iter().filter(|done| done.1).count(), 1);
     assert_eq!(done.iter().filter(|done| done.2).count(), 5);
     assert!(done.iter().all(|one| one.3 == done[0].3));
+}
+
+/// First enrolments of one person through two pools at once: the last of them stands.
+async fn first_at_once(store: Store, open: &Open) {
+    let other = open().await;
+    for n in 0..32u8 {
+        let person = format!("r-{n}");
+        let tag = Hash32([n; 32]);
+        let mut tasks = tokio::task::JoinSet::new();
+        for seq in 0..8 {
+            let store = if seq % 2 == 0 { &store } else { &other }.clone();
+            let person = person.clone();
+            tasks.spawn(async move {
+                let code = format!("{person} {seq}");
+                let recorded = store
+                    .record_enrolment(&new(&person, &tag, seq, &code))
+                    .await;
+                (seq, recorded.unwrap())
+            });
+        }
+        let recorded = tasks.join_all().await;
+        assert!(recorded.contains(&(7, true)));
+        for seq in 0..8 {
+            let code = store.code(&format!("{person} {seq}")).await.unwrap();
+            assert_eq!(code.is_some(), seq == 7);
+        }
+    }
 }
 
 #[tokio::test]
