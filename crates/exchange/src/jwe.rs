@@ -8,11 +8,13 @@ use aes_gcm::aead::{Aead as _, KeyInit as _, Payload};
 use aes_gcm::{Aes128Gcm, Aes256Gcm};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use p256::elliptic_curve::sec1::ToSec1Point as _;
-use p256::{PublicKey, SecretKey, ecdh};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
+
+mod agreement;
+
+use agreement::{Point, Secret, Shared, is_point};
 
 /// The longest JWE in bytes.
 pub const MAX_JWE_BYTES: usize = 256 * 1024;
@@ -90,7 +92,7 @@ impl Enc {
 /// A key that messages are encrypted to. Its secret is zeroised when it is dropped.
 #[derive(Clone)]
 pub struct DecryptionKey {
-    secret: SecretKey,
+    secret: Secret,
     kid: String,
 }
 
@@ -104,14 +106,14 @@ impl DecryptionKey {
     /// From 32 random bytes, of which about one in 2^32 is no key.
     pub fn from_bytes(secret: &[u8; 32], kid: &str) -> Result<Self, JweError> {
         Ok(Self {
-            secret: SecretKey::from_slice(secret).map_err(|_| JweError::Key)?,
+            secret: Secret::new(secret).map_err(|_| JweError::Key)?,
             kid: kid.to_owned(),
         })
     }
 
     /// The public half as a JSON Web Key.
     pub fn public_jwk(&self) -> Value {
-        let mut jwk = point_jwk(&self.secret.public_key());
+        let mut jwk = point_jwk(self.secret.public());
         for (name, value) in [("use", "enc"), ("alg", "ECDH-ES"), ("kid", &self.kid)] {
             jwk.insert(name.to_owned(), value.into());
         }
@@ -144,13 +146,9 @@ impl DecryptionKey {
             .ok_or(JweError::Key)
             .and_then(EncryptionKey::point)?;
         let party = |name: &str| text(name).map_or(Ok(Vec::new()), decode);
-        let key = derive(
-            &self.secret,
-            &ephemeral,
-            enc,
-            &party("apu")?,
-            &party("apv")?,
-        );
+        let (apu, apv) = (party("apu")?, party("apv")?);
+        let shared = self.secret.agree(&ephemeral).map_err(|_| JweError::Key)?;
+        let key = derive(&shared, enc, &apu, &apv);
         let iv: [u8; 12] = decode(iv)?.try_into().map_err(|_| JweError::Malformed)?;
         let mut sealed = decode(ciphertext)?;
         let tag = decode(tag)?;
@@ -169,7 +167,7 @@ impl DecryptionKey {
 /// Somebody else's key, and how they want to be written to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EncryptionKey {
-    point: PublicKey,
+    point: Point,
     kid: Option<String>,
     enc: Enc,
 }
@@ -194,7 +192,7 @@ impl EncryptionKey {
             .find_map(|jwk| {
                 let kid = jwk.get("kid").and_then(Value::as_str);
                 Some(Self {
-                    point: Self::point(jwk).ok()?,
+                    point: Self::point(jwk).ok().filter(is_point)?,
                     kid: kid.filter(|kid| kid.len() <= 128).map(str::to_owned),
                     enc,
                 })
@@ -202,20 +200,20 @@ impl EncryptionKey {
             .ok_or(JweError::Key)
     }
 
-    fn point(jwk: &Value) -> Result<PublicKey, JweError> {
+    fn point(jwk: &Value) -> Result<Point, JweError> {
         let member = |name: &str| jwk.get(name).and_then(Value::as_str).ok_or(JweError::Key);
         if member("kty")? != "EC" || member("crv")? != "P-256" || jwk.get("d").is_some() {
             return Err(JweError::Key);
         }
-        let mut sec1 = vec![4u8];
-        for name in ["x", "y"] {
+        let mut point: Point = [4; 65];
+        for (name, place) in ["x", "y"].iter().zip(point[1..].chunks_exact_mut(32)) {
             let coordinate = decode(member(name)?)?;
             if coordinate.len() != 32 {
                 return Err(JweError::Key);
             }
-            sec1.extend_from_slice(&coordinate);
+            place.copy_from_slice(&coordinate);
         }
-        PublicKey::from_sec1_bytes(&sec1).map_err(|_| JweError::Key)
+        Ok(point)
     }
 
     /// Encrypts to this key. `ephemeral` and `iv` are fresh random bytes, used for this message
@@ -227,11 +225,12 @@ impl EncryptionKey {
         iv: &[u8; 12],
         parties: Option<(&[u8], &[u8])>,
     ) -> Result<String, JweError> {
-        let secret = SecretKey::from_slice(ephemeral).map_err(|_| JweError::Key)?;
+        let secret = Secret::new(ephemeral).map_err(|_| JweError::Key)?;
+        let shared = secret.agree(&self.point).map_err(|_| JweError::Key)?;
         let mut header = json!({
             "alg": "ECDH-ES",
             "enc": self.enc.name(),
-            "epk": point_jwk(&secret.public_key()),
+            "epk": point_jwk(secret.public()),
         });
         if let Some(kid) = &self.kid {
             header["kid"] = kid.clone().into();
@@ -242,7 +241,7 @@ impl EncryptionKey {
             header["apv"] = URL_SAFE_NO_PAD.encode(apv).into();
         }
         let header = URL_SAFE_NO_PAD.encode(header.to_string());
-        let key = derive(&secret, &self.point, self.enc, apu, apv);
+        let key = derive(&shared, self.enc, apu, apv);
         let payload = Payload {
             msg: payload,
             aad: header.as_bytes(),
@@ -263,17 +262,10 @@ impl EncryptionKey {
 
 /// The content key: Concat KDF of the shared point (RFC 7518 §4.6.2). One round of SHA-256 is
 /// enough for both lengths.
-fn derive(
-    secret: &SecretKey,
-    public: &PublicKey,
-    enc: Enc,
-    apu: &[u8],
-    apv: &[u8],
-) -> Zeroizing<Vec<u8>> {
-    let shared = ecdh::diffie_hellman(secret.to_nonzero_scalar(), public.as_affine());
+fn derive(shared: &Shared, enc: Enc, apu: &[u8], apv: &[u8]) -> Zeroizing<Vec<u8>> {
     let mut hash = Sha256::new();
     hash.update(1u32.to_be_bytes());
-    hash.update(shared.raw_secret_bytes());
+    hash.update(shared.as_slice());
     for part in [enc.name().as_bytes(), apu, apv] {
         hash.update((part.len() as u32).to_be_bytes());
         hash.update(part);
@@ -284,9 +276,8 @@ fn derive(
     key
 }
 
-fn point_jwk(point: &PublicKey) -> Map<String, Value> {
-    let sec1 = point.to_sec1_point(false);
-    let (x, y) = sec1.as_bytes().get(1..).unwrap_or_default().split_at(32);
+fn point_jwk(point: &Point) -> Map<String, Value> {
+    let (x, y) = point[1..].split_at(32);
     let mut jwk = Map::new();
     jwk.insert("kty".to_owned(), "EC".into());
     jwk.insert("crv".to_owned(), "P-256".into());
@@ -316,13 +307,14 @@ mod tests {
     #[test]
     fn the_content_key_is_that_of_rfc_7518_appendix_c() {
         let alice = decode("0_NxaRPUMQoAJt50Gz8YiTr8gRTwyEaCumd-MToTmIo").unwrap();
-        let alice = SecretKey::from_slice(&alice).unwrap();
+        let alice = Secret::new(&alice.try_into().unwrap()).unwrap();
         let bob = EncryptionKey::point(&json!({
             "kty": "EC", "crv": "P-256",
             "x": "weNJy2HscCSM6AEDTDg04biOvhFhyyWvOHQfeF_PxMQ",
             "y": "e8lnCO-AlStT-NJVX-crhB7QRYhiix03illJOVAOyck",
         }));
-        let derived = derive(&alice, &bob.unwrap(), Enc::A128Gcm, b"Alice", b"Bob");
+        let shared = alice.agree(&bob.unwrap()).unwrap();
+        let derived = derive(&shared, Enc::A128Gcm, b"Alice", b"Bob");
         assert_eq!(URL_SAFE_NO_PAD.encode(&*derived), "VqqN6vgjbSBcIijNcacQGg");
     }
 

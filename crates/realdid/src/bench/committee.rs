@@ -5,11 +5,11 @@
 //! the receipts. What it takes of the processor is part of the load of the machine.
 
 use super::network::{Committee, http};
-use super::resolve_http::all;
 use super::traffic::Traffic;
 use super::{Measured, broken};
 use crate::fail::Fail;
 use crate::nation::now_ms;
+use futures::future::try_join_all;
 use realdid_core::genesis::Parameters;
 use realdid_core::operation::SignedOperation;
 use serde::Deserialize;
@@ -173,7 +173,7 @@ impl<'a> Clients<'a> {
             }
             Ok(())
         };
-        all((0..CLIENTS).map(client).collect()).await.map(|_| ())
+        try_join_all((0..CLIENTS).map(client)).await.map(|_| ())
     }
 
     /// Hands in a batch and waits until it is final; `false` if that validator is no more.
@@ -228,7 +228,7 @@ impl<'a> Clients<'a> {
             }
             Ok(())
         };
-        all((0..CLIENTS).map(client).collect()).await.map(|_| ())
+        try_join_all((0..CLIENTS).map(client)).await.map(|_| ())
     }
 
     /// Looks for new blocks at the first validator; answers how old each was when it was seen.

@@ -6,13 +6,13 @@
 //! again, which a wallet does not do and a gate cannot tell the cost of.
 
 use super::network::{RunningNation, http};
-use super::resolve_http::all;
 use super::{Measured, broken, clock, signatures, traffic};
 use crate::cli::NationDir;
 use crate::fail::Fail;
 use crate::nation::{SERVICE_NAMES, random};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures::future::try_join_all;
 use realdid_core::did::{Did, Inception, Keys, NetworkName};
 use realdid_core::state::{Issuer, Service, did_key};
 use realdid_core::suite::{Context, SecretKey, Suite};
@@ -31,6 +31,7 @@ use realdid_wallet::wallet::Wallet;
 use serde::Deserialize;
 use std::path::Path;
 use std::time::{Duration, Instant};
+use tokio::sync::Barrier;
 
 /// Logins under way at a time: as many as there are copies in a batch, less two.
 const PARALLEL: usize = 8;
@@ -95,6 +96,17 @@ pub(super) struct Scene {
     pub service: Service,
     pub nodes: NodeClient,
     pub people: Vec<Person>,
+    pub answers: Answers,
+}
+
+/// When those who log in at a time send what they show.
+pub(super) enum Answers {
+    /// Each as soon as it is made, and then the next login begins.
+    Apart,
+    /// All when the last is made, and the next logins begin when all are in. Wallets make their
+    /// proofs each on a device of its own; one process that makes them all one after the other,
+    /// on processors that it shares with the gate, would be slower than any rush.
+    Together,
 }
 
 /// One of those who log in: what they show, and a DID for this service.
@@ -191,6 +203,7 @@ impl Scene {
             registrar: ledger.light.genesis().issuers[0].clone(),
             service: no_service(),
             people: people(&wallet, &ledger)?,
+            answers: Answers::Apart,
             nodes: ledger.nodes.clone(),
         };
         let (_, start) = scene
@@ -211,27 +224,42 @@ impl Scene {
     /// Logs in for `length`, `most` times at most; answers how often.
     pub async fn load(&self, length: Duration, most: usize) -> Result<usize, Fail> {
         let until = Instant::now() + length;
-        let worker = async |person: &Person| -> Result<usize, Fail> {
-            let client = http()?;
+        let size = match self.answers {
+            Answers::Apart => 1,
+            Answers::Together => self.people.len(),
+        };
+        let group = async |people: &[Person]| -> Result<usize, Fail> {
+            let clients = people
+                .iter()
+                .map(|_| http())
+                .collect::<Result<Vec<_>, _>>()?;
+            let made = Barrier::new(people.len());
             let mut done = 0;
-            while Instant::now() < until && done < most / self.people.len() {
-                self.login(person, &client).await?;
-                done += 1;
+            while Instant::now() < until && done < most * people.len() / self.people.len() {
+                let logins = people.iter().zip(&clients);
+                try_join_all(logins.map(|(person, http)| self.login(person, http, &made))).await?;
+                done += people.len();
             }
             Ok(done)
         };
-        Ok(all(self.people.iter().map(worker).collect())
+        Ok(try_join_all(self.people.chunks(size).map(group))
             .await?
             .iter()
             .sum())
     }
 
     /// One login, from the website's redirect to the claims in its hands.
-    async fn login(&self, person: &Person, http: &reqwest::Client) -> Result<(), Fail> {
+    async fn login(
+        &self,
+        person: &Person,
+        http: &reqwest::Client,
+        made: &Barrier,
+    ) -> Result<(), Fail> {
         let [state, nonce, verifier] = [secret()?, secret()?, secret()?];
         let (cookie, start) = self.authorize(http, &state, &nonce, &verifier).await?;
         let compact = text(http.get(&start.request_uri)).await?;
         let (form, response_uri) = self.answer(person, &compact, &start.wallet_link).await?;
+        made.wait().await;
         let post = http
             .post(response_uri)
             .header("content-type", "application/x-www-form-urlencoded")

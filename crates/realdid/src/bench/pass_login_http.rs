@@ -5,7 +5,7 @@
 //! Each login makes a new presentation, signs with a DID of its person's own, and fetches a fresh
 //! staple. Nobody uses the DID alone.
 
-use super::login_http::{Person, Scene, Shows};
+use super::login_http::{Answers, Person, Scene, Shows};
 use super::network::{Committee, Gate};
 use super::traffic::{self, Traffic};
 use super::{Measured, broken, clock};
@@ -70,6 +70,7 @@ pub async fn measure() -> Result<Measured, Fail> {
         service,
         nodes,
         people: (0..PARALLEL).map(person).collect::<Result<_, _>>()?,
+        answers: Answers::Together,
     };
     let length = clock::length();
     let warm_up = scene.load(length / 4, MOST_LOGINS / 4).await?;
@@ -83,9 +84,10 @@ pub async fn measure() -> Result<Measured, Fail> {
     let limit = || proofs(&traffic, &issuer, &context);
     Ok(Measured {
         id: "pass_login_http",
-        workload: "a whole login by the code flow with PKCE over HTTP on loopback, 32 people at a time: authorize, signed \
-                   request, presentation of a RealPass and of a DID with its staple, code, ID token, userinfo; the \
-                   gate's process, which verifies together what comes together",
+        workload: "a whole login by the code flow with PKCE over HTTP on loopback: authorize, signed request, presentation of a \
+                   RealPass and of a DID with its staple, code, ID token, userinfo; by 32 people at a time, who answer \
+                   when each of them has made their proof; the gate's process, which verifies together what comes \
+                   together",
         unit: "logins/cpu-s",
         ours,
         limit: Some(

@@ -8,10 +8,10 @@
 //! for the disk as it does by default.
 
 use super::network::{AuthorityProcess, RunningNation, http};
-use super::resolve_http::all;
 use super::{Measured, broken, clock};
 use crate::fail::Fail;
 use crate::nation::now_ms;
+use futures::future::try_join_all;
 use realdid_authority::Drawn;
 use realdid_authority::scratch::Postgres;
 use realdid_core::genesis::Genesis;
@@ -174,8 +174,8 @@ impl Scene {
             }
             Ok(done)
         };
-        let workers = (0..PARALLEL).map(worker).collect();
-        Ok(all(workers).await?.iter().sum())
+        let workers = (0..PARALLEL).map(worker);
+        Ok(try_join_all(workers).await?.iter().sum())
     }
 
     async fn refresh(&self, person: usize, url: &str, http: &reqwest::Client) -> Result<(), Fail> {

@@ -5,6 +5,7 @@ use super::network::{Committee, http};
 use super::traffic::Traffic;
 use super::{Measured, broken, clock};
 use crate::fail::Fail;
+use futures::future::try_join_all;
 use realdid_core::codec;
 use realdid_core::did::Did;
 use realdid_core::state::did_key;
@@ -104,25 +105,7 @@ async fn load(urls: &[String], length: Duration) -> Result<u64, Fail> {
     };
     // One task: making the load takes less than serving it.
     let workers: Vec<_> = (0..PARALLEL).map(worker).collect();
-    Ok(all(workers).await?.iter().sum())
-}
-
-/// Waits for all of them together.
-pub async fn all<T>(work: Vec<impl Future<Output = Result<T, Fail>>>) -> Result<Vec<T>, Fail> {
-    let mut work: Vec<_> = work.into_iter().map(|one| (Box::pin(one), None)).collect();
-    std::future::poll_fn(|context| {
-        for (one, done) in work.iter_mut().filter(|(_, done)| done.is_none()) {
-            if let std::task::Poll::Ready(outcome) = one.as_mut().poll(context) {
-                *done = Some(outcome);
-            }
-        }
-        match work.iter().all(|(_, done)| done.is_some()) {
-            true => std::task::Poll::Ready(()),
-            false => std::task::Poll::Pending,
-        }
-    })
-    .await;
-    work.into_iter().filter_map(|(_, done)| done).collect()
+    Ok(try_join_all(workers).await?.iter().sum())
 }
 
 fn contains(text: &[u8], part: &[u8]) -> bool {
