@@ -10,8 +10,11 @@
     reason = "tests, their helpers included: a panic is how they fail"
 )]
 
+mod apart;
+mod committee;
 mod contract;
 mod crash;
+mod faults;
 mod journey;
 mod nation;
 mod privacy;
