@@ -245,7 +245,7 @@ pub struct ResolveArgs {
 
 #[derive(Debug, Args)]
 pub struct BenchArgs {
-    /// apply, dead_validator, finality, finality_p99, resolve_http, login_http, pass_login_http
+    /// apply, order_ed25519, order_p256, order_sm2, dead_validator, finality, finality_p99, resolve_http, login_http, pass_login_http
     /// [default: all of them]
     #[arg(value_name = "ID")]
     pub ids: Vec<String>,

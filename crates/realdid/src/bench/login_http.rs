@@ -51,7 +51,7 @@ pub async fn measure() -> Result<Measured, Fail> {
         id: "login_http",
         workload: "a whole login by the code flow with PKCE over HTTP on loopback, 8 at a time: authorize, signed request, \
                    presentation of a PID and of a DID with its staple, code, ID token, userinfo; PID copies and DIDs \
-                   are used again; the gate's process",
+                   are used again; the gate's process".into(),
         unit: "logins/cpu-s",
         ours,
         limit: Some(
