@@ -11,7 +11,7 @@ use super::{Finding, Source};
 const TABLE: &str = "docs/errors.md";
 
 /// What answers over HTTP, and what its answers are made of.
-const CRATES: [&str; 7] = [
+const CRATES: [&str; 8] = [
     "core",
     "credential",
     "exchange",
@@ -19,11 +19,12 @@ const CRATES: [&str; 7] = [
     "serve",
     "authority",
     "gate",
+    "node",
 ];
 
 /// Dotted literals that end like this are names of files, not codes.
-const FILES: [&str; 10] = [
-    "cbor", "css", "db", "html", "json", "jwt", "key", "redb", "sqlite", "toml",
+const FILES: [&str; 11] = [
+    "cbor", "css", "db", "html", "json", "jwt", "key", "new", "redb", "sqlite", "toml",
 ];
 
 /// A code, with its rule and fix where they follow it.
