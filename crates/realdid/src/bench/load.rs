@@ -362,9 +362,9 @@ mod tests {
     #[test]
     fn answers_are_told_apart() {
         let one = b"HTTP/1.1 202 Accepted\r\nContent-Length: 3\r\n\r\nabcHTTP/1.1 429 Too\r\n\r\n";
-        assert_eq!(first_answer(one), Some((202, 45)));
-        assert_eq!(first_answer(&one[45..]), Some((429, 20)));
-        assert_eq!(first_answer(&one[..44]), None);
+        assert_eq!(first_answer(one), Some((202, 47)));
+        assert_eq!(first_answer(&one[47..]), Some((429, 20)));
+        assert_eq!(first_answer(&one[..46]), None);
         assert_eq!(first_answer(b"HTTP/1.1 2"), None);
     }
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// How far the network goes on before the next fault.
-const SOME: u64 = 6;
+const SOME: u64 = 4;
 /// No file of a validator whose disk is full grows beyond so many bytes, nor is written to there.
 const FULL_AT: u64 = 256 * 1024;
 
