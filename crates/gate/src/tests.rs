@@ -25,6 +25,7 @@ use tower::ServiceExt as _;
 use world::{AUTHORITY, REGISTRAR, Registered, SERVICE_ID, World};
 
 mod lies;
+mod mdoc;
 mod realpass;
 #[path = "../../exchange/src/test_world.rs"]
 mod world;

@@ -144,6 +144,14 @@ pub enum AuthorityCommand {
         #[arg(long, value_name = "N")]
         from_epoch: u64,
     },
+    /// Make the certificate of the key that signs PIDs, where it is missing or is to be renewed
+    Certificate {
+        #[command(flatten)]
+        nation: NationDir,
+        /// In the place of the one that there is
+        #[arg(long)]
+        renew: bool,
+    },
 }
 
 #[derive(Debug, Args)]
