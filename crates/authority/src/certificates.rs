@@ -23,7 +23,7 @@ use time::{Duration, OffsetDateTime};
 use crate::config::AuthorityConfig;
 use crate::keys::{AuthorityKeys, KeyFileError, init_authority};
 use crate::standing::StandingError;
-use crate::text::Drawn;
+use crate::text::seeded;
 
 const CA_FILE: &str = "ca.pem";
 const LEAF_FILE: &str = "pid.pem";
@@ -162,7 +162,7 @@ pub fn certificate(dir: &Path, renew: bool) -> Result<Made, StandingError> {
     if renew && file.exists() {
         fs::remove_file(&file).map_err(|error| files::FileError::of(&file, &error))?;
     }
-    let mut drawn = Drawn::new()?;
+    let mut drawn = seeded()?;
     init_authority(&config.dir, &config.issuer_url(), &mut |out| {
         drawn.fill_bytes(out);
     })?;

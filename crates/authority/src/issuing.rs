@@ -30,7 +30,7 @@ use crate::ledger::LedgerError;
 use crate::register::{Person, RegisterRefusal, is_at_least};
 use crate::service::Authority;
 use crate::store::{Holder, StoreError, TokenKind};
-use crate::text::{Drawn, NoRandomness, base64url, random, random_secret};
+use crate::text::{NoRandomness, base64url, random, random_secret, seeded};
 
 /// How long an access token opens the credential endpoint, in seconds.
 pub const ACCESS_LIFE_S: u64 = 300;
@@ -286,7 +286,7 @@ impl Authority {
         let validity = validity(&self.ledger.genesis().parameters, now_s);
         let pid = self.pid(person, validity.issued_at_s);
         let own = &self.keys;
-        let mut drawn = Drawn::new()?;
+        let mut drawn = seeded()?;
         if configuration == MDOC_CONFIGURATION {
             let terms = mdoc::Terms {
                 doc_type: mdoc::pid::DOC_TYPE,

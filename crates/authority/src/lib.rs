@@ -52,4 +52,3 @@ pub use standing::{
     NewPassKey, Reset, StandingChange, StandingError, cancel_reset, pass_key, reset, residents,
     restore, suspend,
 };
-pub use text::Drawn;

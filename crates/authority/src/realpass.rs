@@ -23,7 +23,7 @@ use crate::cohort::{Cohort, Cohorts, facts_of};
 use crate::issuing::IssueError;
 use crate::service::Authority;
 use crate::store::{KeptRow, PassHolder, StoreError};
-use crate::text::Drawn;
+use crate::text::seeded;
 
 /// How many requests wait for each that is worked on, at most.
 const WAITING_FOR_EACH: usize = 64;
@@ -185,7 +185,7 @@ impl Authority {
         request: &Request,
         key: &Arc<IssuerKey>,
     ) -> Result<Kept, IssueError> {
-        let (request, key, mut drawn) = (request.clone(), key.clone(), Drawn::new()?);
+        let (request, key, mut drawn) = (request.clone(), key.clone(), seeded()?);
         self.desk
             .work(move || key.enrol(&mut drawn, &request))
             .await
