@@ -147,6 +147,16 @@ pub(crate) fn make(
     Ok(())
 }
 
+/// A root that an operator trusts, from its PEM file.
+pub(crate) fn read_root(path: &Path) -> Result<Certificate, KeyFileError> {
+    let refused = || KeyFileError::Certificate {
+        path: path.to_owned(),
+    };
+    let text = fs::read_to_string(path).map_err(|error| files::FileError::of(path, &error))?;
+    let der = from_pem(&text).ok_or_else(refused)?;
+    Certificate::parse(&der).map_err(|_| refused())
+}
+
 /// A certificate in its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Made {
