@@ -223,7 +223,6 @@ fn run_example(root: &Path, example: &str, id: &str) -> Result<(Ours, Option<Pee
         &[
             "run",
             "--quiet",
-            "--workspace",
             "--example",
             example,
             "--",
