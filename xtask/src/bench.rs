@@ -45,9 +45,10 @@ const SD_JWT: By = By::Example("realdid-credential", Some("sd-jwt-vc.mjs"));
 const STATUS: By = By::Example("realdid-credential", None);
 
 /// Each bench, in the order of the table.
-const BENCHES: [(&str, By); 18] = [
+const BENCHES: [(&str, By); 19] = [
     ("apply", By::Realdid(None)),
     ("dead_validator", By::Realdid(None)),
+    ("display_verify", By::Realdid(None)),
     ("finality", By::Realdid(None)),
     ("finality_p99", By::Realdid(None)),
     ("resolve_http", By::Realdid(None)),

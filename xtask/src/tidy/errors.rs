@@ -22,8 +22,8 @@ const CRATES: [&str; 7] = [
 ];
 
 /// Dotted literals that end like this are names of files, not codes.
-const FILES: [&str; 10] = [
-    "cbor", "css", "db", "html", "json", "jwt", "key", "redb", "sqlite", "toml",
+const FILES: [&str; 11] = [
+    "cbor", "css", "db", "html", "json", "jsonl", "jwt", "key", "redb", "sqlite", "toml",
 ];
 
 /// A code, with its rule and fix where they follow it.

@@ -124,6 +124,7 @@ impl Show {
                 ask: &self.ask,
                 now_ms: self.now_ms,
                 max_age_s: 300,
+                display: None,
             },
             &ResponseEvidence {
                 pid_issuer: None,
@@ -456,6 +457,7 @@ fn a_wallet_reads_what_of_a_realpass_is_asked() {
             state: "s-1",
             wallet_nonce: None,
             encrypt_to: None,
+            display: None,
             iat_s: NOW_MS / 1000,
             exp_s: NOW_MS / 1000 + 300,
         }

@@ -14,8 +14,9 @@ use super::{
     PASS_ID, PID_ID, REQUEST_TYP, RequestRefused, WALLET_AUDIENCE, WalletLink, client_id,
     is_http_url,
 };
+use crate::display::{self, Terms};
 use crate::jwe::{DecryptionKey, Enc, EncryptionKey};
-use crate::registration::{self, Registration};
+use crate::registration::{self, Purpose, Registration};
 
 // ---- the request, gate side ---------------------------------------------------------------
 
@@ -36,6 +37,8 @@ pub struct RequestContent<'a> {
     /// The key of this login that the answer is encrypted to (`direct_post.jwt`); none where it
     /// comes in the clear, inside TLS.
     pub encrypt_to: Option<&'a DecryptionKey>,
+    /// Where the PID's name is to be shown to everybody (spec/displays.md).
+    pub display: Option<&'a Terms>,
     /// Unix seconds.
     pub iat_s: u64,
     /// Unix seconds.
@@ -81,6 +84,9 @@ impl RequestContent<'_> {
             metadata["jwks"] = json!({ "keys": [key.public_jwk()] });
             let names = Enc::ALL.map(Enc::name);
             metadata["encrypted_response_enc_values_supported"] = json!(names);
+        }
+        if let Some(terms) = self.display {
+            payload["transaction_data"] = json!([terms.to_transaction_data(PID_ID)]);
         }
         if let (Some(nonce), Some(members)) = (self.wallet_nonce, payload.as_object_mut()) {
             members.insert("wallet_nonce".to_owned(), nonce.into());
@@ -144,6 +150,7 @@ pub struct ClaimedRequest {
     iat_s: u64,
     exp_s: u64,
     asked: Asked,
+    display: Option<Terms>,
 }
 
 /// What a query asks for, by the ids that the answer must use.
@@ -206,6 +213,8 @@ pub struct CheckedRequest {
     /// The key that the answer is encrypted to.
     pub encryption: Option<EncryptionKey>,
     pub registration: Registration,
+    /// Where the name is shown to everybody, if that is asked.
+    pub display: Option<Terms>,
 }
 
 impl ClaimedRequest {
@@ -257,6 +266,11 @@ impl ClaimedRequest {
         let registrar_url = registration::claimed_registrar(&registration_jwt)
             .map_err(|_| RequestRefused::Registration)?;
         let asked = Asked::parse(payload.get("dcql_query").ok_or(RequestRefused::Query)?)?;
+        let display = match payload.get("transaction_data") {
+            None => None,
+            // §8.4: a wallet refuses transaction data that it does not know.
+            Some(data) => Some(asked.display(data).ok_or(RequestRefused::Display)?),
+        };
         Ok(Self {
             compact: compact.to_owned(),
             registration_jwt,
@@ -272,12 +286,18 @@ impl ClaimedRequest {
             iat_s: time_s("iat")?,
             exp_s: time_s("exp")?,
             asked,
+            display,
         })
     }
 
     /// Which service record to fetch.
     pub fn service_id(&self) -> Hash32 {
         self.service_id
+    }
+
+    /// The display that it asks for, if any: unverified, as everything here.
+    pub fn display(&self) -> Option<&Terms> {
+        self.display.as_ref()
     }
 
     /// Which issuer record to fetch: the registrar's, as the registration claims it.
@@ -323,6 +343,15 @@ impl ClaimedRequest {
         registration
             .allows(&self.response_uri, &self.purpose, &claims)
             .map_err(RequestRefused::from)?;
+        if let Some(terms) = &self.display {
+            let lasts_s = terms.expires_s.saturating_sub(evidence.now_s);
+            let in_place = terms.service == self.service_id
+                && self.purpose == Purpose::RealName.code()
+                && (1..=display::MAX_LIFE_S).contains(&lasts_s);
+            if !in_place {
+                return Err(RequestRefused::Display);
+            }
+        }
         Ok(CheckedRequest {
             service_id: self.service_id,
             service_name: registration.name.clone(),
@@ -336,6 +365,7 @@ impl ClaimedRequest {
             asked: self.asked,
             encryption: self.encryption,
             registration,
+            display: self.display,
         })
     }
 }
@@ -349,6 +379,17 @@ impl Asked {
             .filter_map(|fact| fact.claim())
             .chain(of_pid)
             .collect()
+    }
+
+    /// The one display that transaction data asks for: of the PID of this query, by its name alone.
+    fn display(&self, data: &Value) -> Option<Terms> {
+        let [Value::String(data)] = data.as_array()?.as_slice() else {
+            return None;
+        };
+        let pid = self.pid.as_ref().filter(|_| self.did_id.is_some())?;
+        let mut paths = pid.claims.clone();
+        paths.sort();
+        (paths == display::name_paths()).then(|| Terms::of_transaction_data(data, &pid.id))?
     }
 
     /// Reads a query. Anything that would let a verifier choose among answers, or ask for every

@@ -12,6 +12,7 @@
 mod apply;
 mod clock;
 mod committee;
+mod display_verify;
 mod login_http;
 mod network;
 mod pass_login_http;
@@ -26,9 +27,10 @@ use serde_json::Value;
 use std::io::Write as _;
 
 /// The benches in the order in which they run.
-const IDS: [&str; 8] = [
+const IDS: [&str; 9] = [
     "apply",
     "dead_validator",
+    "display_verify",
     "finality",
     "finality_p99",
     "resolve_http",
@@ -78,6 +80,7 @@ async fn measure(id: &str) -> Result<Measured, Fail> {
     match id {
         "apply" => alone(apply::measure).await,
         "dead_validator" => committee::dead_validator().await,
+        "display_verify" => display_verify::measure().await,
         "finality" => committee::finality(50).await,
         "finality_p99" => committee::finality(99).await,
         "resolve_http" => resolve_http::measure().await,

@@ -20,7 +20,7 @@ fn help(words: &[&str]) -> String {
 }
 
 /// Every command with the options that its help names.
-const COMMANDS: [&[&str]; 35] = [
+const COMMANDS: [&[&str]; 39] = [
     &["up"],
     &["node"],
     &["authority"],
@@ -33,6 +33,7 @@ const COMMANDS: [&[&str]; 35] = [
     &["registrar"],
     &["gate"],
     &["gate", "register"],
+    &["gate", "decisions"],
     &["gate", "rotate-keys"],
     &["wallet", "init"],
     &["wallet", "enrol"],
@@ -41,6 +42,8 @@ const COMMANDS: [&[&str]; 35] = [
     &["wallet", "present"],
     &["wallet", "login"],
     &["wallet", "keep"],
+    &["wallet", "displays"],
+    &["wallet", "withdraw"],
     &["wallet", "unlink-check"],
     &["wallet", "show"],
     &["wallet", "journal"],
@@ -54,6 +57,7 @@ const COMMANDS: [&[&str]; 35] = [
     &["wallet", "did", "deactivate"],
     &["wallet", "kit", "top-up"],
     &["resolve"],
+    &["verify-display"],
     &["bench"],
     &["demo"],
 ];

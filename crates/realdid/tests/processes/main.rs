@@ -12,6 +12,7 @@
 
 mod contract;
 mod crash;
+mod displays;
 mod journey;
 mod nation;
 mod privacy;

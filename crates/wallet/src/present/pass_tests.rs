@@ -87,6 +87,7 @@ fn verified(world: &World, presented: &Presented, request: &CheckedRequest) -> (
         ask: &ask,
         now_ms: now_ms(),
         max_age_s: 300,
+        display: None,
     };
     let freshness = Freshness {
         now_ms: now_ms(),
