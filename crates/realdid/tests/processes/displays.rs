@@ -313,16 +313,14 @@ fn the_banned_stay_out_with_new_wallets_and_a_platform_takes_a_name_down() {
     // A new phone, rebuilt from the words, and the old one with all its identifiers: the same person.
     nation.wallet("again", &["init", "--kit", &kit]).done();
     nation.enrol("again", &residents[0].1).done();
-    let back = Visitor::sign_in(&nation, "again");
-    for (status, body) in [
-        back.look("/"),
-        back.send(
-            "/profiles",
-            &[("handle", "somebody.new"), ("topic", "food")],
-        ),
-    ] {
-        assert_eq!((status, code(&body).as_str()), (403, "platform.banned"));
+    for wallet in ["again", "a"] {
+        let login = nation.login(wallet, STAGE);
+        assert_eq!(login.refused(), "platform.banned");
     }
+    let (status, body) = troll.send("/profiles", &[("handle", "new.one"), ("topic", "food")]);
+    assert_eq!((status, code(&body).as_str()), (403, "platform.banned"));
+    // Elsewhere they are who they were.
+    nation.login("again", 0).done();
     assert_eq!(moderator.look("/").0, 200);
     assert_eq!(
         decisions(&nation),
