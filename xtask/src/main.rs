@@ -8,6 +8,7 @@ mod needs;
 mod page;
 mod shell;
 mod sim;
+mod soak;
 mod test;
 mod tidy;
 
@@ -26,13 +27,15 @@ cargo xtask sim [--seeds N] [--from S]
                                Whole networks under seeds (50, from 1): faults, liars, crashes. Prints how
                                soon a block is final over slow links. A seed that fails is named, and
                                --seed S plays it again.
+cargo xtask soak [--rounds N]   Validators as processes of their own: each fault of their tests N times over (5).
 cargo xtask tidy               Check what a compiler cannot: allowed edges between crates, a test for
                                each promise, banned words, dead files, formatting, links.
 cargo xtask fuzz [--seconds N]  Fuzz decoders and the ledger's rules, N seconds in all (60);
                                --only TARGET, and --keep to add to the committed corpus.
 cargo xtask cert [HOST]...      A certificate for development in .realdid/tls/, for these names and addresses.
 cargo xtask bench [--only ID]  Measure ours and its peer in one run, print one table,
-                               write bench/results/ID.json. IDs: apply, dead_validator, finality,
+                               write bench/results/ID.json. IDs: apply, order_ed25519, order_p256,
+                               order_sm2, dead_validator, finality,
                                finality_p99, resolve_http,
                                sdjwt_issue, sdjwt_verify, status_list, status_list_lookup,
                                status_list_delta, login_http, pass_verify, pass_verify_batch,
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         ("demo", rest) => finish(demo::run(&root, rest)),
         ("test", []) => test::run(&root),
         ("sim", rest) => finish(sim::run(&root, rest)),
+        ("soak", rest) => finish(soak::run(&root, rest)),
         ("tidy", []) => tidy::run(&root),
         ("cert", hosts) if hosts.iter().all(|host| !host.starts_with('-')) => {
             finish(cert::run(&root, hosts))

@@ -13,12 +13,13 @@ use axum::http::StatusCode;
 use hmac::{Hmac, KeyInit, Mac};
 use rand_core::Rng as _;
 use realdid_core::state::Standing;
-use realdid_credential::jose::Jwk;
+use realdid_credential::jose::{Jwk, VerifyingKey};
+use realdid_credential::mdoc;
 use realdid_credential::pid::{self, Assurance, Pid, PidError};
 use realdid_credential::sd_jwt::Terms;
 use realdid_exchange::vci::{
-    BATCH_SIZE, CredentialRequest, CredentialResponse, Expected, NonceResponse, PID_CONFIGURATION,
-    TokenRequest, TokenResponse, VciError, validity,
+    BATCH_SIZE, CredentialRequest, CredentialResponse, Expected, MDOC_CONFIGURATION, NonceResponse,
+    PID_CONFIGURATION, TokenRequest, TokenResponse, VciError, X5C_CONFIGURATION, validity,
 };
 use realdid_serve::{OAuthError, Problem};
 use sha2::Sha256;
@@ -261,7 +262,7 @@ impl Authority {
             .person;
         let checked = CredentialRequest::parse(body)?.check(&Expected {
             issuer: &self.url,
-            configurations: &[PID_CONFIGURATION],
+            configurations: &[PID_CONFIGURATION, X5C_CONFIGURATION, MDOC_CONFIGURATION],
             batch_size: BATCH_SIZE,
             now_s,
         })?;
@@ -269,31 +270,60 @@ impl Authority {
         self.redeem_nonce(&checked.nonce).await?;
         let person = self.register.person(&reference).await?;
 
+        let copies = self.copies(&checked.configuration, &person, checked.keys, now_s)?;
+        metrics::counter!("authority_credentials_total").increment(copies.len() as u64);
+        Ok(CredentialResponse::new(copies))
+    }
+
+    /// One copy for each key, of the PID in the format of the configuration.
+    fn copies(
+        &self,
+        configuration: &str,
+        person: &Person,
+        keys: Vec<VerifyingKey>,
+        now_s: u64,
+    ) -> Result<Vec<String>, IssueError> {
         let validity = validity(&self.ledger.genesis().parameters, now_s);
-        let key_id = self.keys.pid.id.to_string();
+        let pid = self.pid(person, validity.issued_at_s);
+        let own = &self.keys;
+        let mut drawn = Drawn::new()?;
+        if configuration == MDOC_CONFIGURATION {
+            let terms = mdoc::Terms {
+                doc_type: mdoc::pid::DOC_TYPE,
+                signed_s: validity.issued_at_s,
+                from_s: validity.issued_at_s,
+                until_s: validity.expires_s,
+                x5chain: &[&own.certificates.leaf],
+                status: None,
+            };
+            let mut random = || {
+                let mut random = [0; 32];
+                drawn.fill_bytes(&mut random);
+                random
+            };
+            let copies = mdoc::pid::issue_batch(&pid, &terms, &keys, &own.pid.key, &mut random)?;
+            return Ok(copies.iter().map(|copy| base64url(copy)).collect());
+        }
+        let key_id = own.pid.id.to_string();
         let terms = Terms {
             iss: &self.url,
             vct: pid::VCT,
             kid: &key_id,
             iat_s: validity.issued_at_s,
             exp_s: validity.expires_s,
-            x5c: &[],
-        };
-        let holders: Vec<Jwk> = checked.keys.into_iter().map(Jwk).collect();
-        let mut drawn = Drawn::new()?;
-        let copies = pid::issue_batch(
-            &self.pid(&person, validity.issued_at_s),
-            &terms,
-            &holders,
-            &self.keys.pid.key,
-            &mut || {
-                let mut salt = [0; 16];
-                drawn.fill_bytes(&mut salt);
-                salt
+            x5c: match configuration {
+                X5C_CONFIGURATION => &own.certificates.x5c,
+                _ => &[],
             },
-        )?;
-        metrics::counter!("authority_credentials_total").increment(copies.len() as u64);
-        Ok(CredentialResponse::new(copies))
+        };
+        let holders: Vec<Jwk> = keys.into_iter().map(Jwk).collect();
+        let mut salt = || {
+            let mut salt = [0; 16];
+            drawn.fill_bytes(&mut salt);
+            salt
+        };
+        let copies = pid::issue_batch(&pid, &terms, &holders, &own.pid.key, &mut salt)?;
+        Ok(copies)
     }
 
     fn pid(&self, person: &Person, issued_at_s: u64) -> Pid {

@@ -9,8 +9,10 @@
 //! | `pass-N.key` | the same from epoch N on, made by [`make_pass_key`] (authority) |
 //! | `register.key` | seed of the synthetic register (authority) |
 //! | `registration.key` | P-256, signs registrations (registrar) |
+//! | `ca.key`, `ca.pem` | P-256, signs the certificate of `pid.key`; its own (authority) |
+//! | `pid.pem` | the certificate of `pid.key` (authority) |
 //!
-//! Each file holds 32 bytes in hex. Making keys is idempotent: what exists is read, never replaced,
+//! Each `.key` holds 32 bytes in hex. Making keys is idempotent: what exists is read, never replaced,
 //! because a new tag key would give everybody a new tag.
 //!
 //! Which RealPass key is for which epoch only the ledger says (spec/realpass.md, I1). Several
@@ -32,6 +34,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use zeroize::{Zeroize, Zeroizing};
+
+use crate::certificates::{self, Certificates};
 
 /// The file of the first RealPass key.
 const PASS_FILE: &str = "pass.key";
@@ -62,6 +66,11 @@ pub enum KeyFileError {
          the file from its backup", path.display()
     )]
     Malformed { path: PathBuf },
+    #[error(
+        "key.certificate: {} must hold the PEM of a certificate of this authority's keys; fault: \
+         operator; do: remove it and run `realdid authority certificate`", path.display()
+    )]
+    Certificate { path: PathBuf },
     #[error(transparent)]
     File(#[from] FileError),
 }
@@ -72,6 +81,7 @@ impl KeyFileError {
         match self {
             Self::Missing { .. } => "key.missing",
             Self::Malformed { .. } => "key.malformed",
+            Self::Certificate { .. } => "key.certificate",
             Self::File(error) => error.code(),
         }
     }
@@ -81,6 +91,8 @@ impl KeyFileError {
 pub struct AuthorityKeys {
     pub operation: SecretKey,
     pub pid: DocumentKey,
+    /// The certificates of that key, for whoever does not read the ledger.
+    pub certificates: Certificates,
     pub tag: TagSecret,
     pub register_seed: Zeroizing<[u8; 32]>,
     /// Authenticates nonces: the same in every process of this authority.
@@ -106,9 +118,11 @@ impl AuthorityKeys {
     pub fn load(dir: &Path) -> Result<Self, KeyFileError> {
         let keys = dir.join("keys");
         let tag = keys.join("tag.key");
+        let pid = DocumentKey::load(&keys.join("pid.key"))?;
         Ok(Self {
             operation: operation_key(&keys)?,
-            pid: DocumentKey::load(&keys.join("pid.key"))?,
+            certificates: Certificates::load(&keys, &pid.key.verifying_key())?,
+            pid,
             tag: TagSecret::from_seed(&*read(&tag)?)
                 .map_err(|_| KeyFileError::Malformed { path: tag.clone() })?,
             register_seed: read(&keys.join("register.key"))?,
@@ -232,8 +246,17 @@ pub fn init_authority(
             "pid.key",
             "tag.key",
             "register.key",
+            "ca.key",
             PASS_FILE,
         ],
+        rng,
+    )?;
+    let keys = dir.join("keys");
+    certificates::make(
+        &keys,
+        url,
+        &*read(&keys.join("ca.key"))?,
+        &*read(&keys.join("pid.key"))?,
         rng,
     )?;
     Ok(AuthorityKeys::load(dir)?.issuer(url))

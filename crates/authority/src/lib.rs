@@ -16,11 +16,12 @@
 //! - [`registrar`]: registrations of services
 //! - [`network`]: which network this is, for whoever meets it for the first time
 //! - [`scratch`]: a PostgreSQL of its own for tests and benches
-//! - [`store`], [`ledger`], [`keys`], [`config`]: what they stand on
+//! - [`store`], [`ledger`], [`keys`], [`certificates`], [`config`]: what they stand on
 //!
 //! Personal data stays in the register. The store knows people by an opaque reference and their
 //! tag; no log line and no error carries anything that somebody sent (promise P1).
 
+pub mod certificates;
 pub mod cohort;
 pub mod config;
 pub mod enrolment;
@@ -42,6 +43,7 @@ pub mod totals;
 #[cfg(test)]
 mod tests;
 
+pub use certificates::certificate;
 pub use config::{AuthorityConfig, example_config};
 pub use keys::{init_authority, init_registrar};
 pub use register::synthetic::EvidenceFile;

@@ -6,6 +6,7 @@
 //! | `POST /v1/enrolments` | evidence and a blinded number in, an enrolment and an offer out |
 //! | `POST /v1/sponsor` | an enrolled person's anchor, sponsored and handed in |
 //! | `POST /token`, `/nonce`, `/credential` | OpenID4VCI 1.0 |
+//! | `GET /ca.pem` | the root above the PID key's certificate |
 //! | `GET /.well-known/…` | `openid-credential-issuer`, `oauth-authorization-server`, `jwt-vc-issuer` |
 
 use askama::Template;
@@ -301,6 +302,7 @@ pub fn router(authority: Arc<Authority>, limits: &Limits) -> Router {
             get(server_metadata),
         )
         .route("/.well-known/jwt-vc-issuer", get(key_metadata))
+        .route("/ca.pem", get(root_certificate))
         .with_state(authority)
         .merge(limit_rate(limited, limits.rate()))
 }
@@ -465,7 +467,16 @@ async fn key_metadata(State(authority): Service) -> Json<serde_json::Value> {
     key["kid"] = pid.id.to_string().into();
     key["use"] = "sig".into();
     key["alg"] = pid.key.alg().name().into();
+    key["x5c"] = json!(authority.keys.certificates.x5c);
     Json(json!({"issuer": authority.url, "jwks": {"keys": [key]}}))
+}
+
+/// The root above the PID key's certificate, for verifiers that do not read the ledger.
+#[utoipa::path(get, path = "/ca.pem", tag = "OpenID4VCI", responses((status = 200, description = "a certificate as PEM")))]
+async fn root_certificate(State(authority): Service) -> Response {
+    let kind = HeaderValue::from_static("application/pem-certificate-chain");
+    let body = authority.keys.certificates.root_pem.clone();
+    ([(header::CONTENT_TYPE, kind)], body).into_response()
 }
 
 #[derive(Template)]
@@ -559,7 +570,8 @@ pub(crate) async fn style() -> Response {
         credential,
         issuer_metadata,
         server_metadata,
-        key_metadata
+        key_metadata,
+        root_certificate
     )
 )]
 struct Api;

@@ -59,6 +59,8 @@ pub struct CredentialQuery {
     pub format: String,
     /// Accepted types; empty for other formats than `dc+sd-jwt` only.
     pub vct_values: Vec<String>,
+    /// The accepted type of an mdoc; none for other formats only.
+    pub doctype: Option<String>,
     /// The claims asked for; empty: none that can be hidden.
     pub claims: Vec<ClaimQuery>,
     /// Alternatives, best first, as indices into `claims`; empty: all claims are needed.
@@ -175,6 +177,10 @@ impl CredentialQuery {
             None if format == FORMAT => return Err(DcqlError::Meta),
             None => Vec::new(),
         };
+        let doctype = match text(meta.get("doctype_value")) {
+            None if format == crate::mdoc::FORMAT => return Err(DcqlError::Meta),
+            doctype => doctype,
+        };
         let flag = |name: &str, default: bool| match value.get(name) {
             None => Ok(default),
             Some(flag) => flag.as_bool().ok_or(DcqlError::Malformed),
@@ -208,6 +214,7 @@ impl CredentialQuery {
             id,
             format,
             vct_values,
+            doctype,
             claims,
             claim_sets,
         })

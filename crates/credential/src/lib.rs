@@ -26,6 +26,7 @@ pub mod pid;
 pub mod realpass;
 pub mod sd_jwt;
 pub mod status;
+pub mod x509;
 
 pub use path::{ClaimPath, PathElement};
 pub use refusal::Fault;

@@ -23,6 +23,7 @@ use serde_json::{Map, Value, json};
 use zeroize::Zeroize as _;
 
 use crate::jose::{Jwk, SigningKey};
+use crate::mdoc::MdocError;
 use crate::refusal::refusals;
 use crate::sd_jwt::{self, Evidence, SdJwtError, Terms, VerifiedSdJwt};
 
@@ -37,7 +38,7 @@ pub const MAX_COPIES: usize = 100;
 
 refusals! {
     /// Why a set of claims is no PID.
-    PidError: { SdJwt(SdJwtError) }
+    PidError: { SdJwt(SdJwtError), Mdoc(MdocError) }
     Text Issuer "pid.text" "a text claim is 1 to 256 bytes without control characters" "correct the register's entry",
     Birthdate Issuer "pid.birthdate" "the birth date is a day of the calendar, as YYYY-MM-DD" "correct the register's entry",
     Sex Issuer "pid.sex" "sex is 0, 1, 2 or 9" "correct the register's entry",

@@ -6,6 +6,7 @@
     reason = "each of the crates that share this file uses a part of it"
 )]
 
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType};
 use realdid_core::codec;
 use realdid_core::did::{Inception, Keys, commitment};
 use realdid_core::hash::{Domain, Hash32, HashFunction, hash};
@@ -16,7 +17,7 @@ use realdid_core::state::{
 use realdid_core::suite::{SecretKey, Suite};
 use realdid_core::trie::Key;
 use realdid_credential::jose::{self, Jwk, SigningKey};
-use realdid_credential::{pid, sd_jwt};
+use realdid_credential::{mdoc, pid, sd_jwt};
 use realdid_pass::facts::{self, Adult, Assurance, Continuity, Facts, Kind, Region};
 use realdid_pass::{Credential, IssuerKey as PassIssuer, PseudonymSecrets};
 use realdid_testkit::chain::TestLedger;
@@ -260,6 +261,44 @@ impl World {
         self.pid_with(AUTHORITY, &self.authority_key, self.now_ms / 1000 + 60)
     }
 
+    /// The same PID as an mdoc.
+    pub fn mdoc(&self) -> Vec<u8> {
+        self.mdoc_with(&self.authority_key, AUTHORITY, self.now_ms / 1000 + 60)
+    }
+
+    pub fn mdoc_with(&self, key: &SecretKey, uri: &str, until_s: u64) -> Vec<u8> {
+        let pid = pid::Pid {
+            given_name: "Wei".into(),
+            family_name: "Li".into(),
+            birthdate: "1990-03-07".into(),
+            age_over_18: true,
+            sex: pid::Sex::NotKnown,
+            nationalities: vec!["CN".into()],
+            region: "990100".into(),
+            resident_number: None,
+            issuing_authority: "Authority".into(),
+            issuing_country: "CN".into(),
+            assurance: pid::Assurance::Substantial,
+        };
+        let leaf = certificate(key, uri);
+        let terms = mdoc::Terms {
+            doc_type: mdoc::pid::DOC_TYPE,
+            signed_s: until_s - 120,
+            from_s: until_s - 120,
+            until_s,
+            x5chain: &[&leaf],
+            status: None,
+        };
+        let mut count = 0u8;
+        let mut random = || {
+            count += 1;
+            [count; 32]
+        };
+        let device = jose_key(&self.holder).verifying_key();
+        let copies = mdoc::pid::issue_batch(&pid, &terms, &[device], &jose_key(key), &mut random);
+        copies.unwrap().remove(0)
+    }
+
     pub fn pid_with(&self, iss: &str, key: &SecretKey, exp_s: u64) -> String {
         let claims: Map<String, Value> = json!({
             "given_name": "Wei",
@@ -292,6 +331,21 @@ impl World {
         )
         .unwrap()
     }
+}
+
+/// The certificate of a P-256 key, under a root of the test's.
+pub fn certificate(key: &SecretKey, uri: &str) -> Vec<u8> {
+    const PKCS8: &[u8] = &[
+        0x30, 0x41, 2, 1, 0, 0x30, 0x13, 6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1, 6, 8, 0x2a,
+        0x86, 0x48, 0xce, 0x3d, 3, 1, 7, 4, 0x27, 0x30, 0x25, 2, 1, 1, 4, 0x20,
+    ];
+    let mut root = CertificateParams::default();
+    root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let root = CertifiedIssuer::self_signed(root, KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::try_from([PKCS8, key.seed()].concat().as_slice()).unwrap();
+    let mut leaf = CertificateParams::default();
+    leaf.subject_alt_names = vec![SanType::URI(uri.try_into().unwrap())];
+    leaf.signed_by(&key, &root).unwrap().der().to_vec()
 }
 
 pub fn kid(key: &SecretKey) -> String {

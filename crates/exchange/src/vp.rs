@@ -31,6 +31,7 @@ use std::collections::BTreeMap;
 
 use realdid_core::hash::Hash32;
 use realdid_credential::ClaimPath;
+use realdid_credential::mdoc::MdocError;
 use realdid_credential::realpass::{Fact, RealPassError};
 use realdid_credential::sd_jwt::SdJwtError;
 use url::{Url, form_urlencoded};
@@ -41,7 +42,8 @@ use crate::refusal::refusals;
 use crate::registration::RegistrationError;
 
 pub use request::{
-    Asked, AskedPass, AskedPid, CheckedRequest, ClaimedRequest, RequestContent, RequestEvidence,
+    Asked, AskedMdoc, AskedPass, AskedPid, CheckedRequest, ClaimedRequest, RequestContent,
+    RequestEvidence,
 };
 pub(crate) use response::issuer_keys;
 pub use response::{
@@ -62,6 +64,8 @@ pub const REQUEST_MEDIA_TYPE: &str = "application/oauth-authz-req+jwt";
 pub const PASS_ID: &str = "pass";
 /// The query's id of the official credential.
 pub const PID_ID: &str = "pid";
+/// The query's id of the same as an mdoc.
+pub const MDOC_ID: &str = "pid_mdoc";
 /// The query's id of the DID's signature.
 pub const DID_ID: &str = "did";
 /// Our format of the DID's signature, in a query.
@@ -97,7 +101,7 @@ refusals! {
     Expired Verifier "vp.request_expired" "the request is recent" "ask again",
     Future Verifier "vp.request_future" "the request was not made in the future" "set the clock of gate or wallet",
     WalletNonce Verifier "vp.wallet_nonce" "the request repeats the wallet's nonce" "sign a new request for each wallet_nonce",
-    Query Verifier "vp.query" "the query asks for a RealPass, a PID as dc+sd-jwt, or both, and at most one rdid_proof, each once and by plain claim paths; alternatives are all of it, or the DID alone where it tells nothing else" "ask in the form of spec/login.md",
+    Query Verifier "vp.query" "the query asks for a RealPass, a PID as dc+sd-jwt or mso_mdoc, or both, and at most one rdid_proof, each once and by plain claim paths; alternatives are the two formats of the PID, or the DID alone where it tells nothing else" "ask in the form of spec/login.md",
     Unregistered Verifier "registration.unknown" "the service is registered on the ledger" "register the service",
     Suspended Verifier "registration.suspended" "the service's registration is active" "ask the registrar",
     RegistrarUnknown Verifier "registration.registrar_unknown" "the registrar is admitted on the ledger" "register with an admitted registrar",
@@ -157,6 +161,8 @@ pub enum VpError {
     #[error(transparent)]
     Pid(#[from] SdJwtError),
     #[error(transparent)]
+    Mdoc(#[from] MdocError),
+    #[error(transparent)]
     Pass(#[from] RealPassError),
     #[error(transparent)]
     Did(#[from] DidProofError),
@@ -172,6 +178,7 @@ impl VpError {
         match self {
             Self::Response(error) => error.code(),
             Self::Pid(error) => error.code(),
+            Self::Mdoc(error) => error.code(),
             Self::Pass(error) => error.code(),
             Self::Did(error) => error.code(),
             Self::Display(error) => error.code(),
@@ -184,6 +191,7 @@ impl VpError {
         match self {
             Self::Response(error) => error.rule(),
             Self::Pid(error) => error.rule(),
+            Self::Mdoc(error) => error.rule(),
             Self::Pass(error) => error.rule(),
             Self::Did(error) => error.rule(),
             Self::Display(error) => error.rule(),
@@ -196,6 +204,7 @@ impl VpError {
         match self {
             Self::Response(error) => error.fix(),
             Self::Pid(error) => error.fix(),
+            Self::Mdoc(error) => error.fix(),
             Self::Pass(error) => error.fix(),
             Self::Did(error) => error.fix(),
             Self::Display(error) => error.fix(),
@@ -322,6 +331,9 @@ fn is_http_url(text: &str) -> bool {
             .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some())
 }
 
+#[cfg(test)]
+#[path = "vp/mdoc_tests.rs"]
+mod mdoc_tests;
 #[cfg(test)]
 #[path = "vp/pass_tests.rs"]
 mod pass_tests;

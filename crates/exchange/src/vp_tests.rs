@@ -554,6 +554,8 @@ impl Show {
                 client_id: &self.audience,
                 nonce: self.nonce,
                 ask: &Ask::new(false, &self.asked),
+                response_uri: "https://shop.example/vp/response",
+                encrypt_to: None,
                 now_ms: self.now_ms,
                 max_age_s: 300,
                 display: None,

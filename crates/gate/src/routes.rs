@@ -366,7 +366,7 @@ impl Inner {
             WalletResponse::Declined { .. } => ("declined", Outcome::Declined, None),
             WalletResponse::Presented(presented) => {
                 let (login, entered) =
-                    self.verify(&start, &presented)
+                    self.verify(id, &start, &presented)
                         .await
                         .inspect_err(|refusal| {
                             // Our own staleness or haste is not the wallet's failure.
@@ -399,6 +399,7 @@ impl Inner {
 
     async fn verify(
         &self,
+        id: &str,
         start: &Start,
         presented: &Presented,
     ) -> Result<(Login, Entered), Refusal> {
@@ -423,6 +424,8 @@ impl Inner {
             client_id: &vp::client_id(&self.trust.service_id()),
             nonce: &start.nonce,
             ask: &ask(&start.request),
+            response_uri: &self.response_uri(id),
+            encrypt_to: start.encrypt_to.as_ref(),
             now_ms,
             max_age_s: self.login_s,
             display: None,

@@ -26,6 +26,7 @@ use world::{AUTHORITY, REGISTRAR, Registered, SERVICE_ID, World};
 
 mod displays;
 mod lies;
+mod mdoc;
 mod realpass;
 #[path = "../../exchange/src/test_world.rs"]
 mod world;

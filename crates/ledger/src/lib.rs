@@ -83,6 +83,19 @@ pub fn apply_block<R: Read>(
     operations: &[Bytes],
     records: &mut Records<R>,
 ) -> Result<Vec<Receipt>, R::Error> {
+    apply_block_knowing(network, now, operations, &|_| false, records)
+}
+
+/// The same where `verified` tells of an operation's bytes whether their signatures were verified
+/// before, by [`admissible`]: a validator that kept them in its mempool need not do that again.
+/// Every other rule is held as ever.
+pub fn apply_block_knowing<R: Read>(
+    network: Network<'_>,
+    now: Moment,
+    operations: &[Bytes],
+    verified: &dyn Fn(&Bytes) -> bool,
+    records: &mut Records<R>,
+) -> Result<Vec<Receipt>, R::Error> {
     let parameters = governance::parameters_at(network, now.height, records)?;
     let network = network.under(&parameters);
     let decoded: Vec<Option<SignedOperation>> = operations
@@ -94,7 +107,9 @@ pub fn apply_block<R: Read>(
     // Signatures first: nobody makes a validator verify a proof without one.
     let allowed: Vec<Result<(), Rule>> = decoded
         .iter()
-        .map(|signed| match signed {
+        .zip(operations)
+        .map(|(signed, bytes)| match signed {
+            Some(signed) if verified(bytes) => well_formed(network, now.height, signed),
             Some(signed) => admissible(network, now.height, signed),
             // A proposer may put anything into a block; what is no operation has no effect.
             None => Err(Rule::Shape),
@@ -141,8 +156,22 @@ pub fn apply<R: Read>(
     records: &mut Records<R>,
 ) -> Result<Result<(), Rule>, R::Error> {
     let parameters = governance::parameters_at(network, now.height, records)?;
+    if let Err(rule) = admissible(network.under(&parameters), now.height, signed) {
+        return Ok(Err(rule));
+    }
+    apply_verified(network, now, signed, records)
+}
+
+/// The same for an operation whose signatures were verified before, by [`admissible`].
+pub fn apply_verified<R: Read>(
+    network: Network<'_>,
+    now: Moment,
+    signed: &SignedOperation,
+    records: &mut Records<R>,
+) -> Result<Result<(), Rule>, R::Error> {
+    let parameters = governance::parameters_at(network, now.height, records)?;
     let network = network.under(&parameters);
-    if let Err(rule) = admissible(network, now.height, signed) {
+    if let Err(rule) = well_formed(network, now.height, signed) {
         return Ok(Err(rule));
     }
     let proofs = personhood::prove(network, now, &[Some(signed)], records)?;
@@ -167,6 +196,12 @@ fn all_or_nothing<R: Read>(
 /// The rules that need no state (O1 to O8): version, network, expiry, suites, signatures, sponsor
 /// where one is needed and only there. The mempool runs them before it keeps an operation.
 pub fn admissible(network: Network<'_>, height: u64, signed: &SignedOperation) -> Result<(), Rule> {
+    well_formed(network, height, signed)?;
+    signed.verify_signatures().map_err(|_| Rule::Signature)
+}
+
+/// [`admissible`] but for the signatures themselves.
+fn well_formed(network: Network<'_>, height: u64, signed: &SignedOperation) -> Result<(), Rule> {
     let operation = &signed.operation;
     if operation.version != 1 || !network.knows(&operation.body) {
         return Err(Rule::Version);
@@ -203,7 +238,7 @@ pub fn admissible(network: Network<'_>, height: u64, signed: &SignedOperation) -
     {
         return Err(Rule::Suite);
     }
-    signed.verify_signatures().map_err(|_| Rule::Signature)
+    Ok(())
 }
 
 /// The keys that an operation would give the power to sign others.

@@ -5,13 +5,16 @@
 //! - [`engine`]: real consensus, also for a committee of one
 //! - [`store`]: the block log, which is the truth, and the authenticated state
 //! - [`machine`]: final blocks in, state, receipts and sealed roots out
-//! - [`mempool`]: operations that wait
+//! - [`mempool`]: operations that wait; [`admission`]: how they come there; [`gossip`]: how other
+//!   validators hear of them
 //! - [`producer`]: what this validator proposes and accepts, by the clock of its [`host`]
 //! - [`rpc`]: the node over HTTP, and the explorer's page
 //! - [`config`]: the node's file, its keys and how to run it
 
+pub mod admission;
 pub mod config;
 pub mod engine;
+pub mod gossip;
 pub mod host;
 pub mod machine;
 pub mod mempool;

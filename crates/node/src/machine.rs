@@ -19,7 +19,7 @@ use realdid_core::rule::Rule;
 use realdid_core::state::{decode_record, parameters_key};
 use realdid_core::trie::Key;
 use realdid_ledger::state::{Read, Records};
-use realdid_ledger::{Moment, Network, apply, apply_block};
+use realdid_ledger::{Moment, Network, apply_block_knowing, apply_verified};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
@@ -226,8 +226,9 @@ impl Machine {
         Ok(Some((logged.height, receipt.refused)))
     }
 
-    /// Whether an operation would be accepted on top of what is final now.
-    pub fn try_operation(
+    /// Whether an operation whose signatures were verified would be accepted on top of what is final
+    /// now.
+    pub fn try_verified(
         &self,
         signed: &SignedOperation,
         time_ms: u64,
@@ -238,7 +239,7 @@ impl Machine {
             time_ms: time_ms.max(open.tip.time_ms),
         };
         let mut records = Records::new(self.below(&open));
-        Ok(apply(self.network(), now, signed, &mut records)?)
+        Ok(apply_verified(self.network(), now, signed, &mut records)?)
     }
 
     /// Takes the next final block: executes it and makes it durable. A block that is known is
@@ -249,6 +250,18 @@ impl Machine {
         bytes: &[u8],
         certificate: Option<&[u8]>,
     ) -> Result<Option<Block>, MachineError> {
+        self.finalise_knowing(height, bytes, certificate, &|_| false)
+    }
+
+    /// The same where `verified` tells whether the signatures of an operation were verified before,
+    /// as its bytes stand.
+    pub fn finalise_knowing(
+        &self,
+        height: u64,
+        bytes: &[u8],
+        certificate: Option<&[u8]>,
+        verified: &dyn Fn(&Bytes) -> bool,
+    ) -> Result<Option<Block>, MachineError> {
         let mut open = self.lock();
         if height <= open.tip.height {
             if let Some(certificate) = certificate {
@@ -257,7 +270,7 @@ impl Machine {
             return Ok(None);
         }
         let block = Block::decode(bytes)?;
-        self.execute(&mut open, &block, Some((bytes, certificate)))?;
+        self.execute(&mut open, &block, verified, Some((bytes, certificate)))?;
         self.publish(&open, certificate);
         Ok(Some(block))
     }
@@ -268,6 +281,7 @@ impl Machine {
         &self,
         open: &mut OpenSlot,
         block: &Block,
+        verified: &dyn Fn(&Bytes) -> bool,
         log: Option<(&[u8], Option<&[u8]>)>,
     ) -> Result<(), MachineError> {
         let (height, rules) = (
@@ -286,7 +300,8 @@ impl Machine {
             time_ms: block.header.time_ms,
         };
         let mut records = Records::new(self.below(open));
-        let receipts = apply_block(self.network(), now, &block.operations, &mut records)?;
+        let (network, operations) = (self.network(), &block.operations);
+        let receipts = apply_block_knowing(network, now, operations, verified, &mut records)?;
         let changes = records.into_changes();
         let by = self.genesis.hash_function();
         let decided = changes.get(&parameters_key(by)).and_then(Option::as_ref);
@@ -370,7 +385,8 @@ impl Machine {
             }
             for (height, bytes) in batch {
                 let entry: LogEntry = codec::decode(&bytes, MAX_ENTRY_BYTES)?;
-                self.execute(&mut open, &Block::decode(&entry.block.0)?, None)?;
+                let block = Block::decode(&entry.block.0)?;
+                self.execute(&mut open, &block, &|_| false, None)?;
                 if open.receipts_root != entry.receipts_root {
                     return Err(MachineError::Foreign);
                 }

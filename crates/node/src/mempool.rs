@@ -3,12 +3,17 @@
 //! Bounded in total and for each source, fair between sources, and idempotent: the same operation
 //! twice waits once. A source is whoever answers for an operation ([`Source`]); within a source,
 //! first come first served. An operation leaves when a final block holds it or when it expires;
-//! while a block with it is on its way to becoming final it is held back from the next one.
+//! while a block with it is on its way to becoming final it is held back from the next one, whoever
+//! made that block. What waits here was found admissible, its signatures verified
+//! ([`crate::admission`]).
 
+use crate::gossip::Outbox;
 use realdid_core::codec::Bytes;
 use realdid_core::hash::Hash32;
 use realdid_core::operation::{Body, SignedOperation};
+use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, VecDeque};
+use std::hash::BuildHasher as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
@@ -101,6 +106,9 @@ pub struct Mempool {
     waiting: Mutex<Waiting>,
     /// Counts additions, so that a proposer can wait for one.
     added: watch::Sender<u64>,
+    /// What the other validators are to be told of.
+    outbox: Outbox,
+    hasher: RandomState,
 }
 
 #[derive(Debug, Default)]
@@ -110,6 +118,8 @@ struct Waiting {
     /// Sources with a queue, the one whose turn is next first.
     turns: VecDeque<Source>,
     operations: HashMap<Hash32, Entry>,
+    /// Each operation by a hash of its bytes, signatures included.
+    by_bytes: HashMap<u64, Hash32>,
     bytes: usize,
 }
 
@@ -128,6 +138,8 @@ impl Default for Mempool {
         Self {
             waiting: Mutex::default(),
             added,
+            outbox: Outbox::default(),
+            hasher: RandomState::new(),
         }
     }
 }
@@ -158,6 +170,7 @@ impl Mempool {
                 waiting.turns.push_back(source);
             }
             waiting.bytes += size;
+            waiting.by_bytes.insert(self.hasher.hash_one(&bytes), id);
             waiting.queues.entry(source).or_default().push_back(id);
             waiting.operations.insert(
                 id,
@@ -174,6 +187,28 @@ impl Mempool {
 
     pub fn contains(&self, id: &Hash32) -> bool {
         self.lock().operations.contains_key(id)
+    }
+
+    /// Whether an operation waits with exactly these bytes.
+    pub fn holds(&self, bytes: &Bytes) -> bool {
+        self.lock().find(&self.hasher, bytes).is_some()
+    }
+
+    /// Notes that a block at `height`, which may become final, holds these operations.
+    pub fn hold_back(&self, height: u64, held: &[Bytes]) {
+        let mut waiting = self.lock();
+        for bytes in held {
+            if let Some(id) = waiting.find(&self.hasher, bytes)
+                && let Some(entry) = waiting.operations.get_mut(&id)
+            {
+                entry.proposed = Some(height);
+            }
+        }
+    }
+
+    /// What the other validators are to be told of.
+    pub fn outbox(&self) -> &Outbox {
+        &self.outbox
     }
 
     pub fn len(&self) -> usize {
@@ -249,11 +284,16 @@ impl Mempool {
             queues,
             turns,
             operations,
+            by_bytes,
             bytes,
         } = &mut *waiting;
+        let mut gone = |entry: &Entry| {
+            *bytes -= entry.bytes.0.len();
+            by_bytes.remove(&self.hasher.hash_one(&entry.bytes.0));
+        };
         for id in held {
             if let Some(entry) = operations.remove(id) {
-                *bytes -= entry.bytes.0.len();
+                gone(&entry);
             }
         }
         operations.retain(|_, entry| {
@@ -262,7 +302,7 @@ impl Mempool {
             }
             let alive = entry.expires > height;
             if !alive {
-                *bytes -= entry.bytes.0.len();
+                gone(entry);
             }
             alive
         });
@@ -276,6 +316,15 @@ impl Mempool {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         // No code that holds the lock can panic half-way.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    /// The operation that has exactly these bytes.
+    fn find(&self, hasher: &RandomState, bytes: &Bytes) -> Option<Hash32> {
+        let id = self.by_bytes.get(&hasher.hash_one(&bytes.0))?;
+        let entry = self.operations.get(id)?;
+        (entry.bytes == *bytes).then_some(*id)
     }
 }
 
@@ -322,6 +371,25 @@ mod tests {
         assert_eq!(pool.take(7, 10, 100), [Bytes(vec![2])]);
         pool.settle(7, &[id(2), id(3)]);
         assert!(pool.is_empty());
+    }
+
+    #[test]
+    fn what_another_put_into_a_block_is_held_back_until_that_block_is_final_or_lost() {
+        let pool = Mempool::default();
+        for n in 1..=3 {
+            pool.add(id(n), ONE, vec![n], 100).unwrap();
+        }
+        // By its bytes alone: what does not wait here is nobody's.
+        pool.hold_back(5, &[Bytes(vec![1]), Bytes(vec![9])]);
+        assert_eq!(pool.take(6, 1, 100), [Bytes(vec![2])]);
+        pool.settle(5, &[]);
+        assert_eq!(pool.take(6, 1, 100), [Bytes(vec![1])]);
+        assert!(pool.holds(&Bytes(vec![3])) && !pool.holds(&Bytes(vec![9])));
+        // The same operation with other signatures is not what was verified.
+        pool.add(id(3), ONE, vec![3, 3], 100).unwrap();
+        assert!(!pool.holds(&Bytes(vec![3, 3])));
+        pool.settle(6, &[id(1), id(2), id(3)]);
+        assert!(!pool.holds(&Bytes(vec![3])));
     }
 
     #[test]

@@ -5,9 +5,11 @@
 //! when a closed slot can be sealed, and otherwise once a second as a heartbeat.
 
 use crate::engine::{BlockInfo, Chain};
+use crate::gossip;
 use crate::host::{Host, ThisMachine};
 use crate::machine::{Machine, MachineError};
 use crate::mempool::Mempool;
+use realdid_core::codec::Bytes;
 use realdid_core::genesis::Parameters;
 use realdid_core::governance::{NEWEST_RULES, NOTICE_BLOCKS};
 use realdid_core::header::{Block, Header, Sealed, operations_root, slot_at};
@@ -168,10 +170,15 @@ impl<H: Host> Chain for Producer<H> {
     }
 
     async fn propose(&self, parent: &[u8]) -> Option<Vec<u8>> {
-        let parent = Block::decode(parent).ok()?.header;
+        let Block {
+            header: parent,
+            operations: held,
+        } = Block::decode(parent).ok()?;
         if self.parameters(&parent).rules > NEWEST_RULES {
             return None;
         }
+        // It may be final already, and never known here otherwise.
+        self.mempool.hold_back(parent.height, &held);
         let mut added = self.mempool.added();
         let heartbeat = self.host.sleep(HEARTBEAT);
         tokio::pin!(heartbeat);
@@ -199,6 +206,10 @@ impl<H: Host> Chain for Producer<H> {
         loop {
             let progressed = self.progressed.notified();
             if let Some(verdict) = self.judge(&parent.header, &block, self.host.unix_ms()) {
+                if verdict {
+                    let height = block.header.height;
+                    self.mempool.hold_back(height, &block.operations);
+                }
                 return verdict;
             }
             tokio::select! {
@@ -212,11 +223,15 @@ impl<H: Host> Chain for Producer<H> {
     async fn finalised(&self, height: u64, block: Vec<u8>, certificate: Option<Vec<u8>>) {
         let (block, certificate) = (Arc::new(block), Arc::new(certificate));
         loop {
-            let (machine, block, certificate) =
-                (self.machine.clone(), block.clone(), certificate.clone());
+            let (machine, mempool) = (self.machine.clone(), self.mempool.clone());
+            let (block, certificate) = (block.clone(), certificate.clone());
             let done = self
                 .host
-                .work(move || machine.finalise(height, &block, certificate.as_deref()))
+                .work(move || {
+                    let verified = |bytes: &Bytes| mempool.holds(bytes);
+                    let certificate = certificate.as_deref();
+                    machine.finalise_knowing(height, &block, certificate, &verified)
+                })
                 .await;
             match done {
                 Some(Ok(block)) => {
@@ -233,6 +248,17 @@ impl<H: Host> Chain for Producer<H> {
             }
             self.host.sleep(RETRY).await;
         }
+    }
+
+    async fn outgoing(&self) -> Vec<u8> {
+        self.mempool.outbox().next().await
+    }
+
+    async fn heard(&self, message: Vec<u8>) -> bool {
+        let (machine, mempool) = (self.machine.clone(), self.mempool.clone());
+        let now_ms = self.host.unix_ms();
+        let heard = move || gossip::hear(&machine, &mempool, &message, now_ms);
+        self.host.work(heard).await.unwrap_or(true)
     }
 }
 
@@ -270,3 +296,6 @@ impl<H: Host> Producer<H> {
         Duration::from_millis(wait.max(1))
     }
 }
+
+#[cfg(test)]
+mod tests;

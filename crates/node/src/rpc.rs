@@ -5,9 +5,10 @@
 
 pub(crate) mod decisions;
 
+use crate::admission::{By, NotAdmitted, admit};
 use crate::host::unix_ms;
 use crate::machine::{Machine, MachineError};
-use crate::mempool::{Mempool, Refused, Source};
+use crate::mempool::{Mempool, Refused};
 use crate::producer::Producer;
 use crate::store::StoreError;
 use askama::Template as _;
@@ -27,7 +28,6 @@ use realdid_core::header::{Block, Checkpoint};
 use realdid_core::operation::{MAX_OPERATION_BYTES, SignedOperation};
 use realdid_core::state::{Family, did_key};
 use realdid_core::trie::{Key, Prefix};
-use realdid_ledger::{Network, admissible};
 use realdid_light::resolve::{self, ResolutionError};
 use realdid_light::{Freshness, LightClient};
 use realdid_serve::Problem;
@@ -125,41 +125,25 @@ async fn submit(State(rpc): State<Rpc>, body: axum::body::Bytes) -> Result<Respo
         )
     })?;
     let id = signed.id();
-    let refuse = |rule: realdid_core::rule::Rule| {
-        Problem::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            rule.code(),
-            rule.text(),
-            "read the current state, correct the operation and sign it again",
-        )
-    };
-    // The same operation again is answered the same: a client may lose an answer.
-    let known =
-        rpc.mempool.contains(&id) || matches!(rpc.machine.receipt(&id), Ok(Some((_, None))));
-    if !known {
-        let height = rpc.machine.tip().height + 1;
-        let parameters = rpc.machine.parameters_at(height);
-        let network = Network {
-            name: &rpc.machine.genesis().network,
-            parameters: &parameters,
-        };
-        let machine = rpc.machine.clone();
-        let tried = signed.clone();
-        admissible(network, height, &signed).map_err(refuse)?;
-        tokio::task::spawn_blocking(move || machine.try_operation(&tried, unix_ms()))
-            .await
-            .map_err(|_| Problem::internal())?
-            .map_err(unavailable)?
-            .map_err(refuse)?;
-        rpc.mempool
-            .add(
-                id,
-                Source::of(&signed),
-                body.to_vec(),
-                signed.operation.expires,
-            )
-            .map_err(|refused| overloaded(refused, &parameters, rpc.mempool.len()))?;
-    }
+    let (machine, mempool) = (rpc.machine.clone(), rpc.mempool.clone());
+    let bytes = Bytes(body.to_vec());
+    let taken = move || admit(&machine, &mempool, &signed, bytes, By::Client, unix_ms());
+    let taken = tokio::task::spawn_blocking(taken).await;
+    taken
+        .map_err(|_| Problem::internal())?
+        .map_err(|refusal| match refusal {
+            NotAdmitted::Rule(rule) => Problem::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                rule.code(),
+                rule.text(),
+                "read the current state, correct the operation and sign it again",
+            ),
+            NotAdmitted::NoRoom(refused) => {
+                let parameters = rpc.machine.parameters_at(rpc.machine.tip().height + 1);
+                overloaded(refused, &parameters, rpc.mempool.len())
+            }
+            NotAdmitted::Machine(error) => unavailable(error),
+        })?;
     let admitted = Admitted {
         hash: id.to_string(),
     };

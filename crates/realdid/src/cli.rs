@@ -146,6 +146,14 @@ pub enum AuthorityCommand {
         #[arg(long, value_name = "N")]
         from_epoch: u64,
     },
+    /// Make the certificate of the key that signs PIDs, where it is missing or is to be renewed
+    Certificate {
+        #[command(flatten)]
+        nation: NationDir,
+        /// In the place of the one that there is
+        #[arg(long)]
+        renew: bool,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -277,8 +285,7 @@ pub struct VerifyDisplayArgs {
 
 #[derive(Debug, Args)]
 pub struct BenchArgs {
-    /// apply, dead_validator, display_verify, finality, finality_p99, resolve_http, login_http,
-    /// pass_login_http
+    /// apply, order_ed25519, order_p256, order_sm2, dead_validator, display_verify, finality, finality_p99, resolve_http, login_http, pass_login_http
     /// [default: all of them]
     #[arg(value_name = "ID")]
     pub ids: Vec<String>,

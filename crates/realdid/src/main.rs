@@ -90,6 +90,9 @@ async fn run(cli: Cli) -> Result<Option<Value>, Fail> {
             Some(AuthorityCommand::PassKey { nation, from_epoch }) => {
                 part::pass_key(&nation, from_epoch).map(Some)
             }
+            Some(AuthorityCommand::Certificate { nation, renew }) => {
+                part::certificate(&nation, renew).map(Some)
+            }
         },
         Command::Registrar(args) => part::registrar(args).await.map(|()| None),
         Command::Gate(args) => match args.command {

@@ -131,6 +131,16 @@ pub fn pass_key(nation: &NationDir, from_epoch: u64) -> Result<Value, Fail> {
     }))
 }
 
+/// Every process of the authority shows the same certificate, so it is made once and copied.
+pub fn certificate(nation: &NationDir, renew: bool) -> Result<Value, Fail> {
+    let dir = authority_dir(&nation.dir)?;
+    let made = realdid_authority::certificate(&dir, renew).map_err(Fail::of)?;
+    Ok(json!({
+        "file": made.file,
+        "expires": made.expires_s,
+    }))
+}
+
 fn changed(args: StandingArgs, standing: &str, change: StandingChange) -> Value {
     json!({
         "person": args.person,

@@ -433,7 +433,7 @@ pub struct Batch {
     /// `iss` of the copies.
     #[n(0)]
     pub issuer: String,
-    /// The credential's type.
+    /// The credential's type: `vct`, or the document's type of an mdoc.
     #[n(1)]
     pub vct: String,
     #[n(2)]
@@ -445,9 +445,36 @@ pub struct Batch {
     /// Whether the issuer's key was found on the ledger, or trusted by the URL alone.
     #[n(5)]
     pub on_ledger: bool,
+    /// Absent where it is an SD-JWT VC.
+    #[n(6)]
+    pub format: Option<Format>,
+}
+
+/// How a credential is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Format {
+    #[n(0)]
+    SdJwt,
+    #[n(1)]
+    Mdoc,
+}
+
+impl Format {
+    /// Its name in OpenID4VCI.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SdJwt => realdid_exchange::vci::SD_JWT_VC,
+            Self::Mdoc => realdid_exchange::vci::MDOC,
+        }
+    }
 }
 
 impl Batch {
+    pub fn format(&self) -> Format {
+        self.format.unwrap_or(Format::SdJwt)
+    }
+
     /// The copy that lasts longest, where one is still valid at `now_s`.
     pub fn usable(&self, now_s: u64) -> Option<usize> {
         (0..self.copies.len())
@@ -469,9 +496,9 @@ impl Batch {
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
 #[cbor(array)]
 pub struct CredentialCopy {
-    /// The SD-JWT VC with all its disclosures.
+    /// The SD-JWT VC with all its disclosures, or the mdoc in base64url.
     #[n(0)]
-    pub sd_jwt: SecretText,
+    pub credential: SecretText,
     /// The P-256 key that it is bound to.
     #[n(1)]
     pub holder_key: Secret32,

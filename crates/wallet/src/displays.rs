@@ -68,7 +68,7 @@ pub fn make(
 ) -> Result<(String, Hash32), CliError> {
     let salt: [u8; 32] = vault::random()?;
     let key = seed::display_key(&content.pairwise_root, &salt)?;
-    let credential = ParsedSdJwt::parse(copy.sd_jwt.as_str())?;
+    let credential = ParsedSdJwt::parse(copy.credential.as_str())?;
     let holder = SigningKey::p256(copy.holder_key.bytes())?;
     let withdrawal = commitment(&key.public());
     let shown = display::show(&credential, terms, &salt, &withdrawal, now_s(), &holder)?;

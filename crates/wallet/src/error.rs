@@ -7,6 +7,7 @@ use crate::seed::KitError;
 use crate::vault::VaultError;
 use realdid_core::did::DidError;
 use realdid_credential::jose::JwsError;
+use realdid_credential::mdoc::MdocError;
 use realdid_credential::sd_jwt::SdJwtError;
 use realdid_exchange::did_proof::DidProofError;
 use realdid_exchange::tag::TagError;
@@ -83,6 +84,7 @@ from_refusals!(
     VciError,
     RequestRefused,
     SdJwtError,
+    MdocError,
     DidProofError,
     JwsError
 );

@@ -2,10 +2,9 @@
 //!
 //! A credential is stored only after it was checked: the issuer's key as it stands on the ledger,
 //! the holder key as asked for, the times as genesis fixes them, and that nothing in the copies
-//! marks their holder. Copies of a PID are shown once each; so all that may differ between two of
-//! them, or between two people's, is what looks random: salts, digests, keys and signatures.
+//! marks their holder (`unmarked`). SD-JWT VCs and mdocs come in the same way.
 
-use crate::content::{Batch, CredentialCopy};
+use crate::content::{Batch, CredentialCopy, Format};
 use crate::error::CliError;
 use crate::http::{Http, address, read_json};
 use crate::ledger::{Ledger, now_s};
@@ -14,12 +13,14 @@ use crate::renew;
 use crate::secret::{Secret32, SecretText};
 use crate::vault;
 use crate::wallet::Wallet;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use realdid_core::genesis::Parameters;
 use realdid_core::state::{Issuer, KeyStatus, KeyUse, Standing, issuer_id};
 use realdid_core::suite::Suite;
 use realdid_credential::jose::{self, Jwk, SigningKey, VerifyingKey};
 use realdid_credential::pid;
-use realdid_credential::sd_jwt::{self, IssuerEvidence, IssuerKey, ParsedSdJwt};
+use realdid_credential::sd_jwt::{self, IssuerEvidence, IssuerKey};
 use realdid_exchange::vci::{
     self, CredentialOffer, CredentialRequest, CredentialResponse, IssuerMetadata, NonceResponse,
     ReceivedOffer, ServerMetadata, TokenRequest, TokenResponse,
@@ -28,13 +29,13 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use url::Url;
 
+mod mdocs;
+mod unmarked;
+
+pub use unmarked::{check_unmarked, check_unmarked_mdocs};
+
 /// How far apart the clocks of wallet and issuer may be, in seconds.
 const CLOCK_SKEW_S: u64 = 10;
-/// All that may stand in the clear in a PID.
-const PID_PAYLOAD: &[&str] = &["iss", "vct", "iat", "exp", "cnf", "_sd", "_sd_alg"];
-/// All that may stand in the header of a PID.
-const PID_HEADER: &[&str] = &["alg", "typ", "kid"];
-
 /// An issuer and what it said about itself.
 pub(crate) struct Source {
     pub(crate) metadata: IssuerMetadata,
@@ -91,9 +92,11 @@ pub async fn take_offer(
     let mut places = vec![];
     let ids = offer.credential_configuration_ids.iter();
     for configuration in ids.filter(|id| *id != vci::PASS_CONFIGURATION) {
+        let (format, vct) = kind_of(&source.metadata, configuration)?;
         let batch = Batch {
             issuer: issuer.to_owned(),
-            vct: vct_of(&source.metadata, configuration)?,
+            vct,
+            format: (format != Format::SdJwt).then_some(format),
             configuration: configuration.clone(),
             copies: vec![],
             refresh_token: token.refresh_token.clone().map(SecretText::new),
@@ -215,11 +218,7 @@ async fn trust(
             });
         }
     }
-    let url = vci::well_known(issuer, "jwt-vc-issuer")?;
-    let metadata: JwtVcIssuer = http.json(&url).await?;
-    if metadata.issuer != issuer {
-        return Err(vci::VciError::Metadata.into());
-    }
+    let metadata = key_metadata(http, issuer).await?;
     let keys = metadata.jwks.keys.into_iter().filter_map(|jwk| {
         let kid = jwk.get("kid")?.as_str()?.to_owned();
         let Jwk(key) = Jwk::parse(&Value::Object(jwk)).ok()?;
@@ -233,6 +232,28 @@ async fn trust(
         keys: keys.collect(),
         on_ledger: false,
     })
+}
+
+/// The issuer's own word for its keys. It is asked without a token, as anybody asks.
+async fn key_metadata(http: &Http, issuer: &str) -> Result<JwtVcIssuer, CliError> {
+    let url = vci::well_known(issuer, "jwt-vc-issuer")?;
+    let metadata: JwtVcIssuer = http.json(&url).await?;
+    if metadata.issuer != issuer {
+        return Err(vci::VciError::Metadata.into());
+    }
+    Ok(metadata)
+}
+
+impl JwtVcIssuer {
+    /// The certificate chains of the keys, DER, leaf first.
+    fn chains(&self) -> Vec<Vec<Vec<u8>>> {
+        let chain = |jwk: &Map<String, Value>| {
+            let x5c = jwk.get("x5c")?.as_array()?;
+            let der = |text: &Value| STANDARD.decode(text.as_str()?).ok();
+            x5c.iter().map(der).collect()
+        };
+        self.jwks.keys.iter().filter_map(chain).collect()
+    }
 }
 
 /// The keys that may sign a PID now.
@@ -271,7 +292,8 @@ fn keys_on_ledger(record: &Issuer) -> Result<Vec<IssuerKey>, CliError> {
         .collect()
 }
 
-fn vct_of(metadata: &IssuerMetadata, configuration: &str) -> Result<String, CliError> {
+/// Format and type of a configuration, as far as this wallet knows them.
+fn kind_of(metadata: &IssuerMetadata, configuration: &str) -> Result<(Format, String), CliError> {
     let configuration = metadata
         .credential_configurations_supported
         .get(configuration);
@@ -280,15 +302,21 @@ fn vct_of(metadata: &IssuerMetadata, configuration: &str) -> Result<String, CliE
             .and_then(|c| c.get(name))
             .and_then(Value::as_str)
     };
-    match (text("format"), text("vct")) {
-        (Some(vci::SD_JWT_VC), Some(vct)) => Ok(vct.to_owned()),
-        _ => Err(CliError::new(
-            "vci.format",
-            "what is offered is an SD-JWT VC (dc+sd-jwt) that the issuer's metadata describe",
-            "issuer",
-            "ask for an offer of that format",
-        )),
-    }
+    let known = match text("format") {
+        Some(vci::SD_JWT_VC) => text("vct").map(|vct| (Format::SdJwt, vct)),
+        Some(vci::MDOC) => text("doctype").map(|doc_type| (Format::Mdoc, doc_type)),
+        _ => None,
+    };
+    known
+        .map(|(format, kind)| (format, kind.to_owned()))
+        .ok_or_else(|| {
+            CliError::new(
+                "vci.format",
+                "what is offered is an SD-JWT VC (dc+sd-jwt) or an mdoc (mso_mdoc) that the issuer's metadata describe",
+                "issuer",
+                "ask for an offer of such a format",
+            )
+        })
 }
 
 /// §6: the token endpoint.
@@ -343,6 +371,33 @@ async fn fetch(
         .await?;
     let texts = CredentialResponse::parse(&body, count)?;
 
+    let received = match batch.format() {
+        Format::SdJwt => received_sd_jwts(&texts, &signing, batch, trust, parameters)?,
+        Format::Mdoc => {
+            let published = key_metadata(http, &batch.issuer).await?.chains();
+            mdocs::received(&texts, &signing, batch, trust, &published, parameters)?
+        }
+    };
+    let copies = received.into_iter().zip(keys);
+    Ok(copies
+        .map(
+            |((credential, expires_s), (holder_key, _))| CredentialCopy {
+                credential: SecretText::new(credential),
+                holder_key,
+                expires_s,
+            },
+        )
+        .collect())
+}
+
+/// Checks what came as SD-JWT VCs; answers each with its expiry.
+fn received_sd_jwts(
+    texts: &[String],
+    signing: &[SigningKey],
+    batch: &Batch,
+    trust: &Trust,
+    parameters: Option<&Parameters>,
+) -> Result<Vec<(String, u64)>, CliError> {
     let evidence = IssuerEvidence {
         issuer_keys: &trust.keys,
         accepted_vcts: &[&batch.vct],
@@ -351,136 +406,31 @@ async fn fetch(
     };
     let parsed = texts
         .iter()
-        .zip(&signing)
+        .zip(signing)
         .map(|(text, key)| sd_jwt::receive(text, &evidence, &Jwk(key.verifying_key())))
         .collect::<Result<Vec<_>, _>>()?;
     if batch.vct == pid::VCT {
-        let parameters = parameters.filter(|_| trust.on_ledger).ok_or_else(|| {
-            CliError::new(
-                "credential.issuer_unknown",
-                "a PID comes from an authority on the ledger",
-                "issuer",
-                "do not take a PID from this issuer",
-            )
-        })?;
+        let parameters = of_authority(parameters, trust)?;
         check_unmarked(&parsed, parameters, evidence.now_s)?;
     }
-    let copies = parsed.iter().zip(keys);
-    Ok(copies
-        .map(|(credential, (secret, _))| CredentialCopy {
-            sd_jwt: SecretText::new(credential.as_str().to_owned()),
-            holder_key: secret,
-            expires_s: credential.exp_s(),
-        })
-        .collect())
+    let copy =
+        |credential: &sd_jwt::ParsedSdJwt| (credential.as_str().to_owned(), credential.exp_s());
+    Ok(parsed.iter().map(copy).collect())
 }
 
-/// Refuses copies by which their holder could be told from others, or one copy from another
-/// (promise P4): other times than the epoch's, a member that others do not have, a header of its
-/// own, another number of digests.
-pub fn check_unmarked(
-    copies: &[ParsedSdJwt],
-    parameters: &Parameters,
-    now_s: u64,
-) -> Result<(), CliError> {
-    let mut shapes = copies.iter().map(|copy| Shape::of(copy.as_str()));
-    let first = match shapes.next() {
-        Some(shape) => shape?,
-        None => return Ok(()),
-    };
-    for shape in shapes {
-        if shape? != first {
-            return Err(marked(
-                "all copies are alike but for salts, keys and signatures",
-            ));
-        }
-    }
-    if copies
-        .iter()
-        .any(|copy| copy.claims() != copies[0].claims())
-    {
-        return Err(marked("all copies say the same about their holder"));
-    }
-    // The copies were issued in this epoch, or at the end of the one before it.
-    let allowed = [
-        now_s,
-        now_s.saturating_sub(CLOCK_SKEW_S),
-        now_s + CLOCK_SKEW_S,
-    ]
-    .map(|time_s| vci::validity(parameters, time_s));
-    let times = (first.iat, first.exp);
-    if allowed
-        .iter()
-        .any(|validity| times == (validity.issued_at_s, validity.expires_s))
-    {
-        Ok(())
-    } else {
-        Err(marked(
-            "the times are the start of the epoch, and its end plus the refresh lead",
-        ))
-    }
-}
-
-fn marked(rule: &str) -> CliError {
-    CliError::new(
-        "credential.marked",
-        rule,
-        "issuer",
-        "do not use these copies, and report the authority: they could be told apart",
-    )
-}
-
-/// What a service sees of a copy before any disclosure, without what must differ.
-#[derive(Debug, PartialEq)]
-struct Shape {
-    header: Map<String, Value>,
-    plain: Map<String, Value>,
-    digests: usize,
-    disclosures: usize,
-    /// Length in bytes: padding would mark as well as a claim does.
-    length: usize,
-    iat: u64,
-    exp: u64,
-}
-
-impl Shape {
-    fn of(sd_jwt: &str) -> Result<Self, CliError> {
-        let jwt = sd_jwt.split('~').next().unwrap_or_default();
-        let jws = jose::decode_unverified(jwt)?;
-        let mut plain = jws.claims()?;
-        let foreign = |members: &Map<String, Value>, known: &[&str]| {
-            members.keys().any(|name| !known.contains(&name.as_str()))
-        };
-        if foreign(&plain, PID_PAYLOAD) || foreign(&jws.header, PID_HEADER) {
-            return Err(marked(
-                "a PID says nothing in the clear but who issued it and when it ends",
-            ));
-        }
-        let time = |name: &str| plain.get(name).and_then(Value::as_u64).unwrap_or(0);
-        let (iat, exp) = (time("iat"), time("exp"));
-        // A binding beside the key, such as a kid of its own, would be a mark too.
-        let bare = |value: &Value| {
-            let jwk = value.get("jwk").and_then(Value::as_object);
-            value.as_object().is_some_and(|cnf| cnf.len() == 1)
-                && jwk.is_some_and(|jwk| !foreign(jwk, &["kty", "crv", "x", "y"]))
-        };
-        if !plain.remove("cnf").as_ref().is_some_and(bare) {
-            return Err(marked("a PID is bound to a bare key"));
-        }
-        let digests = plain.remove("_sd");
-        Ok(Self {
-            digests: digests
-                .as_ref()
-                .and_then(Value::as_array)
-                .map_or(0, Vec::len),
-            disclosures: sd_jwt.matches('~').count(),
-            length: sd_jwt.len(),
-            header: jws.header,
-            plain,
-            iat,
-            exp,
-        })
-    }
+/// The network's parameters, where a PID's issuer is on its ledger.
+fn of_authority<'a>(
+    parameters: Option<&'a Parameters>,
+    trust: &Trust,
+) -> Result<&'a Parameters, CliError> {
+    parameters.filter(|_| trust.on_ledger).ok_or_else(|| {
+        CliError::new(
+            "credential.issuer_unknown",
+            "a PID comes from an authority on the ledger",
+            "issuer",
+            "do not take a PID from this issuer",
+        )
+    })
 }
 
 fn holder_key() -> Result<(Secret32, SigningKey), CliError> {
@@ -516,6 +466,7 @@ fn store(wallet: &mut Wallet, batch: Batch) -> Result<usize, CliError> {
 pub fn batch_json(batch: &Batch) -> Value {
     json!({
         "type": batch.vct,
+        "format": batch.format().name(),
         "issuer": batch.issuer,
         "copies": batch.copies.len(),
         "expires": batch.expires_s(),
@@ -525,4 +476,4 @@ pub fn batch_json(batch: &Batch) -> Value {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

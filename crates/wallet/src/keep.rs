@@ -153,14 +153,22 @@ async fn copies_turn(
     let refreshable = |batch: &&crate::content::Batch| {
         batch.on_ledger && batch.refresh_token.is_some() && batch.expires_s() < u64::MAX
     };
-    let Some(place) = batches.iter().position(|batch| refreshable(&batch)) else {
+    let places = (0..batches.len()).filter(|place| refreshable(&&batches[*place]));
+    let places: Vec<usize> = places.collect();
+    // The copies of all formats come from one authority in one epoch, and end together.
+    let Some(place) = places.first().copied() else {
         return Ok(None);
     };
     let plan = plan_copies(wallet, place, parameters, now_ms())?;
     if plan.at_ms > now_ms() {
         return Ok(Some(plan.at_ms));
     }
-    let fetched = issue::refresh(wallet, http, Some(ledger), place).await;
+    let mut fetched = Ok(());
+    for place in places {
+        if fetched.is_ok() {
+            fetched = issue::refresh(wallet, http, Some(ledger), place).await;
+        }
+    }
     let next = match &fetched {
         Ok(()) => {
             kept.copies += 1;

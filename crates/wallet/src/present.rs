@@ -9,7 +9,7 @@
 //! disclosure is in the journal.
 
 use crate::change::{self, ChangeError, Purpose};
-use crate::content::CredentialCopy;
+use crate::content::{Batch, CredentialCopy, Format};
 use crate::displays;
 use crate::error::{CliError, printable};
 use crate::http::{Http, UNREACHABLE, address};
@@ -28,6 +28,7 @@ use realdid_core::did::Did;
 use realdid_core::genesis::Parameters;
 use realdid_core::hash::Hash32;
 use realdid_credential::jose::SigningKey;
+use realdid_credential::mdoc::{self, Mdoc, MdocError, Transcript};
 use realdid_credential::sd_jwt::{self, Binding, ParsedSdJwt};
 use realdid_exchange::did_proof::{self, ProofContent};
 use realdid_exchange::vp::{
@@ -280,9 +281,9 @@ async fn send(
     did_alone: bool,
 ) -> Result<Shown, CliError> {
     let asked = &request.asked;
-    let place = match asked.pid.as_ref().filter(|_| !did_alone) {
-        Some(pid) => Some(ready_batch(wallet, http, ledger, &pid.vcts).await?),
-        None => None,
+    let place = match asked.pid.is_some() || asked.mdoc.is_some() {
+        true if !did_alone => Some(ready_batch(wallet, http, ledger, asked).await?),
+        _ => None,
     };
     let held = match asked.pass.as_ref().filter(|_| !did_alone) {
         Some(_) => Some(renew::for_now(wallet, http, ledger).await?),
@@ -295,6 +296,7 @@ async fn send(
 
     // The copy leaves the wallet before it leaves the device: whatever happens now, it is not
     // shown a second time.
+    let format = place.map(|place| wallet.content.batches[place].format());
     let copy = place.map(|place| take_copy(wallet, place)).transpose()?;
     let did = signer.as_ref().map(|signer| signer.did.clone());
     let name = did.as_ref().map(ToString::to_string);
@@ -344,9 +346,10 @@ async fn send(
         _ => None,
     };
     let digest = made.as_ref().map(|(_, digest)| *digest);
-    let pid = match (&copy, &asked.pid) {
+    let pid = match (&copy, format) {
         _ if made.is_some() => made.map(|(shown, _)| shown),
-        (Some(copy), Some(asked)) => Some(show_copy(copy, asked, request)?),
+        (Some(copy), Some(Format::SdJwt)) => Some(show_copy(copy, request)?),
+        (Some(copy), Some(Format::Mdoc)) => Some(show_mdoc(copy, request)?),
         _ => None,
     };
     let proof = match &signer {
@@ -367,7 +370,8 @@ async fn send(
     };
     let shown = vp::Answer {
         pass: pass.as_deref(),
-        pid: pid.as_deref(),
+        pid: pid.as_deref().filter(|_| format == Some(Format::SdJwt)),
+        mdoc: pid.as_deref().filter(|_| format == Some(Format::Mdoc)),
         did_proof: proof.as_deref(),
     };
     let form = vp::response_form(request, &shown, &random()?)?;
@@ -403,24 +407,40 @@ async fn send(
 }
 
 /// Shows one PID copy with the asked claims, to this request.
-fn show_copy(
-    copy: &CredentialCopy,
-    asked: &vp::AskedPid,
-    request: &CheckedRequest,
-) -> Result<String, CliError> {
-    let credential = ParsedSdJwt::parse(copy.sd_jwt.as_str())?;
+fn show_copy(copy: &CredentialCopy, request: &CheckedRequest) -> Result<String, CliError> {
+    let credential = ParsedSdJwt::parse(copy.credential.as_str())?;
     let binding = Binding {
         nonce: &request.nonce,
         aud: &request.client_id,
         iat_s: now_s(),
     };
     let holder = SigningKey::p256(copy.holder_key.bytes())?;
-    Ok(sd_jwt::present(
-        &credential,
-        &asked.claims,
-        &binding,
-        &holder,
-    )?)
+    let pid = request.asked.pid.iter();
+    let claims: Vec<_> = pid.flat_map(|pid| pid.claims.clone()).collect();
+    Ok(sd_jwt::present(&credential, &claims, &binding, &holder)?)
+}
+
+/// The same with a copy that is an mdoc.
+fn show_mdoc(copy: &CredentialCopy, request: &CheckedRequest) -> Result<String, CliError> {
+    let bytes = URL_SAFE_NO_PAD
+        .decode(copy.credential.as_str())
+        .map_err(|_| MdocError::Malformed)?;
+    let claims = request.asked.mdoc.iter().flat_map(|mdoc| &mdoc.claims);
+    let elements: Option<Vec<_>> = claims.map(mdoc::pid::element_of).collect();
+    let elements = elements.ok_or(MdocError::NoSuchElement)?;
+    let paths: Vec<_> = elements
+        .iter()
+        .map(|element| (mdoc::pid::NAME_SPACE, *element))
+        .collect();
+    let transcript = Transcript::openid4vp(
+        &request.client_id,
+        &request.nonce,
+        request.thumbprint.as_ref(),
+        &request.response_uri,
+    );
+    let device = SigningKey::p256(copy.holder_key.bytes())?;
+    let shown = Mdoc::parse(&bytes)?.select(&paths)?;
+    Ok(URL_SAFE_NO_PAD.encode(shown.bind(&transcript, &device)?))
 }
 
 /// The service's DID with what it takes to sign with it now.
@@ -468,19 +488,29 @@ async fn did_for(
     })
 }
 
-/// A batch of an asked type with a copy to show. Copies are fetched ahead ([`crate::keep`]); here
+/// A batch of an asked type with a copy to show, an SD-JWT VC before an mdoc. Copies are fetched ahead ([`crate::keep`]); here
 /// only where none is left that is valid, because a request at the time of a login ties the two.
 async fn ready_batch(
     wallet: &mut Wallet,
     http: &Http,
     ledger: &mut Ledger,
-    vcts: &[String],
+    asked: &vp::Asked,
 ) -> Result<usize, CliError> {
+    let is_asked = |batch: &Batch| match batch.format() {
+        Format::SdJwt => {
+            let mut pid = asked.pid.iter();
+            pid.any(|pid| pid.vcts.contains(&batch.vct))
+        }
+        Format::Mdoc => asked.mdoc.is_some() && batch.vct == mdoc::pid::DOC_TYPE,
+    };
     let batches = wallet.content.batches.iter();
     let place = batches
         .enumerate()
-        .filter(|(_, batch)| vcts.contains(&batch.vct))
-        .max_by_key(|(_, batch)| (batch.on_ledger, batch.expires_s()))
+        .filter(|(_, batch)| is_asked(batch))
+        .max_by_key(|(_, batch)| {
+            let first = batch.format() == Format::SdJwt;
+            (batch.on_ledger, first, batch.expires_s())
+        })
         .map(|(place, _)| place)
         .ok_or_else(issue::no_credential)?;
     let batch = &wallet.content.batches[place];

@@ -225,7 +225,7 @@ fn pid_claims(
         .iter()
         .find(|batch| batch.issuer == issuer && batch.vct == pid::VCT)?;
     let copy = batch.copies.first()?;
-    let claims = ParsedSdJwt::parse(copy.sd_jwt.as_str())
+    let claims = ParsedSdJwt::parse(copy.credential.as_str())
         .ok()?
         .claims()
         .clone();

@@ -1,10 +1,13 @@
 //! Tokens, credentials and sponsoring, as a wallet asks for them.
 
 use super::*;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use realdid_credential::jose::{SigningKey, decode_unverified};
+use realdid_credential::mdoc;
 use realdid_exchange::vci::{
-    CredentialOffer, CredentialRequest, CredentialResponse, NonceResponse, PID_CONFIGURATION,
-    TokenRequest, TokenResponse,
+    CredentialOffer, CredentialRequest, CredentialResponse, MDOC_CONFIGURATION, NonceResponse,
+    PID_CONFIGURATION, TokenRequest, TokenResponse, X5C_CONFIGURATION,
 };
 use realdid_testkit::ledger::{TestDid, key};
 
@@ -116,6 +119,61 @@ async fn a_wallet_receives_a_batch_of_unlinkable_copies() {
     holders.sort();
     holders.dedup();
     assert_eq!(holders.len(), 10);
+}
+
+#[tokio::test]
+async fn a_wallet_receives_the_pid_as_mdocs_and_with_a_certificate() {
+    let nation = Nation::new().await;
+    let tokens = nation.tokens(0).await;
+    nation.wait_s(7);
+    let ask = |configuration: &'static str| {
+        let (nation, token) = (&nation, &tokens.access_token);
+        async move {
+            let nonce = nation.nonce().await;
+            let mut request = nation.request(AUTHORITY, &nonce, 1..4);
+            request.credential_configuration_id = Some(configuration.to_owned());
+            let answer = nation.credential(token, &request).await;
+            assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+            CredentialResponse::parse(answer.text.as_bytes(), 3).unwrap()
+        }
+    };
+    let published = nation.get("/.well-known/jwt-vc-issuer").await.json();
+    let published = published["jwks"]["keys"][0]["x5c"].clone();
+    let certificates = &nation.authority.keys.certificates;
+    assert_eq!(published, serde_json::json!(certificates.x5c));
+    let epoch_start_s = START_MS / 1000;
+
+    let copies = ask(MDOC_CONFIGURATION).await;
+    for (n, copy) in (1u8..).zip(&copies) {
+        let bytes = URL_SAFE_NO_PAD.decode(copy).unwrap();
+        let key = SigningKey::p256(&[n; 32]).unwrap().verifying_key();
+        let evidence = mdoc::IssuerEvidence {
+            issuer_keys: &[mdoc::IssuerKey {
+                issuer: AUTHORITY.to_owned(),
+                certificate: certificates.leaf.clone(),
+                key: nation.authority.keys.pid.key.verifying_key(),
+            }],
+            accepted_doc_types: &[mdoc::pid::DOC_TYPE],
+            now_s: nation.authority.clock.now_s(),
+            clock_skew_s: 0,
+        };
+        let plain = mdoc::receive(&bytes, &evidence, &key)
+            .unwrap()
+            .plain()
+            .unwrap();
+        assert_eq!(
+            (plain.signed_s, plain.until_s),
+            (epoch_start_s, epoch_start_s + 120)
+        );
+        assert!(!plain.has_status);
+    }
+    for copy in ask(X5C_CONFIGURATION).await {
+        let jws = copy.split('~').next().unwrap().to_owned();
+        let jws = decode_unverified(&jws).unwrap();
+        assert_eq!(jws.header["x5c"], published);
+    }
+    let root = nation.get("/ca.pem").await.text;
+    assert!(root.starts_with("-----BEGIN CERTIFICATE-----"));
 }
 
 #[tokio::test]

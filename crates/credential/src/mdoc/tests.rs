@@ -3,9 +3,18 @@
 use proptest::prelude::*;
 use serde_json::json;
 
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use super::read::read_items;
 use super::*;
+use crate::cbor::{self, Writer};
+use crate::cose;
+use crate::jose::SigningKey;
 use crate::sd_jwt::IssuerKey as ListKey;
+use crate::status::token::VerifiedList;
 use crate::status::token::{Evidence as ListEvidence, Terms as ListTerms, issue_jwt, verify_jwt};
+use crate::status::{Reference, Status};
 use crate::status::{StatusList, Width};
 
 const DOC: &str = "org.example.pid.1";

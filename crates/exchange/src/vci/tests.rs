@@ -1,6 +1,9 @@
 //! The flow between wallet and issuer, and each refusal.
 
 use super::*;
+use realdid_core::genesis::Parameters;
+use realdid_credential::jose::{self, Jwk, SigningKey};
+use serde_json::{Value, json};
 
 const ISSUER: &str = "https://authority.example";
 const NOW: u64 = 1_800_000_000;

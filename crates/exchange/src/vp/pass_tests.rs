@@ -122,6 +122,8 @@ impl Show {
                 client_id: &client_id(&SERVICE_ID),
                 nonce: "n-1",
                 ask: &self.ask,
+                response_uri: "https://shop.example/vp/response",
+                encrypt_to: None,
                 now_ms: self.now_ms,
                 max_age_s: 300,
                 display: None,

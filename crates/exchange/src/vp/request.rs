@@ -3,15 +3,15 @@
 use realdid_core::hash::{Hash32, HashFunction};
 use realdid_core::state::{Issuer, Service, Standing};
 use realdid_credential::dcql::{CredentialQuery, CredentialSet, DcqlQuery};
-use realdid_credential::jose::{self, SigningKey};
+use realdid_credential::jose::{self, Jwk, SigningKey};
 use realdid_credential::realpass::{self, Fact};
-use realdid_credential::{ClaimPath, pid, sd_jwt};
+use realdid_credential::{ClaimPath, mdoc, pid, sd_jwt};
 use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::{
     Ask, CLIENT_ID_PREFIX, CLOCK_SKEW_S, DID_FORMAT, DID_ID, MAX_REQUEST_BYTES, MAX_TEXT_BYTES,
-    PASS_ID, PID_ID, REQUEST_TYP, RequestRefused, WALLET_AUDIENCE, WalletLink, client_id,
+    MDOC_ID, PASS_ID, PID_ID, REQUEST_TYP, RequestRefused, WALLET_AUDIENCE, WalletLink, client_id,
     is_http_url,
 };
 use crate::display::{self, Terms};
@@ -64,12 +64,18 @@ impl RequestContent<'_> {
             "state": self.state,
             "iat": self.iat_s,
             "exp": self.exp_s,
-            "dcql_query": query(self.ask),
+            // A badge is an SD-JWT, so a name for everybody is asked for in that format alone.
+            "dcql_query": query_of(self.ask, self.display.is_none()),
             "client_metadata": {
                 "vp_formats_supported": {
                     "dc+sd-jwt": {
                         "sd-jwt_alg_values": ["ES256", "EdDSA"],
                         "kb-jwt_alg_values": ["ES256"],
+                    },
+                    // COSE's number of ES256.
+                    mdoc::FORMAT: {
+                        "issuerauth_alg_values": [-7],
+                        "deviceauth_alg_values": [-7],
                     },
                     DID_FORMAT: { "alg_values": ["EdDSA", "ES256"] },
                     realpass::FORMAT: {},
@@ -100,10 +106,18 @@ impl RequestContent<'_> {
     }
 }
 
+/// As a login asks.
+#[cfg(test)]
+pub(super) fn query(ask: &Ask) -> Value {
+    query_of(ask, true)
+}
+
 /// The query (DCQL, §6): what is asked for, and the signature of the service's DID. Where the DID
-/// alone may be enough, two sets say so, the full answer first.
-fn query(ask: &Ask) -> Value {
+/// alone may be enough, two sets say so, the full answer first; and where an mdoc of the PID can tell
+/// the same, two sets say that either format will do. `either_format` says whether it may be told so.
+fn query_of(ask: &Ask, either_format: bool) -> Value {
     let mut credentials = Vec::new();
+    let mut either = None;
     if let Some(facts) = &ask.pass {
         let names = facts.iter().map(|fact| json!([fact.name()]));
         credentials.push(credential(PASS_ID, realpass::FORMAT, json!({}), names));
@@ -112,9 +126,26 @@ fn query(ask: &Ask) -> Value {
         let meta = json!({ "vct_values": [pid::VCT] });
         let paths = claims.iter().map(ClaimPath::to_value);
         credentials.push(credential(PID_ID, sd_jwt::FORMAT, meta, paths));
+        let elements = claims.iter().map(mdoc::pid::element_of);
+        let elements = elements.collect::<Option<Vec<_>>>();
+        if let Some(elements) = elements.filter(|_| either_format) {
+            let meta = json!({ "doctype_value": mdoc::pid::DOC_TYPE });
+            let paths = elements
+                .iter()
+                .map(|element| json!([mdoc::pid::NAME_SPACE, element]));
+            credentials.push(credential(MDOC_ID, mdoc::FORMAT, meta, paths));
+            let option = |pid| {
+                let pass = ask.pass.iter().map(|_| PASS_ID);
+                pass.chain([pid, DID_ID]).collect::<Vec<_>>()
+            };
+            either = Some(json!([{ "options": [option(PID_ID), option(MDOC_ID)] }]));
+        }
     }
     credentials.push(json!({ "id": DID_ID, "format": DID_FORMAT, "meta": {} }));
     let mut query = json!({ "credentials": credentials });
+    if let Some(either) = either {
+        query["credential_sets"] = either;
+    }
     if ask.did_alone() {
         query["credential_sets"] = json!([{ "options": [[PASS_ID, DID_ID], [DID_ID]] }]);
     }
@@ -147,6 +178,7 @@ pub struct ClaimedRequest {
     wallet_nonce: Option<String>,
     purpose: String,
     encryption: Option<EncryptionKey>,
+    thumbprint: Option<[u8; 32]>,
     iat_s: u64,
     exp_s: u64,
     asked: Asked,
@@ -158,6 +190,8 @@ pub struct ClaimedRequest {
 pub struct Asked {
     pub pass: Option<AskedPass>,
     pub pid: Option<AskedPid>,
+    /// The PID as an mdoc: instead of the other, where both are asked for.
+    pub mdoc: Option<AskedMdoc>,
     /// The query's id of the DID's signature; none where only credentials are asked for.
     pub did_id: Option<String>,
     /// Whether the DID's signature alone is an answer too.
@@ -177,6 +211,14 @@ pub struct AskedPid {
     pub id: String,
     /// Accepted types.
     pub vcts: Vec<String>,
+    pub claims: Vec<ClaimPath>,
+}
+
+/// A PID that is asked for as an mdoc.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AskedMdoc {
+    pub id: String,
+    /// By the names under which they are registered.
     pub claims: Vec<ClaimPath>,
 }
 
@@ -212,6 +254,8 @@ pub struct CheckedRequest {
     pub asked: Asked,
     /// The key that the answer is encrypted to.
     pub encryption: Option<EncryptionKey>,
+    /// Its thumbprint (RFC 7638), which an mdoc's device signs.
+    pub thumbprint: Option<[u8; 32]>,
     pub registration: Registration,
     /// Where the name is shown to everybody, if that is asked.
     pub display: Option<Terms>,
@@ -239,6 +283,7 @@ impl ClaimedRequest {
         if text("response_type")?.as_deref() != Some("vp_token") {
             return Err(RequestRefused::ResponseType);
         }
+        let mut thumbprint = None;
         let encryption = match text("response_mode")?.as_deref() {
             Some("direct_post") => None,
             Some("direct_post.jwt") => {
@@ -246,6 +291,7 @@ impl ClaimedRequest {
                 let metadata = payload.get("client_metadata").ok_or(refused)?;
                 let jwks = metadata.get("jwks").ok_or(refused)?;
                 let offered = metadata.get("encrypted_response_enc_values_supported");
+                thumbprint = Some(chosen_thumbprint(jwks, offered).ok_or(refused)?);
                 Some(EncryptionKey::choose(jwks, offered).map_err(|_| refused)?)
             }
             _ => return Err(RequestRefused::ResponseType),
@@ -283,6 +329,7 @@ impl ClaimedRequest {
             wallet_nonce: text("wallet_nonce")?,
             purpose: needed("purpose")?,
             encryption,
+            thumbprint,
             iat_s: time_s("iat")?,
             exp_s: time_s("exp")?,
             asked,
@@ -364,6 +411,7 @@ impl ClaimedRequest {
             state: self.state,
             asked: self.asked,
             encryption: self.encryption,
+            thumbprint: self.thumbprint,
             registration,
             display: self.display,
         })
@@ -374,7 +422,10 @@ impl Asked {
     /// Every claim by the path under which it is registered.
     fn claims(&self) -> Vec<ClaimPath> {
         let facts = self.pass.iter().flat_map(|pass| &pass.facts);
-        let of_pid = self.pid.iter().flat_map(|pid| &pid.claims).cloned();
+        let of_mdoc = self.mdoc.iter().map(|mdoc| &mdoc.claims);
+        let of_pid = self.pid.iter().map(|pid| &pid.claims);
+        // Where both formats are asked for, they tell the same.
+        let of_pid = of_pid.chain(of_mdoc).next().into_iter().flatten().cloned();
         facts
             .filter_map(|fact| fact.claim())
             .chain(of_pid)
@@ -386,7 +437,9 @@ impl Asked {
         let [Value::String(data)] = data.as_array()?.as_slice() else {
             return None;
         };
-        let pid = self.pid.as_ref().filter(|_| self.did_id.is_some())?;
+        // A badge is an SD-JWT: there is no other format to choose.
+        let alone = self.did_id.is_some() && self.mdoc.is_none();
+        let pid = self.pid.as_ref().filter(|_| alone)?;
         let mut paths = pid.claims.clone();
         paths.sort();
         (paths == display::name_paths()).then(|| Terms::of_transaction_data(data, &pid.id))?
@@ -397,7 +450,7 @@ impl Asked {
     pub(super) fn parse(query: &Value) -> Result<Self, RequestRefused> {
         let refused = RequestRefused::Query;
         let query = DcqlQuery::parse(query).map_err(|_| refused)?;
-        let (mut pass, mut pid, mut did) = (None, None, None);
+        let (mut pass, mut pid, mut mdoc, mut did) = (None, None, None, None);
         for credential in &query.credentials {
             // Expected values would tell more than the disclosure does: whether it was answered.
             let plain = credential.claim_sets.is_empty()
@@ -416,23 +469,29 @@ impl Asked {
                         claims: credential.claims.iter().map(|c| c.path.clone()).collect(),
                     });
                 }
+                mdoc::FORMAT if mdoc.is_none() && plain => {
+                    mdoc = Some(AskedMdoc::of(credential)?);
+                }
                 DID_FORMAT if did.is_none() && credential.claims.is_empty() => {
                     did = Some(credential.id.clone());
                 }
                 _ => return Err(refused),
             }
         }
-        if pass.is_none() && pid.is_none() {
+        if pass.is_none() && pid.is_none() && mdoc.is_none() {
             return Err(refused);
         }
         let mut asked = Self {
             pass,
             pid,
+            mdoc,
             did_id: did,
             did_alone: false,
         };
         asked.did_alone = match query.credential_sets.as_slice() {
-            [] => false,
+            // Both formats at once would show two copies for one question.
+            [] if asked.pid.is_none() || asked.mdoc.is_none() => false,
+            [set] if asked.is_either_format(set) => false,
             [set] if asked.is_all_or_did(set) => true,
             _ => return Err(refused),
         };
@@ -441,7 +500,8 @@ impl Asked {
 
     /// Whether a set says: RealPass and DID, or the DID alone, where nothing else is asked.
     fn is_all_or_did(&self, set: &CredentialSet) -> bool {
-        let (Some(pass), None, Some(did)) = (&self.pass, &self.pid, &self.did_id) else {
+        let (Some(pass), None, None, Some(did)) = (&self.pass, &self.pid, &self.mdoc, &self.did_id)
+        else {
             return false;
         };
         let [all, alone] = set.options.as_slice() else {
@@ -450,6 +510,58 @@ impl Asked {
         let both = all.len() == 2 && all.contains(&pass.id) && all.contains(did);
         set.required && pass.facts.is_empty() && both && *alone == [did.clone()]
     }
+}
+
+impl Asked {
+    /// Whether a set says: everything else, with the PID in one format or in the other, and both
+    /// tell the same.
+    fn is_either_format(&self, set: &CredentialSet) -> bool {
+        let (Some(pid), Some(mdoc)) = (&self.pid, &self.mdoc) else {
+            return false;
+        };
+        let [first, second] = set.options.as_slice() else {
+            return false;
+        };
+        let pass = self.pass.as_ref().map(|pass| &pass.id);
+        let others: Vec<&String> = pass.into_iter().chain(&self.did_id).collect();
+        let is = |option: &[String], format: &String| {
+            option.len() == others.len() + 1
+                && option.contains(format)
+                && others.iter().all(|id| option.contains(id))
+        };
+        let elements = |claims: &[ClaimPath]| {
+            let names = claims.iter().map(mdoc::pid::element_of);
+            names.collect::<Option<std::collections::BTreeSet<_>>>()
+        };
+        let same = elements(&pid.claims).is_some_and(|names| Some(names) == elements(&mdoc.claims));
+        set.required && same && is(first, &pid.id) && is(second, &mdoc.id)
+    }
+}
+
+impl AskedMdoc {
+    fn of(credential: &CredentialQuery) -> Result<Self, RequestRefused> {
+        let refused = RequestRefused::Query;
+        if credential.doctype.as_deref() != Some(mdoc::pid::DOC_TYPE) {
+            return Err(refused);
+        }
+        let claims = credential.claims.iter();
+        let claims: Option<Vec<ClaimPath>> = claims
+            .map(|claim| mdoc::pid::claim_of(&claim.path))
+            .collect();
+        Ok(Self {
+            id: credential.id.clone(),
+            claims: claims.ok_or(refused)?,
+        })
+    }
+}
+
+/// The thumbprint of the key that [`EncryptionKey::choose`] takes.
+fn chosen_thumbprint(jwks: &Value, offered: Option<&Value>) -> Option<[u8; 32]> {
+    let keys = jwks.get("keys")?.as_array()?;
+    let chosen = keys
+        .iter()
+        .find(|jwk| EncryptionKey::choose(&json!({ "keys": [jwk] }), offered).is_ok());
+    Some(Jwk::parse(chosen?).ok()?.thumbprint())
 }
 
 impl AskedPass {

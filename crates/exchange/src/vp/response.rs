@@ -2,12 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use realdid_core::did::NetworkName;
 use realdid_core::hash::Hash32;
-use realdid_core::state::{Issuer, KeyStatus, KeyUse, PassPublicKey, Standing};
+use realdid_core::state::{Issuer, IssuerKey, KeyUse, PassPublicKey, Standing};
 use realdid_credential::jose;
+use realdid_credential::mdoc::{self, MdocError, Transcript};
 use realdid_credential::realpass::{self, Fact, RealPassError};
 use realdid_credential::sd_jwt::{self, SdJwtError};
+use realdid_credential::x509::Certificate;
 use realdid_credential::{ClaimPath, PathElement, pid};
 use realdid_light::{Freshness, LightClient};
 use realdid_pass::{PassError, PassKey, Pseudonym, facts};
@@ -16,8 +20,8 @@ use url::form_urlencoded;
 
 use super::{
     AnswerEntropy, Ask, CLOCK_SKEW_S, CheckedRequest, DID_ID, MAX_ENCRYPTED_BYTES,
-    MAX_RESPONSE_BYTES, MAX_TEXT_BYTES, PASS_ID, PID_ID, RequestRefused, ResponseRefused, VpError,
-    parameters,
+    MAX_RESPONSE_BYTES, MAX_TEXT_BYTES, MDOC_ID, PASS_ID, PID_ID, RequestRefused, ResponseRefused,
+    VpError, parameters,
 };
 use crate::did_proof::{self, VerifiedDid};
 use crate::display::{self, Terms};
@@ -31,6 +35,8 @@ pub struct Answer<'a> {
     /// A RealPass as text ([`realpass::Envelope`]).
     pub pass: Option<&'a str>,
     pub pid: Option<&'a str>,
+    /// The PID as an mdoc, in base64url: instead of the other.
+    pub mdoc: Option<&'a str>,
     pub did_proof: Option<&'a str>,
 }
 
@@ -45,6 +51,7 @@ pub fn response_form(
     let entries = [
         (asked.pass.as_ref().map(|pass| &pass.id), answer.pass),
         (asked.pid.as_ref().map(|pid| &pid.id), answer.pid),
+        (asked.mdoc.as_ref().map(|mdoc| &mdoc.id), answer.mdoc),
         (asked.did_id.as_ref(), answer.did_proof),
     ];
     let mut vp_token = Map::new();
@@ -125,6 +132,7 @@ pub enum WalletResponse {
 pub struct Presented {
     pub state: String,
     pub pass: Option<String>,
+    /// The PID in either format: an SD-JWT VC has tildes, and an mdoc in base64url has none.
     pub pid: Option<String>,
     pub did_proof: String,
 }
@@ -202,10 +210,15 @@ impl WalletResponse {
             Some(mut one) if one.len() == 1 => Ok(one.pop()),
             Some(_) => Err(ResponseRefused::Incomplete),
         };
+        let (pid, mdoc) = (take(PID_ID)?, take(MDOC_ID)?);
+        // One format is asked for, and stands under its own id.
+        if (pid.is_some() && mdoc.is_some()) || mdoc.as_deref().is_some_and(|text| !is_mdoc(text)) {
+            return Err(ResponseRefused::Incomplete);
+        }
         let presented = Presented {
             state,
             pass: take(PASS_ID)?,
-            pid: take(PID_ID)?,
+            pid: pid.or(mdoc),
             did_proof: take(DID_ID)?.ok_or(ResponseRefused::Incomplete)?,
         };
         if !token.is_empty() {
@@ -215,8 +228,41 @@ impl WalletResponse {
     }
 }
 
-/// The issuer that a PID presentation claims: which record of the ledger to fetch.
-pub fn claimed_pid_issuer(presentation: &str) -> Result<String, SdJwtError> {
+/// Whether a PID is shown as an mdoc.
+fn is_mdoc(presentation: &str) -> bool {
+    !presentation.contains('~')
+}
+
+/// The bytes of an mdoc's `DeviceResponse`.
+fn mdoc_bytes(presentation: &str) -> Result<Vec<u8>, MdocError> {
+    if presentation.len() > MAX_RESPONSE_BYTES {
+        return Err(MdocError::Oversize);
+    }
+    let decoded = URL_SAFE_NO_PAD.decode(presentation);
+    decoded.map_err(|_| MdocError::Malformed)
+}
+
+/// The leaf of an mdoc's certificates: unverified, it says which key to look for on the ledger.
+fn claimed_leaf(response: &[u8]) -> Result<(Certificate, Vec<u8>), MdocError> {
+    let chain = mdoc::claimed_chain(response)?;
+    let der = chain.into_iter().next().ok_or(MdocError::IssuerUnknown)?;
+    let leaf = Certificate::parse(&der).map_err(|_| MdocError::IssuerUnknown)?;
+    Ok((leaf, der))
+}
+
+/// The issuer that a PID presentation claims: which record of the ledger to fetch. In an mdoc it is a
+/// name of the certificate.
+pub fn claimed_pid_issuer(presentation: &str) -> Result<String, VpError> {
+    if is_mdoc(presentation) {
+        let (leaf, _) = claimed_leaf(&mdoc_bytes(presentation)?)?;
+        let uri = leaf.uris.into_iter().next();
+        let uri = uri.filter(|uri| uri.len() <= MAX_TEXT_BYTES);
+        return Ok(uri.ok_or(MdocError::IssuerUnknown)?);
+    }
+    Ok(claimed_sd_jwt_issuer(presentation)?)
+}
+
+fn claimed_sd_jwt_issuer(presentation: &str) -> Result<String, SdJwtError> {
     let claimed = sd_jwt::Claimed::read(presentation)?;
     let jws = jose::decode_unverified(claimed.jwt)?;
     let payload = jws.claims()?;
@@ -234,6 +280,10 @@ pub struct Expected<'a> {
     pub client_id: &'a str,
     pub nonce: &'a str,
     pub ask: &'a Ask,
+    /// Where the answer was to be sent, as the request said.
+    pub response_uri: &'a str,
+    /// The key that it was to be encrypted to.
+    pub encrypt_to: Option<&'a DecryptionKey>,
     /// Unix milliseconds.
     pub now_ms: u64,
     /// How old the signatures of the wallet may be, in seconds.
@@ -389,6 +439,9 @@ pub fn check_response(
             check_display(shown, expected, evidence)?;
             None
         }
+        (Some(asked), Some(shown)) if is_mdoc(shown) => {
+            Some(check_mdoc(shown, asked, expected, evidence)?)
+        }
         (Some(asked), Some(shown)) => Some(check_pid(shown, asked, expected, evidence)?),
         _ => None,
     };
@@ -466,6 +519,65 @@ fn check_display(
     Ok(())
 }
 
+/// The same where the PID is an mdoc (spec/mdoc.md, M3 and M7 to M9). Its leaf counts if the issuer's
+/// record has the leaf's key; who signed the certificate is for verifiers that do not read the ledger.
+fn check_mdoc(
+    shown: &str,
+    asked: &[ClaimPath],
+    expected: &Expected<'_>,
+    evidence: &ResponseEvidence<'_>,
+) -> Result<(Map<String, Value>, u64), VpError> {
+    let response = mdoc_bytes(shown)?;
+    let (leaf, certificate) = claimed_leaf(&response)?;
+    let issuer = evidence
+        .pid_issuer
+        .filter(|issuer| leaf.uris.contains(&issuer.url))
+        .ok_or(ResponseRefused::IssuerUnknown)?;
+    if issuer.standing != Standing::Active {
+        return Err(ResponseRefused::IssuerSuspended.into());
+    }
+    let is_leafs = |known: &&IssuerKey| {
+        known.usage == KeyUse::Pid
+            && did_proof::verifying_key(&known.key).is_ok_and(|key| key == leaf.key)
+    };
+    let known = issuer.keys.iter().find(is_leafs);
+    stands(known.ok_or(ResponseRefused::KeyUnknown)?)?;
+    let thumbprint = match expected.encrypt_to {
+        Some(key) => {
+            let jwk = jose::Jwk::parse(&key.public_jwk()).map_err(MdocError::Jws)?;
+            Some(jwk.thumbprint())
+        }
+        None => None,
+    };
+    let transcript = Transcript::openid4vp(
+        expected.client_id,
+        expected.nonce,
+        thumbprint.as_ref(),
+        expected.response_uri,
+    );
+    let verified = mdoc::verify(
+        &response,
+        &mdoc::IssuerEvidence {
+            issuer_keys: &[mdoc::IssuerKey {
+                issuer: issuer.url.clone(),
+                certificate,
+                key: leaf.key,
+            }],
+            accepted_doc_types: &[mdoc::pid::DOC_TYPE],
+            now_s: expected.now_ms / 1000,
+            clock_skew_s: CLOCK_SKEW_S,
+        },
+        &transcript,
+        &[],
+    )?;
+    let claims = mdoc::pid::claims_of(&verified.claims);
+    let elements = verified.claims.values().filter_map(Value::as_object);
+    if elements.map(Map::len).sum::<usize>() != claims.len() {
+        return Err(ResponseRefused::OverDisclosed.into());
+    }
+    Ok((asked_claims(&claims, asked)?, verified.until_s))
+}
+
 /// A2 to A4: a RealPass shows what was asked, its epoch is the current one, and its issuer is active
 /// and has a key for it.
 fn check_pass(
@@ -506,7 +618,7 @@ pub(crate) fn issuer_keys(
     presentation: &str,
     issuer: Option<&Issuer>,
 ) -> Result<Vec<sd_jwt::IssuerKey>, VpError> {
-    let claimed_url = claimed_pid_issuer(presentation)?;
+    let claimed_url = claimed_sd_jwt_issuer(presentation)?;
     let issuer = issuer
         .filter(|issuer| issuer.url == claimed_url)
         .ok_or(ResponseRefused::IssuerUnknown)?;
@@ -522,16 +634,22 @@ pub(crate) fn issuer_keys(
     let known = issuer
         .key(KeyUse::Pid, &kid)
         .ok_or(ResponseRefused::KeyUnknown)?;
-    match known.status {
-        KeyStatus::Active | KeyStatus::Retired(_) => {}
-        KeyStatus::Compromised(_) => return Err(ResponseRefused::KeyCompromised.into()),
-    }
+    stands(known)?;
     let key = did_proof::verifying_key(&known.key).map_err(|_| ResponseRefused::KeyUnknown)?;
     Ok(vec![sd_jwt::IssuerKey {
         iss: claimed_url,
         kid: kid.to_string(),
         key,
     }])
+}
+
+/// P7: what a key that was retired has signed stands; what one that is in other hands has signed does
+/// not, unless its batch was on the ledger before. A login copy is in no batch.
+fn stands(known: &IssuerKey) -> Result<(), ResponseRefused> {
+    known
+        .stands_behind(None)
+        .then_some(())
+        .ok_or(ResponseRefused::KeyCompromised)
 }
 
 /// What was asked for out of what was shown: all of it must be there, and nothing else may be.

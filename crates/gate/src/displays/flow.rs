@@ -331,7 +331,7 @@ impl Inner {
     pub(crate) async fn take_display(&self, id: &str, body: &[u8]) -> Result<Open, Refusal> {
         let displays = self.displays()?;
         let open = displays.take(id, now_ms() / 1000)?;
-        match self.judge(&open, body).await {
+        match self.judge(id, &open, body).await {
             Ok(phase) => {
                 displays.phase(id, phase);
                 Ok(Open { phase, ..open })
@@ -349,7 +349,12 @@ impl Inner {
         }
     }
 
-    async fn judge(&self, open: &Open, body: &[u8]) -> Result<Phase, (Refusal, Option<Reason>)> {
+    async fn judge(
+        &self,
+        id: &str,
+        open: &Open,
+        body: &[u8],
+    ) -> Result<Phase, (Refusal, Option<Reason>)> {
         let unknown = |refusal: Refusal| (refusal, None);
         let response = WalletResponse::parse(body, open.encrypt_to.as_ref())
             .map_err(|error| unknown(error.into()))?;
@@ -372,10 +377,13 @@ impl Inner {
                 return Ok(Phase::Declined);
             }
         };
-        let subject = self.shown_by(open, &presented).await.map_err(|refusal| {
-            let reason = (refusal.status < 500).then_some(Reason::AnswerInvalid);
-            (refusal, reason)
-        })?;
+        let subject = self
+            .shown_by(id, open, &presented)
+            .await
+            .map_err(|refusal| {
+                let reason = (refusal.status < 500).then_some(Reason::AnswerInvalid);
+                (refusal, reason)
+            })?;
         let expected = displays
             .book()
             .find(&open.handle)
@@ -390,7 +398,12 @@ impl Inner {
     }
 
     /// Verifies everything that was shown: whose it is, as the platform's websites know them.
-    async fn shown_by(&self, open: &Open, presented: &Presented) -> Result<String, Refusal> {
+    async fn shown_by(
+        &self,
+        id: &str,
+        open: &Open,
+        presented: &Presented,
+    ) -> Result<String, Refusal> {
         let by = self.trust.snapshot().light.hash_function();
         let pid_issuer = match &presented.pid {
             Some(pid) => {
@@ -414,6 +427,8 @@ impl Inner {
                 client_id: &vp::client_id(&self.trust.service_id()),
                 nonce: &open.nonce,
                 ask: &ask(open.client.accounts),
+                response_uri: &self.display_uri("response", id),
+                encrypt_to: open.encrypt_to.as_ref(),
                 now_ms,
                 max_age_s: self.login_s,
                 display: Some(&open.terms),

@@ -94,6 +94,7 @@ impl<'a> Wallet<'a> {
         let answer = vp::Answer {
             pass: pass.as_deref(),
             pid: None,
+            mdoc: None,
             did_proof: Some(&proof),
         };
         vp::response_form(request, &answer, &[9; 44]).unwrap()

@@ -63,4 +63,17 @@ pub trait Chain: Clone + Send + Sync + 'static {
         block: Vec<u8>,
         certificate: Option<Vec<u8>>,
     ) -> impl Future<Output = ()> + Send;
+
+    /// The next message for all other validators, once there is one; at most
+    /// [`crate::gossip::MAX_MESSAGE_BYTES`]. It may be lost.
+    fn outgoing(&self) -> impl Future<Output = Vec<u8>> + Send {
+        std::future::pending()
+    }
+
+    /// Another validator's message, in any bytes. `false`: no validator that keeps to the rules
+    /// sends that.
+    fn heard(&self, message: Vec<u8>) -> impl Future<Output = bool> + Send {
+        let _unread = message;
+        std::future::ready(true)
+    }
 }

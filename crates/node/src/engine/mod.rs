@@ -12,14 +12,15 @@
 //! had not made durable are delivered again.
 //!
 //! Module map: `chain` the seam · `committee` keys · `dealer` development keys · `block` blocks
-//! on the wire · `adapter` the library's application interfaces · `wiring` the parts of one
-//! validator.
+//! on the wire · `adapter` the library's application interfaces · `gossip` what is told beside
+//! blocks · `wiring` the parts of one validator.
 
 mod adapter;
 pub(crate) mod block;
 mod chain;
 pub(crate) mod committee;
 mod dealer;
+mod gossip;
 pub(crate) mod wiring;
 
 #[cfg(test)]
@@ -344,6 +345,7 @@ async fn run<C: Chain>(
         certificate_fetch: register(channel::CERTIFICATE_FETCH),
         blocks: register(channel::BLOCKS),
         block_fetch: register(channel::BLOCK_FETCH),
+        operations: register(channel::OPERATIONS),
     };
     let parts = Parts {
         store_prefix: "engine".into(),

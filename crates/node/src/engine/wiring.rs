@@ -13,6 +13,7 @@ use super::{
     block::{Block, BlockRules},
     chain::Chain,
     committee::{Committee, Scheme},
+    gossip,
 };
 use commonware_broadcast::buffered;
 use commonware_consensus::{
@@ -73,7 +74,7 @@ const REPLAY_BUFFER: NonZeroUsize = NZUsize!(1 << 20);
 const WRITE_BUFFER: NonZeroUsize = NZUsize!(1 << 18);
 const CACHE_PAGES: NonZeroUsize = NZUsize!(4096);
 
-/// The five flows between validators. Inbound mailboxes grow with peers × burst × message size,
+/// The six flows between validators. Inbound mailboxes grow with peers × burst × message size,
 /// so bursts are small, above all where a message holds a whole block.
 pub mod channel {
     use super::*;
@@ -83,6 +84,7 @@ pub mod channel {
     pub const CERTIFICATE_FETCH: u64 = 2;
     pub const BLOCKS: u64 = 3;
     pub const BLOCK_FETCH: u64 = 4;
+    pub const OPERATIONS: u64 = 5;
 
     /// Messages a second and burst that one peer may send on a channel.
     pub fn quota(channel: u64) -> Quota {
@@ -90,6 +92,7 @@ pub mod channel {
             VOTES => Quota::per_second(NZU32!(256)),
             CERTIFICATES => Quota::per_second(NZU32!(128)),
             CERTIFICATE_FETCH => Quota::per_second(NZU32!(64)),
+            OPERATIONS => Quota::per_second(NZU32!(64)).allow_burst(NZU32!(16)),
             BLOCKS => Quota::per_second(NZU32!(32)).allow_burst(NZU32!(8)),
             _ => Quota::per_second(NZU32!(64)).allow_burst(NZU32!(16)),
         }
@@ -103,6 +106,7 @@ pub struct Channels<S, R> {
     pub certificate_fetch: (S, R),
     pub blocks: (S, R),
     pub block_fetch: (S, R),
+    pub operations: (S, R),
 }
 
 /// What one validator is made of.
@@ -228,6 +232,7 @@ where
         channels.block_fetch,
     );
 
+    let (telling, heard) = (chain.clone(), blocker.clone());
     let automaton = Inline::new(
         context.child("application"),
         Adapter {
@@ -281,7 +286,10 @@ where
         channels.certificates,
         channels.certificate_fetch,
     );
-    Ok(vec![delivering, broadcasting, storing, ordering])
+    let gossiping = context
+        .child("gossip")
+        .spawn(move |context| gossip::run(context, telling, heard, channels.operations));
+    Ok(vec![delivering, broadcasting, storing, ordering, gossiping])
 }
 
 async fn open<E, V>(

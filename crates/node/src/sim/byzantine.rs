@@ -29,6 +29,7 @@ pub async fn garbage(
         channel::CERTIFICATE_FETCH,
         channel::BLOCKS,
         channel::BLOCK_FETCH,
+        channel::OPERATIONS,
     ];
     for number in numbers {
         let (mut sender, mut receiver) = shared.port(key, number, &None).await;
@@ -133,6 +134,7 @@ pub async fn divided(
     let (certificate_fetch, certificate_fetch_2) = split(all.certificate_fetch);
     let (blocks, blocks_2) = split(all.blocks);
     let (block_fetch, block_fetch_2) = split(all.block_fetch);
+    let (operations, operations_2) = split(all.operations);
     [
         Channels {
             votes,
@@ -140,6 +142,7 @@ pub async fn divided(
             certificate_fetch,
             blocks,
             block_fetch,
+            operations,
         },
         Channels {
             votes: votes_2,
@@ -147,6 +150,7 @@ pub async fn divided(
             certificate_fetch: certificate_fetch_2,
             blocks: blocks_2,
             block_fetch: block_fetch_2,
+            operations: operations_2,
         },
     ]
 }

@@ -149,6 +149,7 @@ impl Shared {
             certificate_fetch: self.port(key, channel::CERTIFICATE_FETCH, votes).await,
             blocks: self.port(key, channel::BLOCKS, blocks).await,
             block_fetch: self.port(key, channel::BLOCK_FETCH, blocks).await,
+            operations: self.port(key, channel::OPERATIONS, votes).await,
         }
     }
 }

@@ -128,6 +128,14 @@ impl Chain for Witnessed {
         self.producer.verify(parent, block).await
     }
 
+    async fn outgoing(&self) -> Vec<u8> {
+        self.producer.outgoing().await
+    }
+
+    async fn heard(&self, message: Vec<u8>) -> bool {
+        self.producer.heard(message).await
+    }
+
     async fn finalised(&self, height: u64, block: Vec<u8>, certificate: Option<Vec<u8>>) {
         let info = Self::describe(&block).unwrap();
         assert_eq!(info.height, height);

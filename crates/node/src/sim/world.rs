@@ -1,13 +1,13 @@
 //! Plays a plan: starts the validators, does to them what the plan says, hands in operations, and
 //! in the end holds every validator against every other.
 
+use crate::admission::{By, NotAdmitted, admit};
 use crate::engine::block::BlockRules;
 use crate::engine::committee::Committee;
 use crate::engine::deal;
 use crate::engine::wiring::max_message_bytes;
 use crate::host::Host as _;
 use crate::machine::Machine;
-use crate::mempool::Source;
 use crate::sim::byzantine;
 use crate::sim::disk::SimDisk;
 use crate::sim::plan::{Fault, Lie, Life, Plan, Quality};
@@ -22,12 +22,12 @@ use commonware_runtime::deterministic::{
 };
 use commonware_runtime::{Clock as _, Handle, Supervisor as _};
 use commonware_utils::{NZUsize, Probability, probability};
+use realdid_core::codec::Bytes;
 use realdid_core::did::NetworkName;
 use realdid_core::genesis::{NetworkKey, PeerKey};
 use realdid_core::hash::Hash32;
 use realdid_core::header::MAX_BLOCK_BYTES;
 use realdid_core::operation::{Body, Enrol, Operation, SignedOperation};
-use realdid_ledger::{Network, admissible};
 use realdid_testkit::ledger::{START_MS, TestDid, TestNet, seed as bytes};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -402,29 +402,15 @@ impl World {
         up.running.keys().nth(nth).copied()
     }
 
-    /// As the node takes in an operation over HTTP.
+    /// As the node takes in an operation over HTTP. Where it is refused, for what is final already
+    /// or for want of room, it gets no receipt and is handed in again later.
     fn submit(&self, running: &Running, signed: &SignedOperation) {
-        let genesis = &self.net.genesis;
-        let network = Network {
-            name: &genesis.network,
-            parameters: &genesis.parameters,
-        };
-        let height = running.machine.tip().height + 1;
-        admissible(network, height, signed).unwrap();
+        let bytes = Bytes(signed.encode());
         let now_ms = running.host.unix_ms();
-        // Refused where it is final already, or would be by what it waits for.
-        if running
-            .machine
-            .try_operation(signed, now_ms)
-            .unwrap()
-            .is_ok()
-        {
-            let expires = signed.operation.expires;
-            let added =
-                running
-                    .mempool
-                    .add(signed.id(), Source::of(signed), signed.encode(), expires);
-            added.unwrap();
+        let (machine, mempool) = (&running.machine, &running.mempool);
+        match admit(machine, mempool, signed, bytes, By::Client, now_ms) {
+            Ok(()) | Err(NotAdmitted::Rule(_) | NotAdmitted::NoRoom(_)) => {}
+            Err(NotAdmitted::Machine(error)) => panic!("{error}"),
         }
     }
 

@@ -32,6 +32,30 @@ pub fn of(process: &str) -> Result<f64, Fail> {
         .ok_or_else(|| broken("/proc tells the processor time of a process that runs"))
 }
 
+/// The processor time that the machine has not had to give since it started, in seconds: what
+/// others on the same host took counts too.
+pub fn machine() -> Result<f64, Fail> {
+    let stat = std::fs::read_to_string("/proc/stat").ok();
+    stat.and_then(|stat| taken(&stat))
+        .ok_or_else(|| broken("/proc tells the processor time of the machine"))
+}
+
+/// The first line of proc_stat(5): user, nice, system, idle, iowait, irq, softirq, steal. Guests
+/// are in user time already.
+fn taken(stat: &str) -> Option<f64> {
+    let mut fields = stat
+        .lines()
+        .next()?
+        .strip_prefix("cpu ")?
+        .split_whitespace();
+    let ticks = |field: &str| field.parse::<u64>().ok();
+    let fields: Option<Vec<u64>> = fields.by_ref().take(8).map(ticks).collect();
+    let [user, nice, system, _idle, _iowait, irq, softirq, steal] = fields?[..] else {
+        return None;
+    };
+    Some((user + nice + system + irq + softirq + steal) as f64 / TICKS)
+}
+
 /// The processor time of all that run below a process so far, in seconds. What has ended is not in
 /// it.
 pub fn of_children(process: u32) -> Result<f64, Fail> {
@@ -109,5 +133,9 @@ mod tests {
         assert_eq!(seconds(&format!("42 (a) b) c) {rest}")), Some(2.0));
         assert_eq!(seconds("42 (realdid) S 1"), None);
         assert!(own().unwrap() >= 0.0);
+        let stat = "cpu  100 20 30 4000 50 6 7 8 9 10\ncpu0 1 2 3 4 5 6 7 8";
+        assert_eq!(taken(stat), Some(1.71));
+        assert_eq!(taken("cpu  1 2"), None);
+        assert!(machine().unwrap() > 0.0);
     }
 }

@@ -51,7 +51,7 @@ pub async fn measure() -> Result<Measured, Fail> {
         id: "login_http",
         workload: "a whole login by the code flow with PKCE over HTTP on loopback, 8 at a time: authorize, signed request, \
                    presentation of a PID and of a DID with its staple, code, ID token, userinfo; PID copies and DIDs \
-                   are used again; the gate's process",
+                   are used again; the gate's process".into(),
         unit: "logins/cpu-s",
         ours,
         limit: Some(
@@ -407,6 +407,7 @@ impl Scene {
         let answer = vp::Answer {
             pass: pass.as_deref(),
             pid: pid.as_deref(),
+            mdoc: None,
             did_proof: Some(&proof),
         };
         let form = vp::response_form(&request, &answer, &entropy).map_err(Fail::of)?;
@@ -420,7 +421,7 @@ fn people(wallet: &Wallet, ledger: &Ledger) -> Result<Vec<Person>, Fail> {
     let batch = batch.ok_or_else(|| broken("an enrolled wallet holds a PID"))?;
     let network = &ledger.light.genesis().network;
     let person = |(n, copy): (u64, &realdid_wallet::content::CredentialCopy)| {
-        let parsed = ParsedSdJwt::parse(copy.sd_jwt.as_str()).map_err(Fail::of)?;
+        let parsed = ParsedSdJwt::parse(copy.credential.as_str()).map_err(Fail::of)?;
         let holder = SigningKey::p256(copy.holder_key.bytes()).map_err(Fail::of)?;
         Person::new(n, network, Shows::Pid(Box::new(parsed), holder))
     };

@@ -6,15 +6,19 @@
 //!
 //! - [`clock`]: processor time, and loops that are timed by it
 //! - [`network`]: real processes to measure: validators, or a whole nation
-//! - [`traffic`]: an issuer and signed operations of all kinds
+//! - [`load`]: operations handed in at all validators of a committee
+//! - [`traffic`]: an issuer and signed operations; [`kinds`]: of all kinds together
 //! - one file for each bench
 
 mod apply;
 mod clock;
 mod committee;
 mod display_verify;
+mod kinds;
+mod load;
 mod login_http;
 mod network;
+mod order;
 mod pass_login_http;
 mod pass_refresh_http;
 mod resolve_http;
@@ -22,13 +26,18 @@ mod signatures;
 mod traffic;
 
 use crate::{cli::BenchArgs, fail::Fail};
+use realdid_core::suite::Suite;
 use serde::Serialize;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::io::Write as _;
 
 /// The benches in the order in which they run.
-const IDS: [&str; 9] = [
+const IDS: [&str; 12] = [
     "apply",
+    "order_ed25519",
+    "order_p256",
+    "order_sm2",
     "dead_validator",
     "display_verify",
     "finality",
@@ -43,7 +52,7 @@ const IDS: [&str; 9] = [
 #[derive(Debug, Serialize)]
 struct Measured {
     id: &'static str,
-    workload: &'static str,
+    workload: Cow<'static, str>,
     unit: &'static str,
     /// Work per second of processor time, where the unit says nothing else.
     ours: f64,
@@ -79,6 +88,9 @@ pub async fn run(args: BenchArgs) -> Result<Option<Value>, Fail> {
 async fn measure(id: &str) -> Result<Measured, Fail> {
     match id {
         "apply" => alone(apply::measure).await,
+        "order_ed25519" => order::measure(Suite::Ed25519).await,
+        "order_p256" => order::measure(Suite::P256).await,
+        "order_sm2" => order::measure(Suite::Sm2).await,
         "dead_validator" => committee::dead_validator().await,
         "display_verify" => display_verify::measure().await,
         "finality" => committee::finality(50).await,

@@ -9,7 +9,7 @@ use super::traffic::Traffic;
 use super::{broken, clock};
 use crate::fail::Fail;
 use crate::nation::{Nation, SERVICE_NAMES, no_http, now_ms, random};
-use realdid_core::genesis::{Genesis, NetworkKey, Parameters, PeerKey};
+use realdid_core::genesis::{Genesis, MAX_EPOCH_S, NetworkKey, Parameters, PeerKey};
 use realdid_gate::Accounts;
 use realdid_node::config::{NodeConfig, Peer, ValidatorKeys, example_config};
 use realdid_node::engine::deal;
@@ -86,7 +86,11 @@ impl Committee {
             version: 1,
             network: traffic.network.clone(),
             time_ms: now_ms(),
-            parameters: Parameters::development(),
+            parameters: Parameters {
+                // Operations that are signed beforehand stand all the while.
+                epoch_s: if validators > 1 { MAX_EPOCH_S } else { 60 },
+                ..Parameters::development()
+            },
             network_key: dealt
                 .network_key
                 .as_slice()
@@ -168,6 +172,11 @@ impl Committee {
             .iter()
             .map(|member| member.url.clone())
             .collect()
+    }
+
+    /// The processor time of all validators so far, in seconds.
+    pub fn total_cpu_s(&self) -> Result<f64, Fail> {
+        (0..self.members.len()).map(|who| self.cpu_s(who)).sum()
     }
 
     /// The processor time of a validator so far, in seconds.

@@ -87,7 +87,7 @@ pub async fn measure() -> Result<Measured, Fail> {
         workload: "a whole login by the code flow with PKCE over HTTP on loopback: authorize, signed request, presentation of a \
                    RealPass and of a DID with its staple, code, ID token, userinfo; by 32 people at a time, who answer \
                    when each of them has made their proof; the gate's process, which verifies together what comes \
-                   together",
+                   together".into(),
         unit: "logins/cpu-s",
         ours,
         limit: Some(

@@ -87,7 +87,7 @@ pub async fn measure() -> Result<Measured, Fail> {
         id: "pass_refresh_http",
         workload: "a whole refresh of a RealPass over HTTP on loopback, 16 at a time, each by another person: access token by \
                    refresh token, proof of the commitment verified, facts looked up and coarsened, signature, counted durably; \
-                   two authority processes on one PostgreSQL; the two processes",
+                   two authority processes on one PostgreSQL; the two processes".into(),
         unit: "refreshes/cpu-s",
         ours,
         limit: Some(

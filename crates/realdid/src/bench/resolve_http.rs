@@ -36,7 +36,7 @@ pub async fn measure() -> Result<Measured, Fail> {
     Ok(Measured {
         id: "resolve_http",
         workload: "1,000 anchored DIDs resolved in turn over HTTP on loopback, 8 at a time, each with its proof and \
-                   checkpoint; the node's process, its consensus included",
+                   checkpoint; the node's process, its consensus included".into(),
         unit: "resolutions/cpu-s",
         ours,
         limit: Some("the state proof alone"),

@@ -7,7 +7,7 @@ use super::broken;
 use crate::fail::Fail;
 use realdid_core::did::{Inception, Keys, NetworkName, commitment};
 use realdid_core::hash::{Domain, Hash32, hash};
-use realdid_core::operation::{Body, Enrol, Operation, Show, SignedOperation};
+use realdid_core::operation::{Body, Decision, Enrol, Operation, Show, SignedOperation};
 use realdid_core::state::{
     DidRecord, Governance, Issuer, IssuerKey, KeyStatus, KeyUse, ReasonCode, Standing, TagKey,
 };
@@ -42,15 +42,25 @@ pub fn key(what: &str, n: u64, suite: Suite) -> Result<SecretKey, Fail> {
 pub struct Traffic {
     pub network: NetworkName,
     pub issuer: Issuer,
-    /// The issuer's operation keys, one of each suite.
-    operation: [SecretKey; 2],
+    /// The issuer's operation keys, which sign in turn.
+    operation: Vec<SecretKey>,
     /// A current key for the many that never sign.
     idle: [SecretKey; 2],
 }
 
 impl Traffic {
+    /// Half Ed25519, half P-256.
     pub fn new() -> Result<Self, Fail> {
-        let operation = [key("issuer", 0, suite(0))?, key("issuer", 1, suite(1))?];
+        Self::signed_by(&[suite(0), suite(1)])
+    }
+
+    /// An issuer that signs by these suites in turn.
+    pub fn signed_by(suites: &[Suite]) -> Result<Self, Fail> {
+        let operation = suites
+            .iter()
+            .zip(0..)
+            .map(|(suite, n)| key("issuer", n, *suite));
+        let operation: Vec<SecretKey> = operation.collect::<Result<_, Fail>>()?;
         let registration = key("registration", 0, Suite::P256)?;
         let listed = |usage, key: &SecretKey| IssuerKey {
             usage,
@@ -60,11 +70,11 @@ impl Traffic {
         };
         let issuer = Issuer {
             url: "https://issuer.example".to_owned(),
-            keys: vec![
-                listed(KeyUse::Operation, &operation[0]),
-                listed(KeyUse::Operation, &operation[1]),
-                listed(KeyUse::Registration, &registration),
-            ],
+            keys: operation
+                .iter()
+                .map(|key| listed(KeyUse::Operation, key))
+                .chain([listed(KeyUse::Registration, &registration)])
+                .collect(),
             // The ledger never computes with it.
             tag_key: Some(TagKey(bytes("tag key", 0).0)),
             standing: Standing::Active,
@@ -195,11 +205,17 @@ impl Traffic {
         self.sign(Body::Display(show), self.by(0))
     }
 
-    fn by(&self, n: u64) -> &SecretKey {
-        &self.operation[n as usize % 2]
+    /// A decision by the one who governs.
+    pub fn govern(&self, seq: u64, decision: Decision) -> SignedOperation {
+        let body = Body::Govern(seq, decision, ReasonCode::Scheduled);
+        self.sign(body, &self.idle[0])
     }
 
-    fn sign(&self, body: Body, key: &SecretKey) -> SignedOperation {
+    pub fn by(&self, n: u64) -> &SecretKey {
+        &self.operation[n as usize % self.operation.len()]
+    }
+
+    pub fn sign(&self, body: Body, key: &SecretKey) -> SignedOperation {
         Operation::new(self.network.clone(), EXPIRES, body).sign(&[key])
     }
 }

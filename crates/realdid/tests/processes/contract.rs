@@ -20,7 +20,7 @@ fn help(words: &[&str]) -> String {
 }
 
 /// Every command with the options that its help names.
-const COMMANDS: [&[&str]; 39] = [
+const COMMANDS: [&[&str]; 40] = [
     &["up"],
     &["node"],
     &["authority"],
@@ -30,6 +30,7 @@ const COMMANDS: [&[&str]; 39] = [
     &["authority", "reset"],
     &["authority", "cancel-reset"],
     &["authority", "pass-key"],
+    &["authority", "certificate"],
     &["registrar"],
     &["gate"],
     &["gate", "register"],

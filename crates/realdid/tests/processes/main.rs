@@ -10,9 +10,12 @@
     reason = "tests, their helpers included: a panic is how they fail"
 )]
 
+mod apart;
+mod committee;
 mod contract;
 mod crash;
 mod displays;
+mod faults;
 mod journey;
 mod nation;
 mod privacy;

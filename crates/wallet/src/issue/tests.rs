@@ -1,5 +1,7 @@
 use super::*;
-use realdid_credential::sd_jwt::Terms;
+use realdid_credential::mdoc::{self, Mdoc};
+use realdid_credential::pid::{Assurance, Pid, Sex};
+use realdid_credential::sd_jwt::{ParsedSdJwt, Terms};
 
 /// The start of an epoch on the development network, in Unix seconds.
 const EPOCH_S: u64 = 1_800_000_000;
@@ -131,4 +133,103 @@ fn the_end_of_an_epoch_belongs_to_both() {
         "issued just before the epoch ended"
     );
     assert!(!at(next + CLOCK_SKEW_S + 1), "a copy of an old epoch");
+}
+
+/// What an authority's certificate is here: bytes that are published.
+const LEAF: &[u8] = &[0x30, 0x00];
+
+pub(crate) fn person() -> Pid {
+    Pid {
+        given_name: "Test".into(),
+        family_name: "Person".into(),
+        birthdate: "1990-01-01".into(),
+        age_over_18: true,
+        sex: Sex::NotKnown,
+        nationalities: vec!["CN".into()],
+        region: "990100".into(),
+        resident_number: None,
+        issuing_authority: "Authority".into(),
+        issuing_country: "CN".into(),
+        assurance: Assurance::Substantial,
+    }
+}
+
+/// Copies of the PID as mdocs, for `holders`.
+pub(crate) fn mdocs(person: &Pid, times: (u64, u64), holders: &[u8]) -> Vec<Mdoc> {
+    let terms = mdoc::Terms {
+        doc_type: mdoc::pid::DOC_TYPE,
+        signed_s: times.0,
+        from_s: times.0,
+        until_s: times.1,
+        x5chain: &[LEAF],
+        status: None,
+    };
+    let devices: Vec<_> = holders.iter().map(|n| key(*n).verifying_key()).collect();
+    let mut count = 0u8;
+    let mut random = || {
+        count = count.wrapping_add(1);
+        [count; 32]
+    };
+    let copies = mdoc::pid::issue_batch(person, &terms, &devices, &key(200), &mut random).unwrap();
+    copies
+        .iter()
+        .map(|copy| Mdoc::parse(copy).unwrap())
+        .collect()
+}
+
+fn mdoc_code(copies: &[Mdoc], published: &[Vec<Vec<u8>>]) -> Result<(), String> {
+    check_unmarked_mdocs(copies, published, &parameters(), NOW_S).map_err(|error| error.code)
+}
+
+#[test]
+fn p4_mdocs_that_differ_only_in_what_is_random_are_taken_and_others_are_not() {
+    let published = [vec![LEAF.to_vec()]];
+    let good = (draft().iat_s, draft().exp_s);
+    let copies = mdocs(&person(), good, &[1, 2, 3]);
+    assert_eq!(mdoc_code(&copies, &published), Ok(()));
+    assert_eq!(mdoc_code(&[], &published), Ok(()));
+
+    let marked = Err("credential.marked".to_owned());
+    // a certificate that others do not see
+    assert_eq!(mdoc_code(&copies, &[vec![vec![0x30, 0x01, 0]]]), marked);
+    assert_eq!(mdoc_code(&copies, &[]), marked);
+    // the moment of issuing, or an end of its own
+    for times in [(NOW_S, good.1), (good.0, good.1 - 1)] {
+        let other = mdocs(&person(), times, &[2]);
+        assert_eq!(mdoc_code(&other, &published), marked);
+        let beside = [copies[0].clone(), other[0].clone()];
+        assert_eq!(mdoc_code(&beside, &published), marked);
+    }
+    // one copy says something else, or has an element less
+    let mut other = person();
+    other.given_name = "Tess".into();
+    let other = mdocs(&other, good, &[2]);
+    let beside = [copies[0].clone(), other[0].clone()];
+    assert_eq!(mdoc_code(&beside, &published), marked);
+    let part = copies[0].select(&[(mdoc::pid::NAME_SPACE, "sex")]).unwrap();
+    assert_eq!(mdoc_code(&[part], &published), marked);
+}
+
+#[test]
+fn a_configuration_of_another_format_is_refused_by_name() {
+    let metadata = |configuration: Value| IssuerMetadata {
+        credential_configurations_supported: Map::from_iter([("c".to_owned(), configuration)]),
+        ..IssuerMetadata::of_authority("https://authority.example", pid::VCT, "A")
+    };
+    let kind = |configuration: Value| kind_of(&metadata(configuration), "c").map_err(|e| e.code);
+    assert_eq!(
+        kind(json!({"format": "dc+sd-jwt", "vct": "v"})),
+        Ok((Format::SdJwt, "v".to_owned()))
+    );
+    assert_eq!(
+        kind(json!({"format": "mso_mdoc", "doctype": "d"})),
+        Ok((Format::Mdoc, "d".to_owned()))
+    );
+    for strange in [
+        json!({"format": "jwt_vc_json", "vct": "v"}),
+        json!({"format": "mso_mdoc", "vct": "v"}),
+        json!({}),
+    ] {
+        assert_eq!(kind(strange), Err("vci.format".to_owned()));
+    }
 }

@@ -55,6 +55,7 @@ fn login(url: &str, facts: &[Fact]) -> CheckedRequest {
             facts: facts.to_vec(),
         }),
         pid: None,
+        mdoc: None,
         did_id: Some("did".into()),
         did_alone: facts.is_empty(),
     };
@@ -85,6 +86,8 @@ fn verified(world: &World, presented: &Presented, request: &CheckedRequest) -> (
         client_id: &request.client_id,
         nonce: &request.nonce,
         ask: &ask,
+        response_uri: &request.response_uri,
+        encrypt_to: None,
         now_ms: now_ms(),
         max_age_s: 300,
         display: None,

@@ -28,10 +28,12 @@ pub(super) fn request(claims: &[&str]) -> CheckedRequest {
                 vcts: vec!["v".into()],
                 claims,
             }),
+            mdoc: None,
             did_id: Some("did".into()),
             did_alone: false,
         },
         encryption: None,
+        thumbprint: None,
         registration: Registration {
             registrar: "https://registrar.example".into(),
             service_id: Hash32([1; 32]),
@@ -57,13 +59,14 @@ fn batch(expiries_s: &[u64]) -> Batch {
         copies: expiries_s
             .iter()
             .map(|expires_s| CredentialCopy {
-                sd_jwt: SecretText::new(String::new()),
+                credential: SecretText::new(String::new()),
                 holder_key: Secret32::new([1; 32]),
                 expires_s: *expires_s,
             })
             .collect(),
         refresh_token: Some(SecretText::new("t".into())),
         on_ledger: true,
+        format: None,
     }
 }
 
@@ -179,4 +182,49 @@ fn a_name_for_everybody_needs_more_than_consent_to_its_claims() {
     assert!(!consented(&asked, &allowing(&["public:wei.li"]), no));
     asked.display = None;
     assert!(consented(&asked, &allowing(&names), no));
+}
+
+#[test]
+fn a_pid_is_shown_as_an_mdoc_where_the_wallet_has_no_other() {
+    use crate::issue::tests::{mdocs, person};
+    use realdid_credential::mdoc::pid::{DOC_TYPE, NAME_SPACE};
+
+    let copy = mdocs(&person(), (now_s() - 1, now_s() + 60), &[1]).remove(0);
+    let asked = vec![registration::claim_path("age_equal_or_over.18").unwrap()];
+    let mut request = request(&[]);
+    request.asked.mdoc = Some(vp::AskedMdoc {
+        id: "pid_mdoc".into(),
+        claims: asked,
+    });
+    request.thumbprint = Some([7; 32]);
+    let held = CredentialCopy {
+        credential: SecretText::new(URL_SAFE_NO_PAD.encode(copy.as_bytes())),
+        holder_key: Secret32::new([1; 32]),
+        expires_s: copy.until_s(),
+    };
+    let shown = URL_SAFE_NO_PAD.decode(show_mdoc(&held, &request).unwrap());
+    let keys = [mdoc::IssuerKey {
+        issuer: "a".into(),
+        certificate: vec![0x30, 0x00],
+        key: SigningKey::p256(&[200; 32]).unwrap().verifying_key(),
+    }];
+    let evidence = mdoc::IssuerEvidence {
+        issuer_keys: &keys,
+        accepted_doc_types: &[DOC_TYPE],
+        now_s: now_s(),
+        clock_skew_s: 0,
+    };
+    let shown = shown.unwrap();
+    let transcript = |thumbprint| {
+        let uri = "http://127.0.0.1:9/vp/response/1";
+        Transcript::openid4vp(&request.client_id, "n", thumbprint, uri)
+    };
+    let verified = mdoc::verify(&shown, &evidence, &transcript(Some(&[7; 32])), &[]).unwrap();
+    let claims = serde_json::Value::Object(verified.claims);
+    assert_eq!(
+        claims,
+        serde_json::json!({ NAME_SPACE: { "age_over_18": true } })
+    );
+    let elsewhere = mdoc::verify(&shown, &evidence, &transcript(None), &[]);
+    assert_eq!(elsewhere.err(), Some(MdocError::DeviceSignature));
 }

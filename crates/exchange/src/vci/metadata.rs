@@ -1,0 +1,192 @@
+//! What issuer and authorization server say about themselves (OpenID4VCI 1.0 §12, RFC 8414).
+
+use realdid_credential::{mdoc, realpass};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use url::Url;
+
+use super::{
+    BATCH_SIZE, MDOC, MDOC_CONFIGURATION, PASS_CONFIGURATION, PID_CONFIGURATION, PRE_AUTHORIZED,
+    REFRESH_TOKEN, SD_JWT_VC, VciError, X5C_CONFIGURATION, is_safe,
+};
+
+/// The credential issuer's metadata (§12.2.4), as far as we use it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IssuerMetadata {
+    pub credential_issuer: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorization_servers: Option<Vec<String>>,
+    pub credential_endpoint: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nonce_endpoint: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch_credential_issuance: Option<BatchIssuance>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub display: Option<Value>,
+    pub credential_configurations_supported: Map<String, Value>,
+}
+
+/// How many copies one request may ask for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchIssuance {
+    pub batch_size: usize,
+}
+
+impl IssuerMetadata {
+    /// The metadata of an authority at `issuer` whose PID is of type `vct`. `name` is shown to
+    /// people.
+    pub fn of_authority(issuer: &str, vct: &str, name: &str) -> Self {
+        let proof_types = json!({"jwt": {"proof_signing_alg_values_supported": ["ES256"]}});
+        let shown = json!({"display": [{"name": "Person identification", "locale": "en"}]});
+        let mut configurations = Map::new();
+        for id in [PID_CONFIGURATION, X5C_CONFIGURATION] {
+            let configuration = json!({
+                "format": SD_JWT_VC,
+                "scope": id,
+                "vct": vct,
+                "cryptographic_binding_methods_supported": ["jwk"],
+                "credential_signing_alg_values_supported": ["ES256"],
+                "proof_types_supported": proof_types,
+                "credential_metadata": shown,
+            });
+            configurations.insert(id.to_owned(), configuration);
+        }
+        configurations.insert(
+            MDOC_CONFIGURATION.to_owned(),
+            json!({
+                "format": MDOC,
+                "scope": MDOC_CONFIGURATION,
+                "doctype": mdoc::pid::DOC_TYPE,
+                "cryptographic_binding_methods_supported": ["cose_key"],
+                // COSE's number of ES256.
+                "credential_signing_alg_values_supported": [-7],
+                "proof_types_supported": proof_types,
+                "credential_metadata": shown,
+            }),
+        );
+        configurations.insert(
+            PASS_CONFIGURATION.to_owned(),
+            json!({
+                "format": realpass::FORMAT,
+                "scope": PASS_CONFIGURATION,
+                "cryptographic_binding_methods_supported": ["rdid_commitment"],
+                "credential_signing_alg_values_supported": ["BBS-BLS12-381-SHA-256"],
+                "proof_types_supported": {
+                    realpass::FORMAT: {
+                        "proof_signing_alg_values_supported": ["BBS-BLS12-381-SHA-256"]
+                    }
+                },
+                "credential_metadata": {
+                    "display": [{"name": "RealPass", "locale": "en"}]
+                },
+            }),
+        );
+        Self {
+            credential_issuer: issuer.to_owned(),
+            authorization_servers: None,
+            credential_endpoint: format!("{issuer}/credential"),
+            nonce_endpoint: Some(format!("{issuer}/nonce")),
+            batch_credential_issuance: Some(BatchIssuance {
+                batch_size: BATCH_SIZE,
+            }),
+            display: Some(json!([{"name": name, "locale": "en"}])),
+            credential_configurations_supported: configurations,
+        }
+    }
+
+    /// Wallet: reads the metadata of the issuer that an offer names. It must name that issuer and
+    /// no other (§12.2.3), or somebody could take an issuer's name.
+    pub fn parse(body: &[u8], issuer: &str) -> Result<Self, VciError> {
+        let metadata: Self = serde_json::from_slice(body).map_err(|_| VciError::Metadata)?;
+        let mut endpoints = vec![&metadata.credential_endpoint];
+        endpoints.extend(&metadata.nonce_endpoint);
+        let safe = |url: &&String| Url::parse(url).is_ok_and(|url| is_safe(&url));
+        if metadata.credential_issuer == issuer && endpoints.iter().all(safe) {
+            Ok(metadata)
+        } else {
+            Err(VciError::Metadata)
+        }
+    }
+
+    /// The most copies of one request; 1 where the issuer says nothing.
+    pub fn batch_size(&self) -> usize {
+        self.batch_credential_issuance
+            .as_ref()
+            .map_or(1, |batch| batch.batch_size.clamp(1, 100))
+    }
+
+    /// The authorization server: the issuer itself, unless it names another (§12.2.4).
+    pub fn authorization_server(&self) -> &str {
+        self.authorization_servers
+            .as_ref()
+            .and_then(|servers| servers.first())
+            .unwrap_or(&self.credential_issuer)
+    }
+}
+
+/// The authorization server's metadata (RFC 8414), as far as we use it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerMetadata {
+    pub issuer: String,
+    pub token_endpoint: String,
+    #[serde(default)]
+    pub grant_types_supported: Vec<String>,
+    /// Required by RFC 8414; empty, because there is no authorization endpoint.
+    #[serde(default)]
+    pub response_types_supported: Vec<String>,
+    #[serde(default)]
+    pub token_endpoint_auth_methods_supported: Vec<String>,
+    #[serde(rename = "pre-authorized_grant_anonymous_access_supported", default)]
+    pub anonymous_access: bool,
+}
+
+impl ServerMetadata {
+    /// The metadata of an authority at `issuer`.
+    pub fn of_authority(issuer: &str) -> Self {
+        Self {
+            issuer: issuer.to_owned(),
+            token_endpoint: format!("{issuer}/token"),
+            grant_types_supported: vec![PRE_AUTHORIZED.to_owned(), REFRESH_TOKEN.to_owned()],
+            response_types_supported: vec![],
+            token_endpoint_auth_methods_supported: vec!["none".to_owned()],
+            anonymous_access: true,
+        }
+    }
+
+    /// Wallet: reads the metadata of `issuer` (RFC 8414 §3.3: it must name that issuer).
+    pub fn parse(body: &[u8], issuer: &str) -> Result<Self, VciError> {
+        let metadata: Self = serde_json::from_slice(body).map_err(|_| VciError::Metadata)?;
+        let safe = Url::parse(&metadata.token_endpoint).is_ok_and(|url| is_safe(&url));
+        if metadata.issuer == issuer && safe {
+            Ok(metadata)
+        } else {
+            Err(VciError::Metadata)
+        }
+    }
+}
+
+/// Where the metadata of `issuer` stands: the well-known path goes between host and path
+/// (§12.2.2, RFC 8414 §3.1). `name` is `openid-credential-issuer` or `oauth-authorization-server`.
+pub fn well_known(issuer: &str, name: &str) -> Result<Url, VciError> {
+    let mut url = Url::parse(issuer).map_err(|_| VciError::Metadata)?;
+    if !is_safe(&url) {
+        return Err(VciError::Metadata);
+    }
+    let path = url.path().trim_end_matches('/').to_owned();
+    url.set_path(&format!("/.well-known/{name}{path}"));
+    Ok(url)
+}
+
+/// A refusal as it travels from an OAuth endpoint, with our three members added.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorResponse {
+    pub error: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_description: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fix: Option<String>,
+}

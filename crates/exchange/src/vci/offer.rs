@@ -1,0 +1,161 @@
+//! The offer (OpenID4VCI 1.0 §4): what a person hands to a wallet.
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::{
+    MAX_OFFER_BYTES, MDOC_CONFIGURATION, OFFER_SCHEME, PASS_CONFIGURATION, PID_CONFIGURATION,
+    VciError, is_safe,
+};
+
+/// An offer of credentials (§4.1.1), with the one grant that we make.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CredentialOffer {
+    pub credential_issuer: String,
+    pub credential_configuration_ids: Vec<String>,
+    #[serde(default)]
+    pub grants: OfferGrants,
+}
+
+/// How the offer can be taken. Other grants are ignored.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfferGrants {
+    #[serde(
+        rename = "urn:ietf:params:oauth:grant-type:pre-authorized_code",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub pre_authorized: Option<PreAuthorizedGrant>,
+}
+
+/// The pre-authorised code and what the user must add to it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PreAuthorizedGrant {
+    #[serde(rename = "pre-authorized_code")]
+    pub code: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tx_code: Option<TxCode>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorization_server: Option<String>,
+}
+
+/// What a transaction code looks like, for the wallet's entry field.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TxCode {
+    /// `numeric` or `text`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_mode: Option<String>,
+    /// In characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub length: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+}
+
+/// What a user handed to the wallet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReceivedOffer {
+    /// The offer itself.
+    Value(CredentialOffer),
+    /// Where the offer is to be fetched, as JSON; then [`parse_offer`] again.
+    Reference(Url),
+}
+
+impl CredentialOffer {
+    /// An offer of what an enrolment brings: a PID in both formats and a RealPass.
+    pub fn of_enrolment(issuer: &str, code: String, tx_code_length: u32) -> Self {
+        let mut offer = Self::pid(issuer, code, tx_code_length);
+        let more = [MDOC_CONFIGURATION, PASS_CONFIGURATION].map(str::to_owned);
+        offer.credential_configuration_ids.extend(more);
+        offer
+    }
+
+    /// An offer of our PID.
+    pub fn pid(issuer: &str, code: String, tx_code_length: u32) -> Self {
+        Self {
+            credential_issuer: issuer.to_owned(),
+            credential_configuration_ids: vec![PID_CONFIGURATION.to_owned()],
+            grants: OfferGrants {
+                pre_authorized: Some(PreAuthorizedGrant {
+                    code,
+                    tx_code: Some(TxCode {
+                        input_mode: Some("numeric".to_owned()),
+                        length: Some(tx_code_length),
+                        description: None,
+                    }),
+                    authorization_server: None,
+                }),
+            },
+        }
+    }
+
+    /// The offer as a URI that a QR code or a link carries (§4.1.2).
+    pub fn to_uri(&self) -> String {
+        let offer = serde_json::to_string(self).unwrap_or_default();
+        let query: String = url::form_urlencoded::byte_serialize(offer.as_bytes()).collect();
+        format!("{OFFER_SCHEME}://?credential_offer={query}")
+    }
+
+    /// The grant that we can use.
+    pub fn grant(&self) -> Result<&PreAuthorizedGrant, VciError> {
+        self.grants
+            .pre_authorized
+            .as_ref()
+            .filter(|grant| !grant.code.is_empty())
+            .ok_or(VciError::OfferGrant)
+    }
+}
+
+/// Neither the code nor the offer belongs into a log.
+impl std::fmt::Debug for CredentialOffer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "CredentialOffer(by {}, …)", self.credential_issuer)
+    }
+}
+
+/// Wallet: reads an offer from a URI or from JSON.
+pub fn parse_offer(text: &str) -> Result<ReceivedOffer, VciError> {
+    let text = text.trim();
+    // Percent-encoding may triple the length.
+    if text.len() > 3 * MAX_OFFER_BYTES {
+        return Err(VciError::Offer);
+    }
+    if text.starts_with('{') {
+        return read_offer(text).map(ReceivedOffer::Value);
+    }
+    let uri = Url::parse(text).map_err(|_| VciError::Offer)?;
+    if uri.scheme() != OFFER_SCHEME && uri.scheme() != "haip-vci" {
+        return Err(VciError::Offer);
+    }
+    let mut found = None;
+    for (name, value) in uri.query_pairs() {
+        let offer = match name.as_ref() {
+            "credential_offer" => ReceivedOffer::Value(read_offer(&value)?),
+            "credential_offer_uri" => {
+                let url = Url::parse(&value).map_err(|_| VciError::Offer)?;
+                if !is_safe(&url) {
+                    return Err(VciError::Offer);
+                }
+                ReceivedOffer::Reference(url)
+            }
+            _ => continue,
+        };
+        // §4.1: one of the two, once.
+        if found.replace(offer).is_some() {
+            return Err(VciError::Offer);
+        }
+    }
+    found.ok_or(VciError::Offer)
+}
+
+fn read_offer(text: &str) -> Result<CredentialOffer, VciError> {
+    if text.len() > MAX_OFFER_BYTES {
+        return Err(VciError::Offer);
+    }
+    let offer: CredentialOffer = serde_json::from_str(text).map_err(|_| VciError::Offer)?;
+    let issuer = Url::parse(&offer.credential_issuer).map_err(|_| VciError::Offer)?;
+    if offer.credential_configuration_ids.is_empty() || !is_safe(&issuer) {
+        return Err(VciError::Offer);
+    }
+    Ok(offer)
+}

@@ -1,0 +1,75 @@
+//! Proofs of possession of a holder key (OpenID4VCI 1.0, appendix F).
+
+use realdid_credential::jose::{self, Alg, Jwk, JwsError, SigningKey, VerifyingKey};
+use serde_json::{Map, Value, json};
+
+use super::{CLOCK_SKEW_S, PROOF_AGE_S, PROOF_TYP, VciError};
+
+/// Wallet: proves possession of `key` to `issuer` (appendix F.1). `iss` stays out, because the
+/// wallet has no client id here.
+pub fn build_proof(
+    issuer: &str,
+    nonce: &str,
+    now_s: u64,
+    key: &SigningKey,
+) -> Result<String, JwsError> {
+    let mut header = Map::new();
+    header.insert("typ".to_owned(), PROOF_TYP.into());
+    header.insert("jwk".to_owned(), Jwk(key.verifying_key()).to_value());
+    let claims = json!({"aud": issuer, "iat": now_s, "nonce": nonce});
+    jose::sign_compact(&header, claims.to_string().as_bytes(), key)
+}
+
+/// A proof that holds, but for the freshness of its nonce.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedProof {
+    pub key: VerifyingKey,
+    pub nonce: String,
+}
+
+/// Issuer: verifies one key proof (appendix F.4).
+pub fn verify_proof(proof: &str, issuer: &str, now_s: u64) -> Result<VerifiedProof, VciError> {
+    let claimed = jose::decode_unverified(proof).map_err(|error| match error {
+        JwsError::AlgRefused => VciError::ProofAlg,
+        _ => VciError::ProofForm,
+    })?;
+    claimed
+        .expect_typ(PROOF_TYP)
+        .map_err(|_| VciError::ProofForm)?;
+    let elsewhere = ["kid", "x5c", "trust_chain"];
+    if elsewhere
+        .iter()
+        .any(|name| claimed.header.contains_key(*name))
+    {
+        return Err(VciError::ProofForm);
+    }
+    if claimed.alg != Alg::Es256 {
+        return Err(VciError::ProofAlg);
+    }
+    let jwk = claimed.header.get("jwk").ok_or(VciError::ProofForm)?;
+    let Jwk(key) = Jwk::parse(jwk).map_err(|_| VciError::ProofForm)?;
+    claimed.verify(&key).map_err(|error| match error {
+        JwsError::AlgMismatch => VciError::ProofAlg,
+        _ => VciError::ProofSignature,
+    })?;
+    let claims = claimed.claims().map_err(|_| VciError::ProofForm)?;
+    if claims.get("aud").and_then(Value::as_str) != Some(issuer) {
+        return Err(VciError::ProofAudience);
+    }
+    let iat = claims
+        .get("iat")
+        .and_then(Value::as_u64)
+        .ok_or(VciError::ProofTime)?;
+    if iat > now_s.saturating_add(CLOCK_SKEW_S) || now_s.saturating_sub(iat) > PROOF_AGE_S {
+        return Err(VciError::ProofTime);
+    }
+    let nonce = claims
+        .get("nonce")
+        .and_then(Value::as_str)
+        .filter(|nonce| (1..=128).contains(&nonce.len()))
+        .ok_or(VciError::ProofNonce)?;
+    Ok(VerifiedProof {
+        key,
+        nonce: nonce.to_owned(),
+    })
+}
