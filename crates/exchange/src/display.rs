@@ -19,8 +19,6 @@
 
 pub mod handle;
 pub mod order;
-#[cfg(test)]
-mod tests;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -485,3 +483,6 @@ pub fn verify(
         issuer: badge.claimed.issuer.clone(),
     })
 }
+
+#[cfg(test)]
+mod tests;
