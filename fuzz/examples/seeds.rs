@@ -10,7 +10,8 @@ use realdid_core::hash::{Hash32, HashFunction};
 use realdid_core::state::{Family, did_key};
 use realdid_credential::realpass::{self, Envelope, Fact};
 use realdid_exchange::jwe::{DecryptionKey, EncryptionKey};
-use realdid_exchange::vci::{PassAnswer, PassRequest};
+use realdid_exchange::vci::authorization::{AuthorizationRequest, code_challenge};
+use realdid_exchange::vci::{PassAnswer, PassRequest, TokenRequest};
 use realdid_exchange::vp::{
     Ask, ClaimedRequest, DID_ID, PASS_ID, RequestContent, WalletResponse, client_id,
 };
@@ -35,7 +36,72 @@ fn main() -> Outcome {
     decode()?;
     apply()?;
     let pass = issued()?;
-    shown_and_asked(&pass)
+    shown_and_asked(&pass)?;
+    issuing()
+}
+
+/// What wallets send to be issued credentials, and an mdoc with its certificate.
+fn issuing() -> Outcome {
+    let pushed = AuthorizationRequest {
+        client_id: "wallet".into(),
+        redirect_uri: "https://wallet.example/cb".into(),
+        state: Some("s".into()),
+        code_challenge: code_challenge("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"),
+        configurations: vec!["pid-sd-jwt".into()],
+        details: true,
+        dpop_jkt: None,
+    };
+    let form = |fields: Vec<(&'static str, String)>| {
+        let mut form = url::form_urlencoded::Serializer::new(String::new());
+        form.extend_pairs(fields).finish().into_bytes()
+    };
+    write("issuing", "pushed", Some(0), &form(pushed.to_form()))?;
+    let jwk = r#"{"kty":"EC","crv":"P-256","x":"AA","y":"AA"}"#;
+    let proof = format!(
+        "{{\"alg\":\"ES256\",\"typ\":\"dpop+jwt\",\"jwk\":{jwk}}}\n{{\"jti\":\"1\",\"htm\":\"POST\",\"htu\":\"https://authority.example/token\",\"iat\":1800000000}}"
+    );
+    write("issuing", "dpop", Some(1), proof.as_bytes())?;
+    let attestation = format!(
+        "{{\"alg\":\"ES256\",\"typ\":\"key-attestation+jwt\",\"x5c\":[\"MAA=\"]}}\n{{\"exp\":1800000060,\"attested_keys\":[{jwk}]}}"
+    );
+    write("issuing", "attestation", Some(2), attestation.as_bytes())?;
+    let token = TokenRequest::Refresh {
+        refresh_token: "r".into(),
+    };
+    write("issuing", "token", Some(3), &form(token.to_form()))?;
+    let request = json!({
+        "credential_configuration_id": "pid-mdoc",
+        "proofs": {"jwt": ["a.b.c"]},
+        "credential_response_encryption": {"jwk": {"kty": "EC", "alg": "ECDH-ES"}, "enc": "A256GCM"},
+    });
+    write(
+        "issuing",
+        "credential",
+        Some(4),
+        request.to_string().as_bytes(),
+    )?;
+    let told = json!({"notification_id": "n", "event": "credential_accepted"});
+    write(
+        "issuing",
+        "notification",
+        Some(6),
+        told.to_string().as_bytes(),
+    )?;
+    let registered = Registered {
+        domain: "login.shop.example".to_owned(),
+        purposes: vec!["login"],
+        claims: vec![],
+        sandbox: false,
+    };
+    let world = World::new(
+        NOW_MS,
+        test_world::jose_key(&test_world::p256(4)),
+        &registered,
+    );
+    let mdoc = world.mdoc();
+    write("issuing", "mdoc", Some(7), &mdoc)?;
+    let chain = realdid_credential::mdoc::claimed_chain(&mdoc).map_err(|e| e.code())?;
+    write("issuing", "certificate", Some(9), &chain[0])
 }
 
 fn write(target: &str, name: &str, kind: Option<u8>, bytes: &[u8]) -> Outcome {

@@ -24,7 +24,7 @@ use crate::shell::{self, Failure, command};
 enum By {
     /// `realdid bench`, and the script of the peer where it has one.
     Realdid(Option<&'static str>),
-    /// The example `measure` of a crate: ours, the limit, and mostly the peer too, in turns in one
+    /// An example `measure-…`, of a crate: ours, the limit, and mostly the peer too, in turns in one
     /// process; or beside the script of the peer.
     Example(&'static str, Option<&'static str>),
     /// The example `chromium` of the crate `pass-wasm`: a page in a browser.
@@ -40,9 +40,9 @@ impl By {
     }
 }
 
-const PASS: By = By::Example("realdid-pass", None);
-const SD_JWT: By = By::Example("realdid-credential", Some("sd-jwt-vc.mjs"));
-const STATUS: By = By::Example("realdid-credential", None);
+const PASS: By = By::Example("measure-pass", None);
+const SD_JWT: By = By::Example("measure-credential", Some("sd-jwt-vc.mjs"));
+const STATUS: By = By::Example("measure-credential", None);
 
 /// Each bench, in the order of the table.
 const BENCHES: [(&str, By); 22] = [
@@ -186,7 +186,7 @@ pub fn run(root: &Path, args: &[String]) -> Result<(), Failure> {
         println!("measuring {id}");
         let (ours, own_peer) = match by {
             By::Realdid(_) => (run_ours(root, id)?, None),
-            By::Example(package, _) => run_example(root, package, id)?,
+            By::Example(example, _) => run_example(root, example, id)?,
             By::Page => {
                 needs::browser(root)?;
                 let text = page::run(root, PAGE_PROOFS)?;
@@ -217,26 +217,25 @@ fn run_ours(root: &Path, id: &str) -> Result<Ours, Failure> {
     Ok(ours)
 }
 
-fn run_example(root: &Path, package: &str, id: &str) -> Result<(Ours, Option<Peer>), Failure> {
+fn run_example(root: &Path, example: &str, id: &str) -> Result<(Ours, Option<Peer>), Failure> {
     let text = shell::output(command(
         root,
         &shell::cargo(),
         &[
             "run",
             "--quiet",
-            "-p",
-            package,
+            "--workspace",
             "--example",
-            "measure",
+            example,
             "--",
             id,
         ],
     ))?;
-    let ours: Ours = last_object("the example measure", &text)?;
+    let ours: Ours = last_object(example, &text)?;
     same_id(id, &ours.id)?;
     // The peer's line stands before ours.
     let peer = text.lines().find(|line| line.contains("\"peer\""));
-    let peer = peer.map(|line| last_object("the example measure", line));
+    let peer = peer.map(|line| last_object(example, line));
     Ok((ours, peer.transpose()?))
 }
 

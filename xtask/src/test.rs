@@ -88,6 +88,7 @@ fn setup(root: &Path) -> Result<Runner, Failure> {
     needs::npm_packages(root, "examples/sign-in/express")?;
     needs::npm_packages(root, "crates/pass/tests/peer")?;
     needs::npm_packages(root, "crates/credential/tests/peer")?;
+    needs::npm_packages(root, "crates/authority/tests/peer")?;
     needs::python_packages(
         root,
         "target/sign-in-django",

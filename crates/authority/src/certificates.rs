@@ -23,7 +23,7 @@ use time::{Duration, OffsetDateTime};
 use crate::config::AuthorityConfig;
 use crate::keys::{AuthorityKeys, KeyFileError, init_authority};
 use crate::standing::StandingError;
-use crate::text::Drawn;
+use crate::text::seeded;
 
 const CA_FILE: &str = "ca.pem";
 const LEAF_FILE: &str = "pid.pem";
@@ -147,6 +147,16 @@ pub(crate) fn make(
     Ok(())
 }
 
+/// A root that an operator trusts, from its PEM file.
+pub(crate) fn read_root(path: &Path) -> Result<Certificate, KeyFileError> {
+    let refused = || KeyFileError::Certificate {
+        path: path.to_owned(),
+    };
+    let text = fs::read_to_string(path).map_err(|error| files::FileError::of(path, &error))?;
+    let der = from_pem(&text).ok_or_else(refused)?;
+    Certificate::parse(&der).map_err(|_| refused())
+}
+
 /// A certificate in its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Made {
@@ -162,7 +172,7 @@ pub fn certificate(dir: &Path, renew: bool) -> Result<Made, StandingError> {
     if renew && file.exists() {
         fs::remove_file(&file).map_err(|error| files::FileError::of(&file, &error))?;
     }
-    let mut drawn = Drawn::new()?;
+    let mut drawn = seeded()?;
     init_authority(&config.dir, &config.issuer_url(), &mut |out| {
         drawn.fill_bytes(out);
     })?;

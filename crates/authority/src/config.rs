@@ -3,11 +3,14 @@
 //! Both live in the folder that they describe (`DIR/authority.toml`, `DIR/registrar.toml`), beside
 //! `keys/` and the database, so that the operator's commands need `--dir DIR` only.
 
+use realdid_exchange::vci::attestation::Providers;
 use realdid_serve::{ConfigError, RateLimit, ServeOptions, TlsFiles, config};
 use serde::Deserialize;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use crate::certificates;
+use crate::keys::KeyFileError;
 use crate::register::synthetic::DEFAULT_RESIDENTS;
 use crate::store::StoreError;
 
@@ -49,7 +52,28 @@ pub struct AuthorityConfig {
     #[serde(default)]
     pub realpass: RealPassConfig,
     #[serde(default)]
+    pub attestation: AttestationConfig,
+    #[serde(default)]
     pub limits: Limits,
+}
+
+/// Whose word for a wallet and its keys counts.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AttestationConfig {
+    /// PEM files, each with the root certificate of a wallet provider.
+    pub roots: Vec<PathBuf>,
+    /// Only wallets that a provider attests get tokens.
+    pub required: bool,
+}
+
+impl AttestationConfig {
+    pub(crate) fn providers(&self) -> Result<Providers, KeyFileError> {
+        let roots = self.roots.iter().map(|path| certificates::read_root(path));
+        Ok(Providers {
+            roots: roots.collect::<Result<_, _>>()?,
+        })
+    }
 }
 
 /// Which database. Without a URL it is SQLite, in the folder.
@@ -164,6 +188,9 @@ impl AuthorityConfig {
         config.dir = within(folder, &config.dir);
         config.genesis = within(folder, &config.genesis);
         config.tls.iter_mut().for_each(|tls| tls.within(folder));
+        for root in &mut config.attestation.roots {
+            *root = within(folder, root);
+        }
         if let Some(file) = &mut config.register.token_file {
             *file = within(folder, file);
         }

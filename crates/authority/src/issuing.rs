@@ -1,4 +1,5 @@
-//! Issuing over OpenID4VCI 1.0: tokens, nonces and credentials.
+//! Issuing over OpenID4VCI 1.0: nonces, credentials, and what comes after them. Who may ask is in
+//! [`crate::oauth`].
 //!
 //! The protocol's rules are in [`realdid_exchange::vci`]; here is what has to be remembered and
 //! looked up. A batch of copies says the same times, and nothing but keys and salts differs.
@@ -17,20 +18,24 @@ use realdid_credential::jose::{Jwk, VerifyingKey};
 use realdid_credential::mdoc;
 use realdid_credential::pid::{self, Assurance, Pid, PidError};
 use realdid_credential::sd_jwt::Terms;
+use realdid_exchange::jwe::EncryptionKey;
 use realdid_exchange::vci::{
-    BATCH_SIZE, CredentialRequest, CredentialResponse, Expected, MDOC_CONFIGURATION, NonceResponse,
-    PID_CONFIGURATION, TokenRequest, TokenResponse, VciError, X5C_CONFIGURATION, validity,
+    BATCH_SIZE, CredentialRequest, CredentialResponse, DeferredRequest, DeferredResponse, Expected,
+    MDOC_CONFIGURATION, NonceResponse, Notification, PID_CONFIGURATION, VciError,
+    X5C_CONFIGURATION, response_encryption, validity,
 };
 use realdid_serve::{OAuthError, Problem};
+use serde_json::Value;
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
 use crate::enrolment::ledger_problem;
 use crate::ledger::LedgerError;
+use crate::oauth::Caller;
 use crate::register::{Person, RegisterRefusal, is_at_least};
 use crate::service::Authority;
-use crate::store::{Holder, StoreError, TokenKind};
-use crate::text::{Drawn, NoRandomness, base64url, random, random_secret};
+use crate::store::{Deferred, StoreError};
+use crate::text::{NoRandomness, base64url, random, random_secret, seeded};
 
 /// How long an access token opens the credential endpoint, in seconds.
 pub const ACCESS_LIFE_S: u64 = 300;
@@ -39,6 +44,38 @@ pub const REFRESH_LIFE_S: u64 = 180 * 86_400;
 /// How long a nonce may be used, in seconds.
 pub const NONCE_LIFE_S: u64 = 300;
 
+/// How long a credential that is not ready may be asked for, in seconds.
+pub const DEFERRED_LIFE_S: u64 = 86_400;
+/// When a wallet asks again for it, in seconds.
+const DEFERRED_INTERVAL_S: u64 = 5;
+/// How long a wallet may tell what became of a credential, in seconds.
+const NOTIFICATION_LIFE_S: u64 = 86_400;
+/// The configurations that are issued here; RealPasses are of another kind.
+const ISSUED: &[&str] = &[PID_CONFIGURATION, X5C_CONFIGURATION, MDOC_CONFIGURATION];
+
+/// What something with a MAC of ours may be used for, and for nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NonceFor {
+    Credential = 1,
+    Dpop = 2,
+    Notification = 3,
+}
+
+/// The answer to a credential request.
+pub enum Issued {
+    Now(CredentialResponse),
+    Later(DeferredResponse),
+}
+
+impl Issued {
+    fn later(transaction_id: String) -> Self {
+        Self::Later(DeferredResponse {
+            transaction_id,
+            interval: DEFERRED_INTERVAL_S,
+        })
+    }
+}
+
 /// Why nothing was issued.
 #[derive(Debug, thiserror::Error)]
 pub enum IssueError {
@@ -46,6 +83,8 @@ pub enum IssueError {
     Protocol(#[from] VciError),
     #[error("enrolment.suspended: the enrolment must be active")]
     Suspended,
+    #[error("enrolment.unknown: the person tag must have an enrolment")]
+    NotEnrolled,
     #[error(transparent)]
     Register(#[from] RegisterRefusal),
     /// What the register says is no PID.
@@ -73,12 +112,20 @@ impl IssueError {
         match self {
             Self::Protocol(error) => {
                 let status = match error.error() {
-                    "invalid_token" => StatusCode::UNAUTHORIZED,
+                    "invalid_token" | "invalid_client" => StatusCode::UNAUTHORIZED,
                     _ => StatusCode::BAD_REQUEST,
                 };
                 let problem = Problem::new(status, error.code(), error.rule(), error.fix());
                 OAuthError::new(error.error(), problem)
             }
+            Self::NotEnrolled => OAuthError::new(
+                denied,
+                Problem::bad_request(
+                    "enrolment.unknown",
+                    "the person tag has an enrolment",
+                    "enrol first",
+                ),
+            ),
             // A person who left the register is not told apart from a suspended one.
             Self::Suspended | Self::Register(RegisterRefusal::Evidence) => OAuthError::new(
                 denied,
@@ -129,70 +176,6 @@ impl IssueError {
 }
 
 impl Authority {
-    /// The token endpoint.
-    pub async fn token(&self, body: &[u8]) -> Result<TokenResponse, IssueError> {
-        let now_s = self.clock.now_s();
-        match TokenRequest::parse(body)? {
-            TokenRequest::PreAuthorized { code, tx_code } => {
-                let (holder, state) = self.store.code(&code).await?.ok_or(VciError::Grant)?;
-                if let Err(refusal) = state.redeem(tx_code.as_deref(), now_s) {
-                    if refusal == VciError::Grant {
-                        self.store.fail_code(&code).await?;
-                    }
-                    return Err(refusal.into());
-                }
-                self.need_active(&holder.person).await?;
-                if !self.store.use_code(&code).await? {
-                    return Err(VciError::Grant.into());
-                }
-                let refresh = random_secret()?;
-                self.store
-                    .add_token(
-                        TokenKind::Refresh,
-                        &refresh,
-                        &holder,
-                        now_s + REFRESH_LIFE_S,
-                    )
-                    .await?;
-                self.access(&holder, now_s, Some(refresh)).await
-            }
-            TokenRequest::Refresh { refresh_token } => {
-                // The token stays the same: a wallet that loses an answer on the way would
-                // otherwise have to enrol again.
-                let holder = self
-                    .store
-                    .token(TokenKind::Refresh, &refresh_token, now_s)
-                    .await?
-                    .ok_or(VciError::Grant)?;
-                self.need_active(&holder.person).await?;
-                self.access(&holder, now_s, None).await
-            }
-        }
-    }
-
-    async fn access(
-        &self,
-        holder: &Holder,
-        now_s: u64,
-        refresh_token: Option<String>,
-    ) -> Result<TokenResponse, IssueError> {
-        let access_token = random_secret()?;
-        self.store
-            .add_token(
-                TokenKind::Access,
-                &access_token,
-                holder,
-                now_s + ACCESS_LIFE_S,
-            )
-            .await?;
-        Ok(TokenResponse {
-            access_token,
-            token_type: "Bearer".to_owned(),
-            expires_in: Some(ACCESS_LIFE_S),
-            refresh_token,
-        })
-    }
-
     /// Refuses whoever is not recorded as active.
     pub(crate) async fn need_active(&self, person: &str) -> Result<(), IssueError> {
         match self.store.enrolled(person).await? {
@@ -201,78 +184,180 @@ impl Authority {
         }
     }
 
-    /// The nonce endpoint: expiry and randomness, and a MAC over both.
+    /// The nonce endpoint.
     pub fn nonce(&self) -> Result<NonceResponse, IssueError> {
-        let expires_s = self.clock.now_s() + NONCE_LIFE_S;
+        let c_nonce = self.nonce_for(NonceFor::Credential)?;
+        Ok(NonceResponse { c_nonce })
+    }
+
+    /// A nonce for one use: expiry and randomness, and a MAC over both.
+    pub(crate) fn nonce_for(&self, purpose: NonceFor) -> Result<String, IssueError> {
+        self.stamp(purpose, b"", NONCE_LIFE_S)
+    }
+
+    /// When a nonce ends that is ours, for this use, and fresh: Unix seconds.
+    pub(crate) fn nonce_end(&self, purpose: NonceFor, nonce: &str) -> Option<u64> {
+        self.stamp_end(purpose, b"", nonce)
+    }
+
+    fn stamp(&self, purpose: NonceFor, of: &[u8], life_s: u64) -> Result<String, IssueError> {
+        let expires_s = self.clock.now_s() + life_s;
         let mut bytes = [0u8; 40];
         bytes[..8].copy_from_slice(&expires_s.to_be_bytes());
         bytes[8..24].copy_from_slice(&random::<16>()?);
-        let mac = self.nonce_mac(&bytes[..24]);
+        let mac = self.stamp_mac(purpose, of, &bytes[..24]);
         bytes[24..].copy_from_slice(&mac);
-        Ok(NonceResponse {
-            c_nonce: base64url(&bytes),
-        })
+        Ok(base64url(&bytes))
     }
 
-    /// Uses a nonce up, if it is ours and fresh.
-    async fn redeem_nonce(&self, nonce: &str) -> Result<(), IssueError> {
+    fn stamp_end(&self, purpose: NonceFor, of: &[u8], stamp: &str) -> Option<u64> {
         use base64::Engine as _;
-        let refused = VciError::ProofNonce;
         let bytes: [u8; 40] = base64::engine::general_purpose::URL_SAFE_NO_PAD
-            .decode(nonce)
+            .decode(stamp)
             .ok()
-            .and_then(|bytes| bytes.try_into().ok())
-            .ok_or(refused)?;
+            .and_then(|bytes| bytes.try_into().ok())?;
         let (said, mac) = bytes.split_at(24);
-        if !bool::from(self.nonce_mac(said).ct_eq(mac)) {
-            return Err(refused.into());
+        if !bool::from(self.stamp_mac(purpose, of, said).ct_eq(mac)) {
+            return None;
         }
         let mut expires = [0; 8];
         expires.copy_from_slice(&said[..8]);
         let expires_s = u64::from_be_bytes(expires);
-        if expires_s <= self.clock.now_s() || !self.store.use_nonce(nonce, expires_s).await? {
-            return Err(refused.into());
-        }
-        Ok(())
+        (expires_s > self.clock.now_s()).then_some(expires_s)
     }
 
-    fn nonce_mac(&self, said: &[u8]) -> [u8; 16] {
+    fn stamp_mac(&self, purpose: NonceFor, of: &[u8], said: &[u8]) -> [u8; 16] {
         let mut out = [0; 16];
         // HMAC takes keys of any length, so this cannot fail; no MAC would verify if it did.
         if let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.keys.nonce[..]) {
+            // `said` has one length, so nothing of the rest can be taken for it.
+            mac.update(&[purpose as u8]);
             mac.update(said);
+            mac.update(of);
             out.copy_from_slice(&mac.finalize().into_bytes()[..16]);
         }
         out
     }
 
-    /// The credential endpoint: one copy of the PID for each proof.
+    /// Uses a nonce up, if it is ours and fresh.
+    async fn redeem_nonce(&self, nonce: &str) -> Result<(), IssueError> {
+        let refused = VciError::ProofNonce;
+        let expires_s = self.nonce_end(NonceFor::Credential, nonce).ok_or(refused)?;
+        if !self.store.use_nonce(nonce, expires_s).await? {
+            return Err(refused.into());
+        }
+        Ok(())
+    }
+
+    /// The credential endpoint: one copy of the PID for each proof, and the key that the answer is
+    /// encrypted to. Where the register is silent the answer comes later (§9).
     pub async fn credential(
         &self,
-        access_token: Option<&str>,
+        caller: &Caller,
         body: &[u8],
-    ) -> Result<CredentialResponse, IssueError> {
+    ) -> Result<(Issued, Option<EncryptionKey>), IssueError> {
         let now_s = self.clock.now_s();
-        let token = access_token.ok_or(VciError::AccessToken)?;
-        let reference = self
-            .store
-            .token(TokenKind::Access, token, now_s)
-            .await?
-            .ok_or(VciError::AccessToken)?
-            .person;
+        let holder = self.holder(caller, "/credential").await?;
+        let opens = |id: &&&str| holder.grant.opens(id);
+        let configurations: Vec<&str> = ISSUED.iter().filter(opens).copied().collect();
         let checked = CredentialRequest::parse(body)?.check(&Expected {
             issuer: &self.url,
-            configurations: &[PID_CONFIGURATION, X5C_CONFIGURATION, MDOC_CONFIGURATION],
+            configurations: &configurations,
+            identifiers: holder.grant.identifiers,
+            providers: &self.providers,
             batch_size: BATCH_SIZE,
             now_s,
         })?;
-        self.need_active(&reference).await?;
+        self.need_active(&holder.person).await?;
         self.redeem_nonce(&checked.nonce).await?;
-        let person = self.register.person(&reference).await?;
+        let configuration = checked.configuration;
+        let issued = match self.register.person(&holder.person).await {
+            Ok(person) => {
+                let copies = self.copies(&configuration, &person, checked.keys, now_s)?;
+                Issued::Now(self.with_id(&holder.person, copies)?)
+            }
+            Err(RegisterRefusal::Unavailable) => {
+                let keys: Vec<Value> = checked
+                    .keys
+                    .into_iter()
+                    .map(|key| Jwk(key).to_value())
+                    .collect();
+                let deferred = Deferred {
+                    configuration,
+                    keys: Value::from(keys).to_string(),
+                };
+                let transaction_id = random_secret()?;
+                let expires_s = now_s + DEFERRED_LIFE_S;
+                self.store
+                    .defer(&transaction_id, &holder.person, &deferred, expires_s)
+                    .await?;
+                metrics::counter!("authority_deferred_total").increment(1);
+                Issued::later(transaction_id)
+            }
+            Err(refusal) => return Err(refusal.into()),
+        };
+        Ok((issued, checked.encryption))
+    }
 
-        let copies = self.copies(&checked.configuration, &person, checked.keys, now_s)?;
+    /// The deferred credential endpoint.
+    pub async fn deferred(
+        &self,
+        caller: &Caller,
+        body: &[u8],
+    ) -> Result<(Issued, Option<EncryptionKey>), IssueError> {
+        let now_s = self.clock.now_s();
+        let holder = self.holder(caller, "/deferred_credential").await?;
+        let request = DeferredRequest::parse(body)?;
+        let encryption = response_encryption(request.credential_response_encryption.as_ref())?;
+        let id = &request.transaction_id;
+        let waiting = self.store.deferred(id, &holder.person, now_s).await?;
+        let waiting = waiting.ok_or(VciError::TransactionId)?;
+        self.need_active(&holder.person).await?;
+        let person = match self.register.person(&holder.person).await {
+            Err(RegisterRefusal::Unavailable) => {
+                return Ok((Issued::later(request.transaction_id), encryption));
+            }
+            person => person?,
+        };
+        let keys: Vec<Value> = serde_json::from_str(&waiting.keys).unwrap_or_default();
+        let keys = keys.iter().map(|jwk| Jwk::parse(jwk).map(|Jwk(key)| key));
+        // They were checked when they were kept.
+        let keys = keys.collect::<Result<Vec<_>, _>>();
+        let keys = keys.map_err(|_| VciError::TransactionId)?;
+        if !self.store.end_deferred(id).await? {
+            return Err(VciError::TransactionId.into());
+        }
+        let copies = self.copies(&waiting.configuration, &person, keys, now_s)?;
+        Ok((
+            Issued::Now(self.with_id(&holder.person, copies)?),
+            encryption,
+        ))
+    }
+
+    /// The answer with the name by which its holder tells what became of it.
+    fn with_id(&self, person: &str, copies: Vec<String>) -> Result<CredentialResponse, IssueError> {
         metrics::counter!("authority_credentials_total").increment(copies.len() as u64);
-        Ok(CredentialResponse::new(copies))
+        let id = self.stamp(
+            NonceFor::Notification,
+            person.as_bytes(),
+            NOTIFICATION_LIFE_S,
+        )?;
+        Ok(CredentialResponse {
+            notification_id: Some(id),
+            ..CredentialResponse::new(copies)
+        })
+    }
+
+    /// The notification endpoint: counted, and nothing else is kept.
+    pub async fn notified(&self, caller: &Caller, body: &[u8]) -> Result<(), IssueError> {
+        let holder = self.holder(caller, "/notification").await?;
+        let told = Notification::parse(body)?;
+        let person = holder.person.as_bytes();
+        self.stamp_end(NonceFor::Notification, person, &told.notification_id)
+            .ok_or(VciError::NotificationId)?;
+        let event = told.event.name();
+        metrics::counter!("authority_notifications_total", "event" => event).increment(1);
+        Ok(())
     }
 
     /// One copy for each key, of the PID in the format of the configuration.
@@ -286,7 +371,7 @@ impl Authority {
         let validity = validity(&self.ledger.genesis().parameters, now_s);
         let pid = self.pid(person, validity.issued_at_s);
         let own = &self.keys;
-        let mut drawn = Drawn::new()?;
+        let mut drawn = seeded()?;
         if configuration == MDOC_CONFIGURATION {
             let terms = mdoc::Terms {
                 doc_type: mdoc::pid::DOC_TYPE,

@@ -8,7 +8,9 @@
 //!
 //! - [`service`]: the authority's routes and [`run`]
 //! - [`enrolment`]: evidence in, an enrolment on the ledger out
-//! - [`issuing`]: tokens, nonces and credentials (OpenID4VCI 1.0)
+//! - `endpoints`: the routes of OpenID4VCI 1.0
+//! - [`oauth`]: who may ask for a credential: authorization, tokens and their keys
+//! - [`issuing`]: nonces, credentials, and what comes after
 //! - [`realpass`], [`cohort`], [`totals`]: RealPasses: issuing them, what they say, how many there were
 //! - [`sponsoring`]: DIDs of enrolled people, within a quota
 //! - [`standing`]: the operator's `suspend` and `restore`, `reset` and `cancel-reset`
@@ -24,11 +26,13 @@
 pub mod certificates;
 pub mod cohort;
 pub mod config;
+mod endpoints;
 pub mod enrolment;
 pub mod issuing;
 pub mod keys;
 pub mod ledger;
 pub mod network;
+pub mod oauth;
 pub mod realpass;
 pub mod register;
 pub mod registrar;
@@ -52,4 +56,3 @@ pub use standing::{
     NewPassKey, Reset, StandingChange, StandingError, cancel_reset, pass_key, reset, residents,
     restore, suspend,
 };
-pub use text::Drawn;

@@ -11,7 +11,7 @@
 //! 6. the person is counted for the epoch, and then the answer is sent.
 
 use realdid_core::state::{Issuer, Standing};
-use realdid_exchange::vci::{PassAnswer, PassRequest, VciError};
+use realdid_exchange::vci::{PASS_CONFIGURATION, PassAnswer, PassRequest, VciError};
 use realdid_pass::facts::{Continuity, Facts};
 use realdid_pass::{IssuerKey, Kept, PassError, Request};
 use serde_json::Value;
@@ -21,9 +21,10 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::cohort::{Cohort, Cohorts, facts_of};
 use crate::issuing::IssueError;
+use crate::oauth::Caller;
 use crate::service::Authority;
 use crate::store::{KeptRow, PassHolder, StoreError};
-use crate::text::Drawn;
+use crate::text::seeded;
 
 /// How many requests wait for each that is worked on, at most.
 const WAITING_FOR_EACH: usize = 64;
@@ -113,12 +114,18 @@ impl Desk {
 
 impl Authority {
     /// The credential endpoint, for a RealPass.
-    pub async fn pass(&self, token: Option<&str>, body: &[u8]) -> Result<Value, IssueError> {
+    pub async fn pass(&self, caller: &Caller, body: &[u8]) -> Result<Value, IssueError> {
         let _place = self.desk.place()?;
         let now_ms = self.clock.now_ms();
-        let token = token.ok_or(VciError::AccessToken)?;
-        let holder = self.store.pass_holder(token, now_ms / 1000).await?;
+        let holder = self
+            .store
+            .pass_holder(caller.token()?, now_ms / 1000)
+            .await?;
         let holder = holder.ok_or(VciError::AccessToken)?;
+        self.bound(caller, &holder.grant.jkt, "/credential").await?;
+        if !holder.grant.opens(PASS_CONFIGURATION) {
+            return Err(VciError::UnknownConfiguration.into());
+        }
         let asked = PassRequest::parse(body)?;
         let parameters = &self.ledger.genesis().parameters;
         if !parameters.pass_issuable(asked.epoch, now_ms) {
@@ -185,7 +192,7 @@ impl Authority {
         request: &Request,
         key: &Arc<IssuerKey>,
     ) -> Result<Kept, IssueError> {
-        let (request, key, mut drawn) = (request.clone(), key.clone(), Drawn::new()?);
+        let (request, key, mut drawn) = (request.clone(), key.clone(), seeded()?);
         self.desk
             .work(move || key.enrol(&mut drawn, &request))
             .await

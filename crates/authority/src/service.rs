@@ -5,9 +5,7 @@
 //! | `GET /` | a page: what this is, how many are enrolled, which keys |
 //! | `POST /v1/enrolments` | evidence and a blinded number in, an enrolment and an offer out |
 //! | `POST /v1/sponsor` | an enrolled person's anchor, sponsored and handed in |
-//! | `POST /token`, `/nonce`, `/credential` | OpenID4VCI 1.0 |
-//! | `GET /ca.pem` | the root above the PID key's certificate |
-//! | `GET /.well-known/…` | `openid-credential-issuer`, `oauth-authorization-server`, `jwt-vc-issuer` |
+//! | the others | OpenID4VCI 1.0: [`crate::endpoints`] |
 
 use askama::Template;
 use axum::body::Bytes;
@@ -18,10 +16,8 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use realdid_core::hash::Hash32;
 use realdid_core::state::{Issuer, KeyUse, PersonTag, issuer_id};
-use realdid_credential::jose::Jwk;
-use realdid_credential::pid;
 use realdid_exchange::tag::EnrolmentRequest;
-use realdid_exchange::vci::{IssuerMetadata, PassRequest, ServerMetadata};
+use realdid_exchange::vci::attestation::Providers;
 use realdid_serve::{Bound, ConfigError, Probes, Problem, ServeError, limit_rate};
 use serde_json::json;
 use std::sync::Arc;
@@ -31,6 +27,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use utoipa::OpenApi;
 
 use crate::config::{AuthorityConfig, Limits, RealPassConfig};
+use crate::endpoints;
 use crate::keys::{AuthorityKeys, KeyFileError};
 use crate::ledger::{Ledger, LedgerError};
 use crate::realpass::Desk;
@@ -95,6 +92,10 @@ pub struct Authority {
     pub(crate) name: String,
     pub(crate) country: String,
     pub(crate) sponsor_quota: u64,
+    /// Who may attest wallets and their keys.
+    pub(crate) providers: Providers,
+    /// Whether only attested wallets are issued to.
+    pub(crate) attested_only: bool,
     pub(crate) keys: AuthorityKeys,
     pub(crate) register: Register,
     pub(crate) store: Store,
@@ -116,6 +117,8 @@ pub(crate) struct Parts {
     pub country: String,
     pub limits: Limits,
     pub realpass: RealPassConfig,
+    pub providers: Providers,
+    pub attested_only: bool,
     pub keys: AuthorityKeys,
     pub register: Register,
     pub store: Store,
@@ -137,6 +140,8 @@ impl Authority {
             name: parts.name,
             country: parts.country,
             sponsor_quota: parts.limits.sponsored_per_person,
+            providers: parts.providers,
+            attested_only: parts.attested_only,
             keys: parts.keys,
             register: parts.register,
             store: parts.store,
@@ -146,6 +151,11 @@ impl Authority {
             declared_until: AtomicU64::new(u64::MAX),
             turns: (0..TURNS).map(|_| Mutex::new(())).collect(),
         })
+    }
+
+    /// Whether nobody in its register lives.
+    pub(crate) fn is_synthetic(&self) -> bool {
+        matches!(self.register, Register::Synthetic(_))
     }
 
     /// Waits until no other enrolment under this tag is on its way.
@@ -226,6 +236,8 @@ pub async fn run(config: AuthorityConfig) -> Result<(), AuthorityError> {
         country: config.country,
         limits: config.limits.clone(),
         realpass: config.realpass,
+        providers: config.attestation.providers()?,
+        attested_only: config.attestation.required,
         keys,
         register,
         store: Store::open(&config.dir, &config.store).await?,
@@ -244,7 +256,7 @@ pub async fn run(config: AuthorityConfig) -> Result<(), AuthorityError> {
 /// Readiness and API description.
 pub(crate) fn probes(authority: &Arc<Authority>) -> Probes {
     let authority = authority.clone();
-    Probes::new(Api::openapi()).ready_when(move || {
+    Probes::new(Api::openapi().merge_from(endpoints::Api::openapi())).ready_when(move || {
         let authority = authority.clone();
         async move { authority.reasons().await }
     })
@@ -290,20 +302,8 @@ pub fn router(authority: Arc<Authority>, limits: &Limits) -> Router {
         .route("/", get(page))
         .route("/style.css", get(style))
         .route("/v1/sponsor", post(sponsor))
-        .route("/token", post(token))
-        .route("/nonce", post(nonce))
-        .route("/credential", post(credential))
-        .route(
-            "/.well-known/openid-credential-issuer",
-            get(issuer_metadata),
-        )
-        .route(
-            "/.well-known/oauth-authorization-server",
-            get(server_metadata),
-        )
-        .route("/.well-known/jwt-vc-issuer", get(key_metadata))
-        .route("/ca.pem", get(root_certificate))
-        .with_state(authority)
+        .with_state(authority.clone())
+        .merge(endpoints::router(authority, limits.rate()))
         .merge(limit_rate(limited, limits.rate()))
 }
 
@@ -385,100 +385,6 @@ async fn sponsor(
     }
 }
 
-/// Token endpoint (OpenID4VCI 1.0 §6).
-#[utoipa::path(post, path = "/token", tag = "OpenID4VCI",
-    request_body(content_type = "application/x-www-form-urlencoded", description = "grant_type with pre-authorized_code and tx_code, or refresh_token"),
-    responses(
-        (status = 200, description = "{access_token, token_type, expires_in, refresh_token}"),
-        (status = 400, description = "invalid_request, invalid_grant or unsupported_grant_type"),
-    ))]
-async fn token(State(authority): Service, body: Bytes) -> Response {
-    match authority.token(&body).await {
-        Ok(response) => Json(response).into_response(),
-        Err(error) => {
-            let answer = error.answer("invalid_grant");
-            let _counted = refused("token", answer.problem().clone());
-            answer.into_response()
-        }
-    }
-}
-
-/// Nonce endpoint (OpenID4VCI 1.0 §7).
-#[utoipa::path(post, path = "/nonce", tag = "OpenID4VCI", responses((status = 200, description = "{c_nonce}")))]
-async fn nonce(State(authority): Service) -> Response {
-    match authority.nonce() {
-        Ok(nonce) => Json(nonce).into_response(),
-        Err(error) => error.answer("server_error").into_response(),
-    }
-}
-
-/// Credential endpoint (OpenID4VCI 1.0 §8).
-#[utoipa::path(post, path = "/credential", tag = "OpenID4VCI",
-    request_body(content_type = "application/json", description = "{credential_configuration_id, proofs: {jwt: […]}}, or {credential_configuration_id: realpass, epoch, proofs: {rdid_realpass: […]}}; Authorization: Bearer with the access token"),
-    responses(
-        (status = 200, description = "{credentials: [{credential}]}, one copy for each proof, or one RealPass"),
-        (status = 400, description = "an error code of OpenID4VCI 1.0 §8.3.1"),
-        (status = 401, description = "invalid_token"),
-        (status = 503, description = "issue.busy, issuer.pass_key, register.unavailable or ledger.unavailable"),
-    ))]
-async fn credential(State(authority): Service, headers: HeaderMap, body: Bytes) -> Response {
-    let token = bearer(&headers);
-    let answer = match PassRequest::is_asked(&body) {
-        true => authority
-            .pass(token, &body)
-            .await
-            .map(|body| Json(body).into_response()),
-        false => {
-            let issued = authority.credential(token, &body).await;
-            issued.map(|copies| Json(copies).into_response())
-        }
-    };
-    match answer {
-        Ok(response) => response,
-        Err(error) => {
-            let answer = error.answer("credential_request_denied");
-            let _counted = refused("credential", answer.problem().clone());
-            answer.into_response()
-        }
-    }
-}
-
-/// Credential issuer metadata (OpenID4VCI 1.0 §12.2).
-#[utoipa::path(get, path = "/.well-known/openid-credential-issuer", tag = "OpenID4VCI", responses((status = 200, description = "issuer metadata")))]
-async fn issuer_metadata(State(authority): Service) -> Json<IssuerMetadata> {
-    Json(IssuerMetadata::of_authority(
-        &authority.url,
-        pid::VCT,
-        &authority.name,
-    ))
-}
-
-/// Authorization server metadata (RFC 8414).
-#[utoipa::path(get, path = "/.well-known/oauth-authorization-server", tag = "OpenID4VCI", responses((status = 200, description = "server metadata")))]
-async fn server_metadata(State(authority): Service) -> Json<ServerMetadata> {
-    Json(ServerMetadata::of_authority(&authority.url))
-}
-
-/// Keys for verifiers that do not read the ledger (SD-JWT VC, issuer metadata).
-#[utoipa::path(get, path = "/.well-known/jwt-vc-issuer", tag = "OpenID4VCI", responses((status = 200, description = "{issuer, jwks}")))]
-async fn key_metadata(State(authority): Service) -> Json<serde_json::Value> {
-    let pid = &authority.keys.pid;
-    let mut key = Jwk(pid.key.verifying_key()).to_value();
-    key["kid"] = pid.id.to_string().into();
-    key["use"] = "sig".into();
-    key["alg"] = pid.key.alg().name().into();
-    key["x5c"] = json!(authority.keys.certificates.x5c);
-    Json(json!({"issuer": authority.url, "jwks": {"keys": [key]}}))
-}
-
-/// The root above the PID key's certificate, for verifiers that do not read the ledger.
-#[utoipa::path(get, path = "/ca.pem", tag = "OpenID4VCI", responses((status = 200, description = "a certificate as PEM")))]
-async fn root_certificate(State(authority): Service) -> Response {
-    let kind = HeaderValue::from_static("application/pem-certificate-chain");
-    let body = authority.keys.certificates.root_pem.clone();
-    ([(header::CONTENT_TYPE, kind)], body).into_response()
-}
-
 #[derive(Template)]
 #[template(path = "authority.html")]
 struct Page<'a> {
@@ -535,7 +441,7 @@ async fn page(State(authority): Service) -> Result<Response, Problem> {
         enrolled,
         suspended,
         passes,
-        synthetic: matches!(authority.register, Register::Synthetic(_)),
+        synthetic: authority.is_synthetic(),
         keys,
     };
     render(&page)
@@ -561,17 +467,6 @@ pub(crate) async fn style() -> Response {
         title = "RealDID authority",
         description = "Enrols people and issues PIDs and RealPasses over OpenID4VCI 1.0."
     ),
-    paths(
-        page,
-        enrol,
-        sponsor,
-        token,
-        nonce,
-        credential,
-        issuer_metadata,
-        server_metadata,
-        key_metadata,
-        root_certificate
-    )
+    paths(page, enrol, sponsor)
 )]
 struct Api;

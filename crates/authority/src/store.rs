@@ -13,8 +13,10 @@
 //! in the same statement that records it, and whatever is of an earlier one opens nothing from then
 //! on, also if another process writes it a moment later (rule N8).
 
+mod grants;
 mod pass;
 
+pub use grants::Deferred;
 pub use pass::{KeptRow, PassHolder};
 
 use realdid_core::hash::Hash32;
@@ -33,7 +35,7 @@ use std::time::Duration;
 use crate::config::StoreConfig;
 
 /// The version of the schema below: SQLite's `user_version`, PostgreSQL's table `schema_version`.
-const SCHEMA_VERSION: i64 = 2;
+const SCHEMA_VERSION: i64 = 3;
 /// How long a writer waits for another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections of one process to SQLite, where writers wait for each other anyway.
@@ -69,7 +71,33 @@ CREATE TABLE tokens (
     kind       INTEGER NOT NULL,
     person     TEXT NOT NULL,
     generation INTEGER NOT NULL,
-    expires_s  INTEGER NOT NULL
+    expires_s  INTEGER NOT NULL,
+    jkt        TEXT NOT NULL,
+    granted    TEXT NOT NULL,
+    named      INTEGER NOT NULL,
+    code       BLOB
+) STRICT;
+CREATE INDEX tokens_by_code ON tokens (code);
+CREATE TABLE pushed (
+    hash      BLOB PRIMARY KEY,
+    request   TEXT NOT NULL,
+    tries     INTEGER NOT NULL,
+    expires_s INTEGER NOT NULL
+) STRICT;
+CREATE TABLE authorizations (
+    hash       BLOB PRIMARY KEY,
+    person     TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    request    TEXT NOT NULL,
+    expires_s  INTEGER NOT NULL,
+    used       INTEGER NOT NULL
+) STRICT;
+CREATE TABLE deferred (
+    hash          BLOB PRIMARY KEY,
+    person        TEXT NOT NULL,
+    configuration TEXT NOT NULL,
+    keys          TEXT NOT NULL,
+    expires_s     INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE nonces (
     nonce     TEXT PRIMARY KEY,
@@ -205,6 +233,27 @@ pub struct NewEnrolment<'a> {
 pub struct Holder {
     pub person: String,
     generation: i64,
+    pub grant: Grant,
+}
+
+/// What a token opens, and for whom.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Grant {
+    /// The thumbprint of the key that it is bound to; empty where it is bound to none.
+    pub jkt: String,
+    /// Configuration ids; none where it opens whatever an enrolment brings.
+    pub configurations: Vec<String>,
+    /// Whether they are asked for by identifiers.
+    pub identifiers: bool,
+    /// The authorization code that it came from.
+    pub code: Option<String>,
+}
+
+impl Grant {
+    /// Whether it opens a configuration.
+    pub fn opens(&self, configuration: &str) -> bool {
+        self.configurations.is_empty() || self.configurations.iter().any(|id| id == configuration)
+    }
 }
 
 /// The authority's database.
@@ -394,6 +443,8 @@ impl Store {
         for statement in [
             "DELETE FROM codes WHERE person = $1",
             "DELETE FROM tokens WHERE person = $1",
+            "DELETE FROM authorizations WHERE person = $1",
+            "DELETE FROM deferred WHERE person = $1",
         ] {
             sqlx::query(statement)
                 .bind(new.person)
@@ -518,14 +569,25 @@ impl Store {
         expires_s: u64,
     ) -> Result<(), StoreError> {
         sqlx::query(
-            "INSERT INTO tokens (hash, kind, person, generation, expires_s)
-             VALUES ($1, $2, $3, $4, $5)",
+            "INSERT INTO tokens
+                 (hash, kind, person, generation, expires_s, jkt, granted, named, code)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         )
         .bind(secret_hash(token).to_vec())
         .bind(kind as i64)
         .bind(&holder.person)
         .bind(holder.generation)
         .bind(integer(expires_s))
+        .bind(&holder.grant.jkt)
+        .bind(holder.grant.configurations.join(" "))
+        .bind(i64::from(holder.grant.identifiers))
+        .bind(
+            holder
+                .grant
+                .code
+                .as_deref()
+                .map(|code| secret_hash(code).to_vec()),
+        )
         .execute(&self.pool)
         .await?;
         Ok(())
@@ -539,7 +601,8 @@ impl Store {
         now_s: u64,
     ) -> Result<Option<Holder>, StoreError> {
         let row = sqlx::query(
-            "SELECT t.person, t.generation FROM tokens t JOIN enrolments e ON e.person = t.person
+            "SELECT t.person, t.generation, t.jkt, t.granted, t.named
+             FROM tokens t JOIN enrolments e ON e.person = t.person
              WHERE t.hash = $1 AND t.kind = $2 AND t.expires_s > $3
                  AND t.generation = e.generation",
         )
@@ -548,7 +611,7 @@ impl Store {
         .bind(integer(now_s))
         .fetch_optional(&self.pool)
         .await?;
-        row.as_ref().map(holder).transpose()
+        row.as_ref().map(token_holder).transpose()
     }
 
     // --- nonces and quota
@@ -599,6 +662,9 @@ impl Store {
             "DELETE FROM codes WHERE expires_s <= $1",
             "DELETE FROM tokens WHERE expires_s <= $1",
             "DELETE FROM nonces WHERE expires_s <= $1",
+            "DELETE FROM pushed WHERE expires_s <= $1",
+            "DELETE FROM authorizations WHERE expires_s <= $1",
+            "DELETE FROM deferred WHERE expires_s <= $1",
         ];
         for statement in statements {
             sqlx::query(statement)
@@ -630,6 +696,25 @@ fn holder(row: &AnyRow) -> Result<Holder, StoreError> {
     Ok(Holder {
         person: row.try_get("person")?,
         generation: row.try_get("generation")?,
+        grant: Grant::default(),
+    })
+}
+
+fn token_holder(row: &AnyRow) -> Result<Holder, StoreError> {
+    Ok(Holder {
+        grant: grant(row)?,
+        ..holder(row)?
+    })
+}
+
+/// From the columns `jkt`, `granted` and `named` of a token.
+fn grant(row: &AnyRow) -> Result<Grant, StoreError> {
+    let granted: String = row.try_get("granted")?;
+    Ok(Grant {
+        jkt: row.try_get("jkt")?,
+        configurations: granted.split_terminator(' ').map(str::to_owned).collect(),
+        identifiers: row.try_get::<i64, _>("named")? != 0,
+        code: None,
     })
 }
 

@@ -2,6 +2,8 @@
 //! use them, and what each refuses.
 
 mod issuing;
+mod oauth;
+mod peers;
 mod realpass;
 mod registrar;
 
@@ -221,8 +223,30 @@ async fn authority_on(
     clock: Clock,
     min_cohort: u64,
 ) -> Arc<Authority> {
+    let seed = AuthorityKeys::load(dir).unwrap().register_seed;
+    let register = Register::Synthetic(SyntheticRegister::new(&seed, 8));
+    authority_of(store, dir, ledger, clock, (register, min_cohort)).await
+}
+
+/// The same with another register.
+async fn authority_with(
+    store: Store,
+    dir: &Path,
+    ledger: &MemoryLedger,
+    clock: Clock,
+    register: Register,
+) -> Arc<Authority> {
+    authority_of(store, dir, ledger, clock, (register, 1)).await
+}
+
+async fn authority_of(
+    store: Store,
+    dir: &Path,
+    ledger: &MemoryLedger,
+    clock: Clock,
+    (register, min_cohort): (Register, u64),
+) -> Arc<Authority> {
     let keys = AuthorityKeys::load(dir).unwrap();
-    let register = SyntheticRegister::new(&keys.register_seed, 8);
     let authority = Authority::new(Parts {
         url: AUTHORITY.to_owned(),
         name: "Synthetic Authority".to_owned(),
@@ -232,8 +256,10 @@ async fn authority_on(
             ..Limits::default()
         },
         realpass: RealPassConfig { min_cohort },
+        providers: Default::default(),
+        attested_only: false,
         keys,
-        register: Register::Synthetic(register),
+        register,
         store,
         ledger: Ledger::Memory(ledger.clone()),
         clock,

@@ -2,11 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac::{Hmac, KeyInit, Mac};
-use rand_core::{TryCryptoRng, TryRng};
-use sha2::Sha256;
+use realdid_pass::Seeded;
 use std::sync::Arc;
-use zeroize::Zeroizing;
 
 /// Base64url without padding.
 pub(crate) fn base64url(bytes: &[u8]) -> String {
@@ -32,55 +29,10 @@ pub(crate) fn random_secret() -> Result<String, NoRandomness> {
     random::<32>().map(|bytes| base64url(&bytes))
 }
 
-/// A generator over one fresh seed of the system's, which is asked once and can refuse it in one
-/// place: HMAC-SHA256 in counter mode. Erased when dropped.
-pub struct Drawn {
-    seed: Zeroizing<[u8; 32]>,
-    counter: u64,
+/// Fresh randomness for what cannot fail once it has begun.
+pub(crate) fn seeded() -> Result<Seeded, NoRandomness> {
+    random().map(Seeded::new)
 }
-
-impl Drawn {
-    pub fn new() -> Result<Self, NoRandomness> {
-        Ok(Self {
-            seed: Zeroizing::new(random()?),
-            counter: 0,
-        })
-    }
-
-    fn block(&mut self) -> [u8; 32] {
-        let mut block = [0; 32];
-        // HMAC takes keys of any length, so this cannot fail.
-        if let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.seed[..]) {
-            mac.update(&self.counter.to_be_bytes());
-            block.copy_from_slice(&mac.finalize().into_bytes());
-        }
-        self.counter += 1;
-        block
-    }
-}
-
-impl TryRng for Drawn {
-    type Error = std::convert::Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
-        Ok(self.try_next_u64()? as u32)
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
-        let mut bytes = [0; 8];
-        bytes.copy_from_slice(&self.block()[..8]);
-        Ok(u64::from_be_bytes(bytes))
-    }
-
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Self::Error> {
-        for part in bytes.chunks_mut(32) {
-            part.copy_from_slice(&self.block()[..part.len()]);
-        }
-        Ok(())
-    }
-}
-
-impl TryCryptoRng for Drawn {}
 
 /// Decimal digits, each as likely as another.
 pub(crate) fn random_digits(count: usize) -> Result<String, NoRandomness> {

@@ -1,4 +1,5 @@
-//! Issuing over OpenID4VCI 1.0: the pre-authorised code flow with a transaction code, both roles.
+//! Issuing over OpenID4VCI 1.0 and HAIP 1.0, both roles: the pre-authorised code flow with a
+//! transaction code, and the authorization code flow with PAR, PKCE and DPoP.
 //!
 //! In the order of the specification: offer (§4), token (§6), nonce (§7), credential (§8),
 //! metadata (§12). Offers and metadata are values that both sides read; the checks of the
@@ -9,15 +10,17 @@
 //! are shown once, so that services cannot link them. All copies say the same times, the start of
 //! their epoch and its end plus the refresh lead ([`validity`]), so that times link nothing either.
 //!
-//! Not implemented, because nothing of ours asks for it: authorization code flow, deferred
-//! issuance, notifications, encrypted responses. A request that needs one is refused.
+//! What a wallet's provider vouches for is in [`attestation`], what comes after a request in `later`.
 
 use sha2::{Digest, Sha256};
 use url::Url;
 
 use crate::refusal::refusals;
 
+pub mod attestation;
+pub mod authorization;
 mod credential;
+mod later;
 mod metadata;
 mod offer;
 mod pass;
@@ -26,9 +29,12 @@ mod token;
 
 pub use credential::{
     CheckedRequest, CredentialRequest, CredentialResponse, Expected, IssuedCredential,
-    NonceResponse, Proofs, Validity, validity,
+    NonceResponse, Proofs, Validity, response_encryption, validity,
 };
-pub use metadata::{BatchIssuance, ErrorResponse, IssuerMetadata, ServerMetadata, well_known};
+pub use later::{DeferredRequest, DeferredResponse, Notification, NotificationEvent};
+pub use metadata::{
+    BatchIssuance, ErrorResponse, IssuerMetadata, METADATA_TYP, ServerMetadata, well_known,
+};
 pub use offer::{
     CredentialOffer, OfferGrants, PreAuthorizedGrant, ReceivedOffer, TxCode, parse_offer,
 };
@@ -38,6 +44,8 @@ pub use token::{CodeState, TokenRequest, TokenResponse};
 
 /// The grant type of a pre-authorised code.
 pub const PRE_AUTHORIZED: &str = "urn:ietf:params:oauth:grant-type:pre-authorized_code";
+/// The grant type of an authorization code.
+pub const AUTHORIZATION_CODE: &str = "authorization_code";
 /// The grant type of a refresh token.
 pub const REFRESH_TOKEN: &str = "refresh_token";
 /// The `typ` of a key proof (appendix F.1).
@@ -70,15 +78,29 @@ refusals! {
     /// Why a step of the issuing was refused. [`VciError::error`] is the specification's own code.
     VciError
     TokenRequest Holder "vci.token_request" "a token request carries a grant type and what that grant needs, each once" "send the parameters of OpenID4VCI 1.0 §6.1",
-    GrantType Holder "vci.grant_type" "the grant is a pre-authorized code or a refresh token" "use one of the grant types in the metadata",
+    GrantType Holder "vci.grant_type" "the grant is a pre-authorized code, an authorization code or a refresh token" "use one of the grant types in the metadata",
+    AuthorizationRequest Holder "vci.authorization_request" "a pushed request has response_type code, client_id, redirect_uri, code_challenge and what it is for, each once" "send the parameters of OpenID4VCI 1.0 §5.1.4",
+    RedirectUri Holder "vci.redirect_uri" "redirect_uri is https, loopback, or of an app's own scheme, without a fragment" "use such an address",
+    Pkce Holder "vci.pkce" "code_challenge is the base64url of a SHA-256, and code_challenge_method is S256 (RFC 7636)" "send a challenge of 43 characters, by S256",
+    Scope Holder "vci.scope" "scope or authorization_details name configurations of the metadata, each once, at most eight" "use scopes or ids of credential_configurations_supported",
+    PushedUnknown Holder "vci.pushed_unknown" "an authorization request is pushed first, and used once, by its client, within ten minutes (RFC 9126)" "push the request, and send client_id and request_uri",
+    Dpop Holder "vci.dpop" "a DPoP proof is a fresh ES256 or EdDSA JWT for this very request, sent once (RFC 9449)" "sign a new proof with method, address, time, a new jti and, with a token, its hash",
+    DpopReplayed Holder "vci.dpop_replayed" "a DPoP proof is used once" "sign a new proof with a new jti",
+    DpopNonce Holder "vci.dpop_nonce" "a DPoP proof has a fresh nonce of this server" "sign again with the nonce in the DPoP-Nonce header",
+    DpopKey Holder "vci.dpop_key" "a bound token is used with a DPoP proof by its key, and another without" "send the token by the scheme of its token_type, with its key",
+    DpopMissing Holder "vci.dpop_missing" "an authorization code is redeemed with a DPoP proof (HAIP 1.0)" "send a DPoP header",
+    Attestation Holder "vci.attestation" "a wallet attestation is signed by a provider that is trusted here, has not expired, and comes with a fresh proof for this server" "have the wallet's provider attest it anew",
+    AttestationReplayed Holder "vci.attestation_replayed" "the proof beside a wallet attestation is used once" "sign a new proof with a new jti",
+    AttestationMissing Holder "vci.attestation_missing" "this authority issues to attested wallets" "send OAuth-Client-Attestation and OAuth-Client-Attestation-PoP",
+    AttestationClient Holder "vci.attestation_client" "client_id is the one that the attestation names" "send the client_id of the attestation",
     TxCodeMissing Holder "vci.tx_code_missing" "a code that was offered with a transaction code is redeemed with it" "ask the user for the transaction code and send it as tx_code",
     TxCodeUnexpected Holder "vci.tx_code_unexpected" "a transaction code is sent only where the offer asks for one" "leave out tx_code",
     Grant Holder "vci.grant" "the code or refresh token is known, unused and not expired, and its transaction code is right" "start again from a new credential offer",
     AccessToken Holder "vci.access_token" "the access token is known and not expired" "get a new one with the refresh token",
     CredentialRequest Holder "vci.credential_request" "a credential request names one credential and carries proofs of one type" "send the members of OpenID4VCI 1.0 §8.2",
     UnknownConfiguration Holder "vci.unknown_configuration" "the credential configuration is one of the metadata" "use an id of credential_configurations_supported",
-    UnknownIdentifier Holder "vci.unknown_identifier" "the credential identifier is one that the token response named" "use credential_configuration_id",
-    Encryption Holder "vci.encryption" "the response is not encrypted" "leave out credential_response_encryption",
+    UnknownIdentifier Holder "vci.unknown_identifier" "a request names an identifier where the token response named some, and a configuration where it did not" "use what the token response names",
+    Encryption Holder "vci.encryption" "a response is encrypted to a P-256 key by ECDH-ES with A128GCM or A256GCM, not compressed" "name such a jwk with its alg, and enc",
     Batch Holder "vci.batch" "a request brings between one and batch_size proofs" "split the request",
     ProofMissing Holder "vci.proof_missing" "a request proves possession of at least one key" "send proofs.jwt",
     ProofForm Holder "vci.proof_form" "a proof is a JWT of typ openid4vci-proof+jwt with its key as jwk, and no other key" "build the proof as in OpenID4VCI 1.0 appendix F.1",
@@ -88,6 +110,10 @@ refusals! {
     ProofTime Holder "vci.proof_time" "the proof was made within the last five minutes" "set the clock and make a new proof",
     ProofNonce Holder "vci.proof_nonce" "every proof of a request carries the same fresh nonce of this issuer" "ask the nonce endpoint and make new proofs",
     ProofKeys Holder "vci.proof_keys" "every proof of a batch is of another key" "make one key for each copy",
+    KeyAttestation Holder "vci.key_attestation" "a key attestation is signed by a provider that is trusted here, has not expired, and attests at most batch_size keys, that of the proof among them" "have the wallet's provider attest the keys anew",
+    TransactionId Holder "vci.transaction_id" "the transaction is one that this authority named to this holder, and not answered" "ask for the credential anew",
+    NotificationRequest Holder "vci.notification_request" "a notification names an id and one of the three events" "send the members of OpenID4VCI 1.0 §11.1",
+    NotificationId Holder "vci.notification_id" "the notification's id came with a credential for this holder" "send the id of the credential response",
     PassForm Holder "vci.pass_form" "a request for a RealPass carries one rdid_realpass proof in the form of spec/realpass.md" "make it with a wallet of this version",
     PassProof Holder "vci.pass_proof" "a commitment comes with a proof that its maker knows what is in it" "make a new request from the wallet's secrets",
     PassCommitment Holder "vci.pass_commitment" "a request commits to the secrets of the enrolment" "use the recovery words of the enrolment, or have the secrets reset at the counter",
@@ -113,6 +139,21 @@ impl VciError {
             | Self::Metadata
             | Self::PassMarked
             | Self::Response => "invalid_request",
+            Self::AuthorizationRequest | Self::RedirectUri | Self::Pkce | Self::PushedUnknown => {
+                "invalid_request"
+            }
+            Self::Scope => "invalid_scope",
+            Self::Dpop | Self::DpopReplayed | Self::DpopKey | Self::DpopMissing => {
+                "invalid_dpop_proof"
+            }
+            Self::DpopNonce => "use_dpop_nonce",
+            Self::Attestation
+            | Self::AttestationReplayed
+            | Self::AttestationMissing
+            | Self::AttestationClient => "invalid_client",
+            Self::TransactionId => "invalid_transaction_id",
+            Self::NotificationRequest => "invalid_notification_request",
+            Self::NotificationId => "invalid_notification_id",
             Self::GrantType => "unsupported_grant_type",
             Self::Grant => "invalid_grant",
             Self::AccessToken => "invalid_token",
@@ -126,6 +167,7 @@ impl VciError {
             | Self::ProofSignature
             | Self::ProofAudience
             | Self::ProofTime
+            | Self::KeyAttestation
             | Self::PassForm
             | Self::PassProof
             | Self::PassCommitment
@@ -154,5 +196,8 @@ fn is_safe(url: &Url) -> bool {
     url.has_host() && (url.scheme() == "https" || (url.scheme() == "http" && loopback))
 }
 
+#[cfg(test)]
+#[path = "vci/flow_tests.rs"]
+mod flow_tests;
 #[cfg(test)]
 mod tests;

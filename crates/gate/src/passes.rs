@@ -12,15 +12,12 @@
 //! tables for as long as the key is in use.
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use rand_core::{TryCryptoRng, TryRng};
 use realdid_core::hash::Hash32;
 use realdid_exchange::vp::{PassClaim, PassKeyId};
-use realdid_pass::{Claim, Context, PassError, PassKey, Shown, verify_batch};
-use sha2::{Digest as _, Sha256};
+use realdid_pass::{Claim, Context, PassError, PassKey, Seeded, Shown, verify_batch};
 use tokio::sync::oneshot;
 
 use crate::keys::random;
@@ -184,7 +181,7 @@ impl Desk {
                 claim.shown.claim(&self.context, &claim.binding)
             })
             .collect();
-        let verdicts = verify_batch(&mut Drawn { seed, drawn: 0 }, &first.key, &claims);
+        let verdicts = verify_batch(&mut Seeded::new(seed), &first.key, &claims);
         for (waiting, verdict) in batch.into_iter().zip(verdicts) {
             // Whoever gave up waiting does not take it.
             let _gone = waiting.answer.send(verdict);
@@ -228,51 +225,6 @@ impl Drop for Leaving<'_> {
         }
     }
 }
-
-/// Bytes from a seed that the operating system gave: verifying itself cannot fail for want of
-/// randomness.
-struct Drawn {
-    seed: [u8; 32],
-    drawn: u64,
-}
-
-impl Drawn {
-    fn block(&mut self) -> [u8; 32] {
-        self.drawn += 1;
-        let input = [
-            b"rdid/1/gate-draw".as_slice(),
-            &self.seed,
-            &self.drawn.to_be_bytes(),
-        ];
-        Sha256::digest(input.concat()).into()
-    }
-}
-
-impl TryRng for Drawn {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        let mut bytes = [0; 4];
-        self.try_fill_bytes(&mut bytes)?;
-        Ok(u32::from_be_bytes(bytes))
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        let mut bytes = [0; 8];
-        self.try_fill_bytes(&mut bytes)?;
-        Ok(u64::from_be_bytes(bytes))
-    }
-
-    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
-        for part in out.chunks_mut(32) {
-            let block = self.block();
-            part.copy_from_slice(&block[..part.len()]);
-        }
-        Ok(())
-    }
-}
-
-impl TryCryptoRng for Drawn {}
 
 #[cfg(test)]
 #[path = "passes_tests.rs"]

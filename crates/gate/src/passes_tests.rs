@@ -9,11 +9,8 @@ use std::time::Duration;
 
 const SERVICE: Hash32 = Hash32([0x51; 32]);
 
-fn draw(n: u8) -> Drawn {
-    Drawn {
-        seed: [n; 32],
-        drawn: 0,
-    }
+fn draw(n: u8) -> Seeded {
+    Seeded::new([n; 32])
 }
 
 /// The `n`th issuer.

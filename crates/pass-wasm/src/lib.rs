@@ -10,10 +10,7 @@
     reason = "the bindings that wasm-bindgen generates; nothing written here is unsafe"
 )]
 
-use std::convert::Infallible;
-
-use rand_core::{TryCryptoRng, TryRng};
-use realdid_pass::{Context, Credential, PassError, PassKey, PseudonymSecrets};
+use realdid_pass::{Context, Credential, PassError, PassKey, PseudonymSecrets, Seeded};
 use wasm_bindgen::prelude::wasm_bindgen;
 use zeroize::Zeroizing;
 
@@ -59,13 +56,7 @@ impl Holder {
         let context = Context::service(service);
         let presentation = self
             .credential
-            .present(
-                &mut Drawn::from_browser()?,
-                &self.key,
-                &context,
-                shown,
-                binding,
-            )
+            .present(&mut from_browser()?, &self.key, &context, shown, binding)
             .map_err(words)?;
         Ok(presentation.to_bytes())
     }
@@ -81,32 +72,9 @@ fn words(error: PassError) -> String {
     error.to_string()
 }
 
-/// 32 bytes of the browser's generator, drawn beforehand so that its failure is an answer and no
-/// panic. A presentation takes as many, once, and stays sound if they repeat (rule B5).
-struct Drawn(Zeroizing<[u8; 32]>);
-
-impl Drawn {
-    fn from_browser() -> Result<Self, String> {
-        let mut bytes = Zeroizing::new([0; 32]);
-        getrandom::fill(bytes.as_mut_slice())
-            .map_err(|_| "the browser gives no random bytes".to_owned())?;
-        Ok(Self(bytes))
-    }
+/// The browser's randomness, asked for beforehand so that its failure is an answer and no panic.
+fn from_browser() -> Result<Seeded, String> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|_| "the browser gives no random bytes".to_owned())?;
+    Ok(Seeded::new(bytes))
 }
-
-impl TryRng for Drawn {
-    type Error = Infallible;
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        rand_core::utils::next_word_via_fill(self)
-    }
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        rand_core::utils::next_word_via_fill(self)
-    }
-    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
-        for (out, drawn) in out.iter_mut().zip(self.0.iter().cycle()) {
-            *out = *drawn;
-        }
-        Ok(())
-    }
-}
-impl TryCryptoRng for Drawn {}

@@ -2,12 +2,12 @@
 //!
 //! Each proof's responses are checked one by one, since the draft sends the challenge. The pairings
 //! are shared: of each proof, h(Abar, W) = h(Bbar, BP2) is to hold, and a sum of these equations
-//! with random weights of 128 bits holds for a false one with a chance of 2^-128. Where the sum
+//! with random weights, of 2^128 each, holds for a false one with a chance of 2^-128. Where the sum
 //! fails, halves are tried until the false ones stand alone.
 
 use rand_core::CryptoRng;
 
-use crate::curve::{Affine, sum_public_short};
+use crate::curve::{Affine, weighted_sum};
 use crate::error::PassError;
 use crate::hedge::Hedge;
 use crate::key::PassKey;
@@ -81,8 +81,8 @@ struct Equations<'a> {
 
 impl Equations<'_> {
     fn hold(&self, from: usize, to: usize) -> bool {
-        let left = sum_public_short(&self.left[from..to], &self.weights[from..to]);
-        let right = sum_public_short(&self.right[from..to], &self.weights[from..to]);
+        let left = weighted_sum(&self.left[from..to], &self.weights[from..to]);
+        let right = weighted_sum(&self.right[from..to], &self.weights[from..to]);
         self.key.setting.pairing_holds(left, right)
     }
 

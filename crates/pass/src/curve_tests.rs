@@ -59,14 +59,21 @@ fn equal_and_opposite_terms_add_up() {
     assert!(table.sum_secret(&equal) == Some(naive(&terms)));
 }
 
-#[test]
-fn short_scalars_are_little_endian() {
-    let mut two_to_64 = [0; 16];
-    two_to_64[8] = 1;
+/// A number of 64 bits.
+fn small(number: u64) -> Scalar {
     let mut wide = [0; WIDE_BYTES];
-    wide[WIDE_BYTES - 9] = 1;
-    let expected = Point::from(point(3)).mul_secret(&Scalar::from_wide(&wide));
-    assert!(sum_public_short(&[point(3)], &[two_to_64]) == expected);
+    wide[WIDE_BYTES - 8..].copy_from_slice(&number.to_be_bytes());
+    Scalar::from_wide(&wide)
+}
+
+#[test]
+fn a_weight_is_two_little_endian_numbers() {
+    let mut weight = [0; WEIGHT_BYTES];
+    weight[1] = 3;
+    weight[8] = 5;
+    let expected = small(3 << 8) + small(5) * small(Z) * small(Z);
+    let expected = Point::from(point(3)).mul_secret(&expected);
+    assert!(weighted_sum(&[point(3)], &[weight]) == expected);
 }
 
 #[test]
@@ -141,24 +148,24 @@ fn pairings_are_bilinear() {
 }
 
 #[test]
-fn short_sums_agree_for_every_count() {
+fn weighted_sums_agree_for_every_count() {
     for count in 1..=40u8 {
         let bases: Vec<Affine> = (0..count).map(|seed| point(seed % 3)).collect();
-        let shorts: Vec<[u8; 16]> = (0..count)
+        let weights: Vec<[u8; WEIGHT_BYTES]> = (0..count)
             .map(|seed| expand_message(&[seed], b"w"))
             .collect();
-        let expected = bases
+        let terms: Vec<(Affine, Scalar)> = bases
             .iter()
-            .zip(&shorts)
-            .fold(Point::default(), |sum, (base, short)| {
-                let mut wide = [0; WIDE_BYTES];
-                for (at, byte) in short.iter().rev().enumerate() {
-                    wide[WIDE_BYTES - 16 + at] = *byte;
-                }
-                sum + Point::from(*base).mul_secret(&Scalar::from_wide(&wide))
-            });
-        assert!(sum_public_short(&bases, &shorts) == expected, "{count}");
+            .zip(&weights)
+            .map(|(base, weight)| {
+                let number = |at: usize| u64::from_le_bytes(*weight[at..].first_chunk().unwrap());
+                let z = small(Z);
+                (*base, small(number(0)) + small(number(8)) * z * z)
+            })
+            .collect();
+        assert!(weighted_sum(&bases, &weights) == naive(&terms), "{count}");
     }
+    assert!(weighted_sum(&[], &[]) == Point::default());
 }
 
 #[test]

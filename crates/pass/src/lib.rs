@@ -18,6 +18,7 @@
 //! | --- | --- |
 //! | `issue`, `hold`, `present`, `batch` | what the scheme is for its users |
 //! | `facts` | what a RealPass says of a person |
+//! | `seeded` | randomness, where whoever gives it may fail |
 //! | `bbs`, `blind`, `nym` | the three drafts, step by step |
 //! | `suite`, `curve` | the ciphersuite and the curve, the one place of unsafe code |
 //!
@@ -39,6 +40,7 @@ mod key;
 pub mod nym;
 mod octets;
 mod present;
+mod seeded;
 pub mod suite;
 
 pub use batch::{Claim, verify_batch};
@@ -47,6 +49,7 @@ pub use hold::Credential;
 pub use issue::{Issued, Kept, PseudonymSecrets, Request};
 pub use key::{IssuerKey, MAX_MESSAGE_BYTES, MAX_MESSAGES, Messages, PassKey, SECRETS, VERSION};
 pub use present::{Context, MAX_PRESENTATION_BYTES, Presentation, Pseudonym, Shown};
+pub use seeded::Seeded;
 
 /// Gives bytes from anywhere to every decoder: what a fuzzer calls. Whatever they are, each answers
 /// with a value or a reason, and a value is written back as it was read.

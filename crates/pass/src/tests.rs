@@ -1,7 +1,8 @@
 use std::convert::Infallible;
 
+use getrandom::SysRng;
 use proptest::prelude::*;
-use rand_core::{TryCryptoRng, TryRng};
+use rand_core::{TryCryptoRng, TryRng, UnwrapErr};
 
 use super::*;
 use crate::bbs::{Signature, random_scalars_for_proof};
@@ -26,23 +27,10 @@ impl TryRng for Fixed {
 }
 impl TryCryptoRng for Fixed {}
 
-/// The operating system's generator.
-pub struct System;
-
-impl TryRng for System {
-    type Error = Infallible;
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        Ok(getrandom::u32().unwrap())
-    }
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        Ok(getrandom::u64().unwrap())
-    }
-    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
-        getrandom::fill(out).unwrap();
-        Ok(())
-    }
+/// The operating system's generator; whoever runs this wants to hear if it fails.
+pub fn system() -> UnwrapErr<SysRng> {
+    UnwrapErr(SysRng)
 }
-impl TryCryptoRng for System {}
 
 mod refusals;
 
@@ -76,8 +64,8 @@ impl World {
     fn of(person: u8) -> Self {
         let issuer = issuer(1);
         let secrets = PseudonymSecrets::from_seed(&[person; 32]);
-        let request = secrets.request(&mut System).unwrap();
-        let kept = issuer.enrol(&mut System, &request).unwrap();
+        let request = secrets.request(&mut system()).unwrap();
+        let kept = issuer.enrol(&mut system(), &request).unwrap();
         let issued = issuer.issue(&request, &kept, &messages("1")).unwrap();
         let credential =
             Credential::accept(issuer.public(), &secrets, messages("1"), issued).unwrap();
@@ -100,7 +88,7 @@ impl World {
 
     fn present_in(&self, context: &Context) -> Presentation {
         self.credential
-            .present(&mut System, self.key(), context, &SHOWN, BINDING)
+            .present(&mut system(), self.key(), context, &SHOWN, BINDING)
             .unwrap()
     }
 
@@ -144,7 +132,7 @@ fn one_person_has_one_pseudonym_in_a_context_for_ever() {
     assert_eq!(world.credential.pseudonym(&world.service), Ok(pseudonym));
 
     // A refresh in the next epoch.
-    let request = world.secrets.request(&mut System).unwrap();
+    let request = world.secrets.request(&mut system()).unwrap();
     let issued = world
         .issuer
         .issue(&request, &world.kept, &messages("2"))
@@ -158,7 +146,7 @@ fn one_person_has_one_pseudonym_in_a_context_for_ever() {
     // Another device: the words give the seed, the issuer has what it keeps.
     let words = PseudonymSecrets::from_seed(&[1; 32]);
     let kept = Kept::from_bytes(world.kept.to_bytes().as_slice()).unwrap();
-    let request = Request::from_bytes(&words.request(&mut System).unwrap().to_bytes()).unwrap();
+    let request = Request::from_bytes(&words.request(&mut system()).unwrap().to_bytes()).unwrap();
     let issued = world.issuer.issue(&request, &kept, &messages("3")).unwrap();
     let issued = Issued::from_bytes(issued.to_bytes().as_slice()).unwrap();
     let found = Credential::accept(world.key(), &words, messages("3"), issued).unwrap();
@@ -282,7 +270,7 @@ fn a_proof_without_a_signature_of_the_issuer_fails_at_the_pairing() {
     let world = World::new();
     let forged = world.forged(suite::p1().into());
     let presentation = forged
-        .present(&mut System, world.key(), &world.service, &SHOWN, BINDING)
+        .present(&mut system(), world.key(), &world.service, &SHOWN, BINDING)
         .unwrap();
     assert_eq!(
         presentation.verify(world.key(), &world.service, BINDING),
@@ -319,7 +307,7 @@ fn points_off_the_curve_outside_the_subgroup_and_the_identity_are_refused() {
         }
     }
     for (point, reason) in cases {
-        let mut request = world.secrets.request(&mut System).unwrap().to_bytes();
+        let mut request = world.secrets.request(&mut system()).unwrap().to_bytes();
         request[1..1 + POINT_BYTES].copy_from_slice(&point);
         assert_eq!(Request::from_bytes(&request).err(), Some(reason));
         let mut issued = world.credential.issued.to_bytes();
@@ -384,7 +372,7 @@ fn an_encoding_has_one_length() {
     let world = World::new();
     let presentation = world.present().to_bytes();
     let credential = world.credential.to_bytes();
-    let request = world.secrets.request(&mut System).unwrap().to_bytes();
+    let request = world.secrets.request(&mut system()).unwrap().to_bytes();
     let issued = world.credential.issued.to_bytes();
     let kept = world.kept.to_bytes();
     type Decoder<'a> = Box<dyn Fn(&[u8]) -> bool + 'a>;
@@ -436,7 +424,7 @@ fn messages_and_indexes_stay_in_their_bounds() {
     for indexes in [&[5][..], &[1, 1], &[3, 0], &[5, 6], &[16], &[usize::MAX]] {
         let refused = world
             .credential
-            .present(&mut System, world.key(), &world.service, indexes, BINDING)
+            .present(&mut system(), world.key(), &world.service, indexes, BINDING)
             .err();
         assert_eq!(refused, Some(PassError::Disclosed), "{indexes:?}");
     }
@@ -444,13 +432,13 @@ fn messages_and_indexes_stay_in_their_bounds() {
     for indexes in [&[][..], &[0, 1, 2, 3, 4]] {
         let presentation = world
             .credential
-            .present(&mut System, world.key(), &world.service, indexes, BINDING)
+            .present(&mut system(), world.key(), &world.service, indexes, BINDING)
             .unwrap();
         let shown = world.verify(&presentation.to_bytes()).unwrap();
         assert_eq!(shown.messages.len(), indexes.len());
     }
     let other_count = Messages::new(vec![vec![0]; 4]).unwrap();
-    let request = world.secrets.request(&mut System).unwrap();
+    let request = world.secrets.request(&mut system()).unwrap();
     assert_eq!(
         world
             .issuer
@@ -463,9 +451,9 @@ fn messages_and_indexes_stay_in_their_bounds() {
 #[test]
 fn a_commitment_needs_its_own_proof() {
     let world = World::new();
-    let request = world.secrets.request(&mut System).unwrap().to_bytes();
+    let request = world.secrets.request(&mut system()).unwrap().to_bytes();
     let other = PseudonymSecrets::from_seed(&[9; 32])
-        .request(&mut System)
+        .request(&mut system())
         .unwrap()
         .to_bytes();
     // Somebody else's proof, and each single response changed.
@@ -478,7 +466,7 @@ fn a_commitment_needs_its_own_proof() {
     for case in cases {
         let case = Request::from_bytes(&case).unwrap();
         let refused = Some(PassError::CommitmentProof);
-        assert_eq!(world.issuer.enrol(&mut System, &case).err(), refused);
+        assert_eq!(world.issuer.enrol(&mut system(), &case).err(), refused);
         let issued = world.issuer.issue(&case, &world.kept, &messages("2"));
         assert_eq!(issued.err(), refused);
     }
@@ -491,7 +479,7 @@ fn a_commitment_needs_its_own_proof() {
 fn a_refresh_commits_to_the_secrets_of_the_enrolment() {
     let world = World::new();
     let other = PseudonymSecrets::from_seed(&[2; 32]);
-    let request = other.request(&mut System).unwrap();
+    let request = other.request(&mut system()).unwrap();
     let refused = world.issuer.issue(&request, &world.kept, &messages("2"));
     assert_eq!(refused.err(), Some(PassError::OtherCommitment));
 }
@@ -499,7 +487,7 @@ fn a_refresh_commits_to_the_secrets_of_the_enrolment() {
 #[test]
 fn a_wallet_takes_only_what_it_asked_for() {
     let world = World::new();
-    let request = world.secrets.request(&mut System).unwrap();
+    let request = world.secrets.request(&mut system()).unwrap();
     let issue = |kept: &Kept| world.issuer.issue(&request, kept, &messages("2")).unwrap();
     let accept = |epoch: &str, issued: Issued, secrets: &PseudonymSecrets| {
         Credential::accept(world.key(), secrets, messages(epoch), issued).err()
@@ -515,7 +503,7 @@ fn a_wallet_takes_only_what_it_asked_for() {
     assert_eq!(accept("2", by_another, &world.secrets), refused);
 
     // An issuer that draws new entropy would change every pseudonym.
-    let drawn_again = world.issuer.enrol(&mut System, &request).unwrap();
+    let drawn_again = world.issuer.enrol(&mut system(), &request).unwrap();
     let renewed = world.credential.renew(
         world.key(),
         &world.secrets,
@@ -558,7 +546,7 @@ fn a_batch_answers_what_each_alone_would() {
     let good = world.present();
     let at_the_bank = other.present_in(&bank);
     let bad = forged
-        .present(&mut System, world.key(), &world.service, &SHOWN, BINDING)
+        .present(&mut system(), world.key(), &world.service, &SHOWN, BINDING)
         .unwrap();
     let claim = |presentation, context| Claim {
         presentation,
@@ -587,7 +575,7 @@ fn a_batch_answers_what_each_alone_would() {
                 _ => claim(&good, &bank),
             })
             .collect();
-        let answers = verify_batch(&mut System, world.key(), &claims);
+        let answers = verify_batch(&mut system(), world.key(), &claims);
         assert_eq!(answers.len(), claims.len());
         for (answer, claim) in answers.iter().zip(&claims) {
             let alone = claim
@@ -646,7 +634,7 @@ fn two_false_proofs_that_cancel_are_both_found() {
         context: &world.service,
         binding: b"nonce",
     });
-    let answers = verify_batch(&mut System, world.key(), &claims);
+    let answers = verify_batch(&mut system(), world.key(), &claims);
     assert_eq!(answers, vec![Err(PassError::Pairing); 2]);
 }
 
@@ -708,15 +696,15 @@ fn the_longest_presentation_fits_its_bound() {
     let key = IssuerKey::from_material(&[1; 32], TERMS, MAX_MESSAGES).unwrap();
     let full = Messages::new(vec![vec![7; MAX_MESSAGE_BYTES]; MAX_MESSAGES]).unwrap();
     let secrets = PseudonymSecrets::from_seed(&[1; 32]);
-    let request = secrets.request(&mut System).unwrap();
-    let kept = key.enrol(&mut System, &request).unwrap();
+    let request = secrets.request(&mut system()).unwrap();
+    let kept = key.enrol(&mut system(), &request).unwrap();
     let issued = key.issue(&request, &kept, &full).unwrap();
     let held = Credential::accept(key.public(), &secrets, full, issued).unwrap();
     let context = Context::service(b"shop");
     let all: Vec<usize> = (0..MAX_MESSAGES).collect();
     for indexes in [&all[..], &[]] {
         let bytes = held
-            .present(&mut System, key.public(), &context, indexes, BINDING)
+            .present(&mut system(), key.public(), &context, indexes, BINDING)
             .unwrap()
             .to_bytes();
         let all_shown = !indexes.is_empty();

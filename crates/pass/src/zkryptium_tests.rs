@@ -13,7 +13,7 @@ use crate::blind::{CommitmentBases, CommitmentWithProof, all_messages, blind_sig
 use crate::curve::Scalar;
 use crate::hedge::Hedge;
 use crate::suite::Interface;
-use crate::tests::System;
+use crate::tests::system;
 
 type Suite = BbsBls12381Sha256;
 type TheirSignature = zkryptium::schemes::generics::Signature<Suite>;
@@ -60,7 +60,7 @@ fn random(count: usize) -> Vec<Scalar> {
         witness: &[],
         about: &[],
     };
-    hedge.scalars(&mut System, count).to_vec()
+    hedge.scalars(&mut system(), count).to_vec()
 }
 
 fn pick<T: Clone>(from: &[T], indexes: &[usize]) -> Vec<T> {
@@ -222,7 +222,7 @@ fn a_stock_implementation_can_be_wallet_issuer_and_verifier() {
     let their_nyms = PseudonymSecret::random_vec(SECRETS);
     let (claim, blind) = Commitment::<Suite>::commit_with_nym(None, their_nyms.clone()).unwrap();
     let request = Request::from_bytes(&[&[VERSION], claim.to_bytes().as_slice()].concat()).unwrap();
-    let kept = issuer.enrol(&mut System, &request).unwrap();
+    let kept = issuer.enrol(&mut system(), &request).unwrap();
     let issued = issuer.issue(&request, &kept, &messages).unwrap().to_bytes();
     let entropy = PseudonymSecret::from_bytes(issued[81..].try_into().unwrap()).unwrap();
     let signature = TheirBlindSignature::from_bytes(issued[1..81].try_into().unwrap()).unwrap();
@@ -266,7 +266,7 @@ fn a_stock_implementation_can_be_wallet_issuer_and_verifier() {
 
     // Our wallet, their issuer, their verifier.
     let secrets = PseudonymSecrets::from_seed(&[5; 32]);
-    let request = secrets.request(&mut System).unwrap().to_bytes();
+    let request = secrets.request(&mut system()).unwrap().to_bytes();
     let signed = TheirBlindSignature::blind_sign_with_nym(
         &keys.their_secret,
         &keys.their_public,
@@ -286,7 +286,13 @@ fn a_stock_implementation_can_be_wallet_issuer_and_verifier() {
     let issued = Issued::from_bytes(&issued).unwrap();
     let held = Credential::accept(issuer.public(), &secrets, messages, issued).unwrap();
     let bytes = held
-        .present(&mut System, issuer.public(), &context, &disclosed, binding)
+        .present(
+            &mut system(),
+            issuer.public(),
+            &context,
+            &disclosed,
+            binding,
+        )
         .unwrap()
         .to_bytes();
     let start = 3 + disclosed

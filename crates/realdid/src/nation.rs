@@ -12,6 +12,7 @@ use realdid_demo::DemoConfig;
 use realdid_gate::{Accounts, ClientSetup, GateSetup};
 use realdid_node::config::{NodeConfig, Peer, ValidatorKeys, example_config};
 use realdid_node::engine::deal;
+use realdid_pass::Seeded;
 use realdid_serve::files;
 use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -375,6 +376,13 @@ pub fn random(bytes: &mut [u8]) -> Result<(), Fail> {
             "make /dev/urandom or getrandom(2) available",
         )
     })
+}
+
+/// The system's randomness for RealPass, whose operations cannot fail once they have begun.
+pub fn seeded() -> Result<Seeded, Fail> {
+    let mut seed = [0; 32];
+    random(&mut seed)?;
+    Ok(Seeded::new(seed))
 }
 
 #[allow(

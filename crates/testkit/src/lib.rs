@@ -4,3 +4,4 @@ pub mod chain;
 pub mod ledger;
 pub mod person;
 pub mod trie;
+pub mod turns;

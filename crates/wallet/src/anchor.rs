@@ -10,7 +10,7 @@ use crate::content::{HeldPass, OwnSlot, RealPasses};
 use crate::error::CliError;
 use crate::http::Http;
 use crate::ledger::{Ledger, now_ms};
-use crate::random::{self, Fresh};
+use crate::random::{self, seeded};
 use crate::realpass::{self, PassRefused};
 use crate::renew;
 use crate::schedule::utc;
@@ -24,6 +24,7 @@ use realdid_core::rule::Rule;
 use realdid_core::state::issuer_id;
 use realdid_light::DidState;
 use realdid_light::http::NodeError;
+use realdid_pass::Seeded;
 use std::time::Duration;
 
 /// How long the network may take to accept an operation.
@@ -91,7 +92,7 @@ pub fn prove(
     held: &HeldPass,
     seed: &Secret32,
     slot: OwnSlot,
-    random: &mut Fresh,
+    random: &mut Seeded,
 ) -> Result<SignedOperation, PassRefused> {
     let network = operation.operation.network.clone();
     let OwnSlot { period, slot } = slot;
@@ -139,7 +140,7 @@ pub async fn on_own_account(
         let content = &mut wallet.content;
         let entry = &mut content.dids[place];
         let operation = change::build(Kind::Anchor, entry, None, &mut content.pool, None, terms)?;
-        let operation = prove(operation, &held, &seed, slot, &mut Fresh::new()?)?;
+        let operation = prove(operation, &held, &seed, slot, &mut seeded()?)?;
         let answered = ledger.nodes.submit_and_wait(&operation, ACCEPT_TIMEOUT);
         match answered.await {
             Ok(height) => {

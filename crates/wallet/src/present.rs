@@ -16,7 +16,7 @@ use crate::http::{Http, UNREACHABLE, address};
 use crate::issue;
 use crate::journal::{self, Disclosure, Outcome};
 use crate::ledger::{Ledger, now_ms, now_s};
-use crate::random::Fresh;
+use crate::random::seeded;
 use crate::realpass::{self, Occasion};
 use crate::renew;
 use crate::schedule::utc;
@@ -332,7 +332,7 @@ async fn send(
             };
             let network = &ledger.light.genesis().network;
             let seed = &wallet.passes()?.seed;
-            let mut random = Fresh::new()?;
+            let mut random = seeded()?;
             let facts = &pass.facts;
             Some(realpass::show(
                 held,

@@ -10,7 +10,6 @@
 
 use crate::content::{FactCodes, HeldPass, RealPasses};
 use crate::error::CliError;
-use crate::random::Fresh;
 use crate::schedule::utc;
 use crate::secret::{Secret32, SecretBytes};
 use realdid_core::codec::Bytes;
@@ -20,7 +19,7 @@ use realdid_core::state::{Enrolment, Issuer, Standing, issuer_id};
 use realdid_credential::realpass::{self, Envelope, Fact};
 use realdid_exchange::vci::{PassAnswer, PassRequest, VciError};
 use realdid_pass::facts::{Adult, Assurance, Continuity, EPOCH, FACTS, Facts, Kind, Region, terms};
-use realdid_pass::{Context, Credential, Issued, PassError, PassKey, PseudonymSecrets};
+use realdid_pass::{Context, Credential, Issued, PassError, PassKey, PseudonymSecrets, Seeded};
 use serde_json::{Map, Value, json};
 
 /// Why what an authority answered is not taken, or what is held not shown.
@@ -127,7 +126,7 @@ pub struct Expected<'a> {
 }
 
 /// The body of a request for `epoch` (B22).
-pub fn request(seed: &Secret32, epoch: u64, random: &mut Fresh) -> Result<Value, PassRefused> {
+pub fn request(seed: &Secret32, epoch: u64, random: &mut Seeded) -> Result<Value, PassRefused> {
     let secrets = PseudonymSecrets::from_seed(seed.bytes());
     let request = secrets.request(random)?;
     Ok(PassRequest { epoch, request }.to_body())
@@ -310,7 +309,7 @@ pub fn show(
     network: &NetworkName,
     asked: &[Fact],
     occasion: &Occasion<'_>,
-    random: &mut Fresh,
+    random: &mut Seeded,
 ) -> Result<String, PassRefused> {
     let (key, credential) = open(held, seed, network)?;
     let mut disclosed: Vec<usize> = asked.iter().map(|fact| fact.index()).collect();
@@ -334,7 +333,7 @@ pub fn show_for_slot(
     network: &NetworkName,
     slot: &[u8],
     binding: &[u8],
-    random: &mut Fresh,
+    random: &mut Seeded,
 ) -> Result<Vec<u8>, PassRefused> {
     let (key, credential) = open(held, seed, network)?;
     let context = Context::personhood_slot(slot);

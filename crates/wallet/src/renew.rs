@@ -11,7 +11,7 @@ use crate::error::CliError;
 use crate::http::{Http, address};
 use crate::issue::{self, Source};
 use crate::ledger::{Ledger, now_ms};
-use crate::random::Fresh;
+use crate::random::seeded;
 use crate::realpass::{self, Expected, PassRefused};
 use crate::secret::SecretText;
 use crate::wallet::Wallet;
@@ -185,7 +185,7 @@ async fn ask(
         .await?
         .value
         .ok_or(PassRefused::KeyUnknown)?;
-    let body = realpass::request(&wallet.passes()?.seed, epoch, &mut Fresh::new()?)?;
+    let body = realpass::request(&wallet.passes()?.seed, epoch, &mut seeded()?)?;
     let url = address(&source.metadata.credential_endpoint)?;
     let answer = http
         .post_json(&url, &body, Some(&token.access_token))

@@ -171,6 +171,7 @@ fn issue(state: &mut AuthorityState, own: &str, path: &str, body: &[u8]) -> (u16
             token_type: "Bearer".into(),
             expires_in: None,
             refresh_token: None,
+            authorization_details: None,
         })),
         _ => {
             let asked = PassRequest::parse(body).unwrap();

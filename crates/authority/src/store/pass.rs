@@ -10,7 +10,7 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 use zeroize::Zeroizing;
 
-use super::{Store, StoreError, TokenKind, bytes32, integer, standing_of, unsigned};
+use super::{Grant, Store, StoreError, TokenKind, bytes32, grant, integer, standing_of, unsigned};
 use crate::cohort::Cohort;
 
 /// Who asks for a RealPass, with all that is needed to answer: one statement.
@@ -23,6 +23,8 @@ pub struct PassHolder {
     /// When the device that asks was enrolled, by the ledger's time in Unix milliseconds.
     pub enrolled_ms: u64,
     pub kept: Option<KeptRow>,
+    /// What the token opens, and the key that it is bound to.
+    pub grant: Grant,
 }
 
 /// The commitment and entropy of a person, and which reset they come from.
@@ -44,6 +46,7 @@ impl Store {
     ) -> Result<Option<PassHolder>, StoreError> {
         let row = sqlx::query(
             "SELECT e.person, e.tag, e.height, e.standing, e.enrolled_ms, k.kept,
+                 t.jkt, t.granted, t.named,
                  coalesce(k.reset_ms, 0) AS reset_ms, coalesce(k.replaced_ms, 0) AS replaced_ms
              FROM tokens t JOIN enrolments e ON e.person = t.person
                  LEFT JOIN kept k ON k.person = t.person
@@ -64,6 +67,7 @@ impl Store {
             standing: standing_of(row.try_get("standing")?),
             enrolled_ms: unsigned(row.try_get("enrolled_ms")?),
             kept: kept.map(|kept| kept_row(kept, &row)).transpose()?,
+            grant: grant(&row)?,
         }))
     }
 

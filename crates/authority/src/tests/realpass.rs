@@ -1,6 +1,7 @@
 //! RealPasses, as a wallet asks for them, and what is refused.
 
 use super::*;
+use crate::oauth::Caller;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use realdid_core::operation::{Body as Change, Decision};
@@ -649,8 +650,12 @@ async fn two_processes_on_one_postgresql_are_one_authority() {
             .extend_pairs(form.to_form())
             .finish();
         // the process that did not make the offer takes it, and the other does not once more
-        let took = processes[n % 2].token(body.as_bytes()).await;
-        let again = processes[(n + 1) % 2].token(body.as_bytes()).await;
+        let took = processes[n % 2]
+            .token(&Caller::default(), body.as_bytes())
+            .await;
+        let again = processes[(n + 1) % 2]
+            .token(&Caller::default(), body.as_bytes())
+            .await;
         assert!(again.is_err());
         good.extend(took.ok().map(|token| (response.seq, token)));
     }
@@ -671,8 +676,9 @@ async fn two_processes_on_one_postgresql_are_one_authority() {
     );
     let pid = serde_json::to_vec(&pid.unwrap()).unwrap();
     let token = Some(tokens.access_token.as_str());
-    b.credential(token, &pid).await.unwrap();
-    let again = a.credential(token, &pid).await.err().unwrap();
+    let caller = Caller::bearer(token.unwrap());
+    b.credential(&caller, &pid).await.unwrap();
+    let again = a.credential(&caller, &pid).await.err().unwrap();
     assert_eq!(again.answer("x").problem().code(), "vci.proof_nonce");
 
     // First requests with other secrets at once: one is kept, whichever process was asked.
@@ -684,9 +690,14 @@ async fn two_processes_on_one_postgresql_are_one_authority() {
                 processes[usize::from(n % 2)].clone(),
                 tokens.access_token.clone(),
             );
-            tokio::spawn(
-                async move { (n % 4, authority.pass(Some(&token), body.as_bytes()).await) },
-            )
+            tokio::spawn(async move {
+                (
+                    n % 4,
+                    authority
+                        .pass(&Caller::bearer(&token), body.as_bytes())
+                        .await,
+                )
+            })
         })
         .collect();
     let mut served = Vec::new();

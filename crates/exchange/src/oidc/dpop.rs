@@ -3,7 +3,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use realdid_credential::jose::{self, Jwk};
+use realdid_credential::jose::{self, Jwk, JwsError, SigningKey};
+use serde_json::{Map, json};
 use sha2::{Digest as _, Sha256};
 
 use super::OidcError;
@@ -20,9 +21,12 @@ const MAX_JTI_BYTES: usize = 256;
 pub struct DpopProof {
     /// The key's thumbprint in base64url (RFC 7638): `jkt`.
     pub jkt: String,
+    /// The server's nonce, where it carries one (§8).
+    pub nonce: Option<String>,
     /// What makes this proof one of a kind: key and `jti`.
-    pub(super) id: [u8; 32],
-    pub(super) expires_s: u64,
+    pub id: [u8; 32],
+    /// When it is too old in any case, Unix seconds.
+    pub expires_s: u64,
 }
 
 /// Checks a proof as §4.3 says: type, algorithm, the key in the header, method, address without
@@ -70,9 +74,32 @@ pub fn verify(
     id.update(jti);
     Ok(DpopProof {
         jkt,
+        nonce: text("nonce").map(str::to_owned),
         id: id.finalize().into(),
         expires_s: iat_s + PROOF_LIFE_S,
     })
+}
+
+/// Client: proves `key` for one request (§4.2). `jti` is fresh and random.
+pub fn build(
+    key: &SigningKey,
+    jti: &str,
+    (method, url): (&str, &str),
+    access_token: Option<&str>,
+    nonce: Option<&str>,
+    now_s: u64,
+) -> Result<String, JwsError> {
+    let mut header = Map::new();
+    header.insert("typ".to_owned(), "dpop+jwt".into());
+    header.insert("jwk".to_owned(), Jwk(key.verifying_key()).to_value());
+    let mut claims = json!({"jti": jti, "htm": method, "htu": url, "iat": now_s});
+    if let Some(token) = access_token {
+        claims["ath"] = URL_SAFE_NO_PAD.encode(Sha256::digest(token)).into();
+    }
+    if let Some(nonce) = nonce {
+        claims["nonce"] = nonce.into();
+    }
+    jose::sign_compact(&header, claims.to_string().as_bytes(), key)
 }
 
 /// §4.3: compared without query and fragment, after the normalisation that every URL has.
@@ -89,8 +116,7 @@ fn same_address(htu: &str, url: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use realdid_credential::jose::SigningKey;
-    use serde_json::{Map, Value, json};
+    use serde_json::Value;
 
     const URL: &str = "https://gate.example/token";
     const NOW_S: u64 = 1_800_000_000;
@@ -165,6 +191,16 @@ mod tests {
         assert_eq!(refused, Err(OidcError::Dpop));
         assert_eq!(check("a.b.c"), Err(OidcError::Dpop));
         assert_eq!(check(&"x".repeat(5000)), Err(OidcError::Dpop));
+    }
+
+    #[test]
+    fn what_a_client_builds_is_verified() {
+        let key = SigningKey::p256(&[5; 32]).unwrap();
+        let at = ("POST", URL);
+        let built = build(&key, "j", at, Some("token"), Some("n"), NOW_S).unwrap();
+        let proof = verify(&built, "POST", URL, Some("token"), NOW_S).unwrap();
+        assert_eq!(proof.nonce.as_deref(), Some("n"));
+        assert!(verify(&built, "POST", URL, Some("other"), NOW_S).is_err());
     }
 
     #[test]

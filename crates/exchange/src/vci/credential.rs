@@ -1,12 +1,15 @@
 //! The credential endpoint (OpenID4VCI 1.0 §8): proofs of keys in, one copy for each out.
 
 use realdid_core::genesis::Parameters;
-use realdid_credential::jose::{JwsError, SigningKey, VerifyingKey};
+use realdid_credential::jose::{Alg, JwsError, SigningKey, VerifyingKey};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::VciError;
+use super::attestation::Providers;
+use super::authorization::identifier_of;
 use super::proof::{build_proof, verify_proof};
+use crate::jwe::EncryptionKey;
 
 /// The answer of the nonce endpoint; never cached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,16 +26,20 @@ pub struct CredentialRequest {
     pub credential_identifier: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proofs: Option<Proofs>,
-    /// Only to refuse it by name.
+    /// The key that the answer is to be encrypted to (§8.2).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential_response_encryption: Option<Value>,
 }
 
 /// Key proofs, all of one type.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Proofs {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub jwt: Vec<String>,
+    /// One key attestation, made for the issuer's nonce (appendix F.3).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attestation: Vec<String>,
 }
 
 /// What the issuer holds a request against.
@@ -42,6 +49,10 @@ pub struct Expected<'a> {
     pub issuer: &'a str,
     /// The configurations that may be asked for.
     pub configurations: &'a [&'a str],
+    /// Whether the token names them by identifiers.
+    pub identifiers: bool,
+    /// Who may attest keys.
+    pub providers: &'a Providers,
     /// The most proofs of one request.
     pub batch_size: usize,
     /// Unix seconds.
@@ -57,6 +68,21 @@ pub struct CheckedRequest {
     pub nonce: String,
     /// One key for each copy, in the order of the proofs.
     pub keys: Vec<VerifyingKey>,
+    /// The key that the answer is encrypted to.
+    pub encryption: Option<EncryptionKey>,
+}
+
+/// §8.2: the key and algorithm of `credential_response_encryption`.
+pub fn response_encryption(asked: Option<&Value>) -> Result<Option<EncryptionKey>, VciError> {
+    let Some(asked) = asked else { return Ok(None) };
+    let refused = VciError::Encryption;
+    let (jwk, enc) = asked
+        .get("jwk")
+        .zip(asked.get("enc"))
+        .filter(|_| asked.get("zip").is_none())
+        .ok_or(refused)?;
+    let key = EncryptionKey::choose(&json!({ "keys": [jwk] }), Some(&json!([enc])));
+    key.map(Some).map_err(|_| refused)
 }
 
 impl CredentialRequest {
@@ -75,7 +101,10 @@ impl CredentialRequest {
         Ok(Self {
             credential_configuration_id: Some(configuration.to_owned()),
             credential_identifier: None,
-            proofs: Some(Proofs { jwt }),
+            proofs: Some(Proofs {
+                jwt,
+                ..Proofs::default()
+            }),
             credential_response_encryption: None,
         })
     }
@@ -87,52 +116,91 @@ impl CredentialRequest {
 
     /// Issuer: §8.2 and appendix F, in this order: what is asked for, how many, each proof.
     pub fn check(&self, expected: &Expected<'_>) -> Result<CheckedRequest, VciError> {
-        if self.credential_response_encryption.is_some() {
-            return Err(VciError::Encryption);
-        }
+        let encryption = response_encryption(self.credential_response_encryption.as_ref())?;
         let configuration = match (
             &self.credential_configuration_id,
             &self.credential_identifier,
         ) {
-            (Some(id), None) => id,
-            // Our token responses name no identifiers, so none can be known (§8.2).
-            (None, Some(_)) => return Err(VciError::UnknownIdentifier),
+            (Some(id), None) if !expected.identifiers => id.as_str(),
+            (None, Some(id)) if expected.identifiers => expected
+                .configurations
+                .iter()
+                .copied()
+                .find(|known| identifier_of(known) == *id)
+                .ok_or(VciError::UnknownIdentifier)?,
+            // §8.2: what the token response named is what a request names.
+            (Some(_), None) | (None, Some(_)) => return Err(VciError::UnknownIdentifier),
             _ => return Err(VciError::CredentialRequest),
         };
-        if !expected.configurations.contains(&configuration.as_str()) {
+        if !expected.configurations.contains(&configuration) {
             return Err(VciError::UnknownConfiguration);
         }
-        let proofs = self.proofs.as_ref().map_or(&[][..], |proofs| &proofs.jwt);
-        if proofs.is_empty() {
-            return Err(VciError::ProofMissing);
-        }
-        if proofs.len() > expected.batch_size {
+        let none = Proofs::default();
+        let proofs = self.proofs.as_ref().unwrap_or(&none);
+        let (keys, nonce) = match (proofs.jwt.as_slice(), proofs.attestation.as_slice()) {
+            ([], []) => return Err(VciError::ProofMissing),
+            ([], [attestation]) => {
+                let attested = expected.providers.keys(attestation, expected.now_s)?;
+                (attested.keys, attested.nonce.ok_or(VciError::ProofNonce)?)
+            }
+            (jwts, []) => check_jwts(jwts, expected)?,
+            _ => return Err(VciError::CredentialRequest),
+        };
+        if keys.len() > expected.batch_size {
             return Err(VciError::Batch);
         }
-        let mut keys: Vec<VerifyingKey> = Vec::with_capacity(proofs.len());
-        let mut nonce: Option<String> = None;
-        for proof in proofs {
-            let proof = verify_proof(proof, expected.issuer, expected.now_s)?;
-            if nonce.get_or_insert_with(|| proof.nonce.clone()) != &proof.nonce {
-                return Err(VciError::ProofNonce);
-            }
-            if keys.contains(&proof.key) {
-                return Err(VciError::ProofKeys);
-            }
-            keys.push(proof.key);
+        if keys.iter().any(|key| key.alg() != Alg::Es256) {
+            return Err(VciError::ProofAlg);
+        }
+        if (1..keys.len()).any(|i| keys[..i].contains(&keys[i])) {
+            return Err(VciError::ProofKeys);
         }
         Ok(CheckedRequest {
-            configuration: configuration.clone(),
-            nonce: nonce.ok_or(VciError::ProofNonce)?,
+            configuration: configuration.to_owned(),
+            nonce,
             keys,
+            encryption,
         })
     }
+}
+
+/// Appendix F.1: every proof over one nonce; or one proof whose header attests all the keys.
+fn check_jwts(
+    jwts: &[String],
+    expected: &Expected<'_>,
+) -> Result<(Vec<VerifyingKey>, String), VciError> {
+    if jwts.len() > expected.batch_size {
+        return Err(VciError::Batch);
+    }
+    let mut keys = Vec::with_capacity(jwts.len());
+    let mut nonce: Option<String> = None;
+    for jwt in jwts {
+        let proof = verify_proof(jwt, expected.issuer, expected.now_s)?;
+        if nonce.get_or_insert_with(|| proof.nonce.clone()) != &proof.nonce {
+            return Err(VciError::ProofNonce);
+        }
+        match &proof.key_attestation {
+            None => keys.push(proof.key),
+            Some(attestation) => {
+                let attested = expected.providers.keys(attestation, expected.now_s)?;
+                let other_nonce = attested.nonce.is_some_and(|own| own != proof.nonce);
+                if jwts.len() != 1 || other_nonce || !attested.keys.contains(&proof.key) {
+                    return Err(VciError::KeyAttestation);
+                }
+                keys = attested.keys;
+            }
+        }
+    }
+    Ok((keys, nonce.ok_or(VciError::ProofNonce)?))
 }
 
 /// A credential response: one copy for each proof, in their order (§8.3).
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CredentialResponse {
     pub credentials: Vec<IssuedCredential>,
+    /// By which the wallet tells what became of them (§11).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notification_id: Option<String>,
 }
 
 /// One copy.
@@ -150,6 +218,7 @@ impl CredentialResponse {
                 .into_iter()
                 .map(|credential| IssuedCredential { credential })
                 .collect(),
+            notification_id: None,
         }
     }
 

@@ -1,14 +1,20 @@
 //! What issuer and authorization server say about themselves (OpenID4VCI 1.0 §12, RFC 8414).
 
+use realdid_credential::jose::{self, JwsError, SigningKey, VerifyingKey};
 use realdid_credential::{mdoc, realpass};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::{
-    BATCH_SIZE, MDOC, MDOC_CONFIGURATION, PASS_CONFIGURATION, PID_CONFIGURATION, PRE_AUTHORIZED,
-    REFRESH_TOKEN, SD_JWT_VC, VciError, X5C_CONFIGURATION, is_safe,
+    AUTHORIZATION_CODE, BATCH_SIZE, MDOC, MDOC_CONFIGURATION, PASS_CONFIGURATION,
+    PID_CONFIGURATION, PRE_AUTHORIZED, REFRESH_TOKEN, SD_JWT_VC, VciError, X5C_CONFIGURATION,
+    is_safe,
 };
+use crate::jwe::Enc;
+
+/// The `typ` of signed metadata (§12.2.3).
+pub const METADATA_TYP: &str = "openidvci-issuer-metadata+jwt";
 
 /// The credential issuer's metadata (§12.2.4), as far as we use it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +25,12 @@ pub struct IssuerMetadata {
     pub credential_endpoint: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nonce_endpoint: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deferred_credential_endpoint: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notification_endpoint: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential_response_encryption: Option<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_credential_issuance: Option<BatchIssuance>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -36,7 +48,10 @@ impl IssuerMetadata {
     /// The metadata of an authority at `issuer` whose PID is of type `vct`. `name` is shown to
     /// people.
     pub fn of_authority(issuer: &str, vct: &str, name: &str) -> Self {
-        let proof_types = json!({"jwt": {"proof_signing_alg_values_supported": ["ES256"]}});
+        let proof_types = json!({
+            "jwt": {"proof_signing_alg_values_supported": ["ES256"]},
+            "attestation": {"proof_signing_alg_values_supported": ["ES256"]},
+        });
         let shown = json!({"display": [{"name": "Person identification", "locale": "en"}]});
         let mut configurations = Map::new();
         for id in [PID_CONFIGURATION, X5C_CONFIGURATION] {
@@ -86,6 +101,13 @@ impl IssuerMetadata {
             authorization_servers: None,
             credential_endpoint: format!("{issuer}/credential"),
             nonce_endpoint: Some(format!("{issuer}/nonce")),
+            deferred_credential_endpoint: Some(format!("{issuer}/deferred_credential")),
+            notification_endpoint: Some(format!("{issuer}/notification")),
+            credential_response_encryption: Some(json!({
+                "alg_values_supported": ["ECDH-ES"],
+                "enc_values_supported": Enc::ALL.map(Enc::name),
+                "encryption_required": false,
+            })),
             batch_credential_issuance: Some(BatchIssuance {
                 batch_size: BATCH_SIZE,
             }),
@@ -94,12 +116,37 @@ impl IssuerMetadata {
         }
     }
 
+    /// Issuer: the same, signed by the key of `x5c`'s leaf (§12.2.3).
+    pub fn sign(&self, x5c: &[String], now_s: u64, key: &SigningKey) -> Result<String, JwsError> {
+        let mut header = Map::new();
+        header.insert("typ".to_owned(), METADATA_TYP.into());
+        header.insert("x5c".to_owned(), x5c.into());
+        let mut claims = serde_json::to_value(self).unwrap_or_default();
+        claims["iss"] = self.credential_issuer.clone().into();
+        claims["sub"] = self.credential_issuer.clone().into();
+        claims["iat"] = now_s.into();
+        jose::sign_compact(&header, claims.to_string().as_bytes(), key)
+    }
+
+    /// Wallet: reads signed metadata under a key of the issuer that it knows.
+    pub fn parse_signed(jwt: &str, issuer: &str, key: &VerifyingKey) -> Result<Self, VciError> {
+        let refused = VciError::Metadata;
+        let verified = jose::verify_compact(jwt, key, METADATA_TYP).map_err(|_| refused)?;
+        let claims = verified.claims().map_err(|_| refused)?;
+        if claims.get("sub").and_then(Value::as_str) != Some(issuer) {
+            return Err(refused);
+        }
+        Self::parse(Value::Object(claims).to_string().as_bytes(), issuer)
+    }
+
     /// Wallet: reads the metadata of the issuer that an offer names. It must name that issuer and
     /// no other (§12.2.3), or somebody could take an issuer's name.
     pub fn parse(body: &[u8], issuer: &str) -> Result<Self, VciError> {
         let metadata: Self = serde_json::from_slice(body).map_err(|_| VciError::Metadata)?;
         let mut endpoints = vec![&metadata.credential_endpoint];
         endpoints.extend(&metadata.nonce_endpoint);
+        endpoints.extend(&metadata.deferred_credential_endpoint);
+        endpoints.extend(&metadata.notification_endpoint);
         let safe = |url: &&String| Url::parse(url).is_ok_and(|url| is_safe(&url));
         if metadata.credential_issuer == issuer && endpoints.iter().all(safe) {
             Ok(metadata)
@@ -129,9 +176,25 @@ impl IssuerMetadata {
 pub struct ServerMetadata {
     pub issuer: String,
     pub token_endpoint: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorization_endpoint: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pushed_authorization_request_endpoint: Option<String>,
+    #[serde(default)]
+    pub require_pushed_authorization_requests: bool,
+    #[serde(default)]
+    pub authorization_response_iss_parameter_supported: bool,
+    #[serde(default)]
+    pub code_challenge_methods_supported: Vec<String>,
+    #[serde(default)]
+    pub dpop_signing_alg_values_supported: Vec<String>,
+    #[serde(default)]
+    pub client_attestation_signing_alg_values_supported: Vec<String>,
+    #[serde(default)]
+    pub client_attestation_pop_signing_alg_values_supported: Vec<String>,
     #[serde(default)]
     pub grant_types_supported: Vec<String>,
-    /// Required by RFC 8414; empty, because there is no authorization endpoint.
+    /// Required by RFC 8414.
     #[serde(default)]
     pub response_types_supported: Vec<String>,
     #[serde(default)]
@@ -146,9 +209,17 @@ impl ServerMetadata {
         Self {
             issuer: issuer.to_owned(),
             token_endpoint: format!("{issuer}/token"),
-            grant_types_supported: vec![PRE_AUTHORIZED.to_owned(), REFRESH_TOKEN.to_owned()],
-            response_types_supported: vec![],
-            token_endpoint_auth_methods_supported: vec!["none".to_owned()],
+            authorization_endpoint: Some(format!("{issuer}/authorize")),
+            pushed_authorization_request_endpoint: Some(format!("{issuer}/par")),
+            require_pushed_authorization_requests: true,
+            authorization_response_iss_parameter_supported: true,
+            code_challenge_methods_supported: texts(&["S256"]),
+            dpop_signing_alg_values_supported: texts(&["ES256", "EdDSA"]),
+            client_attestation_signing_alg_values_supported: texts(&["ES256"]),
+            client_attestation_pop_signing_alg_values_supported: texts(&["ES256", "EdDSA"]),
+            grant_types_supported: texts(&[PRE_AUTHORIZED, AUTHORIZATION_CODE, REFRESH_TOKEN]),
+            response_types_supported: texts(&["code"]),
+            token_endpoint_auth_methods_supported: texts(&["none", "attest_jwt_client_auth"]),
             anonymous_access: true,
         }
     }
@@ -163,6 +234,10 @@ impl ServerMetadata {
             Err(VciError::Metadata)
         }
     }
+}
+
+fn texts(list: &[&str]) -> Vec<String> {
+    list.iter().map(|text| (*text).to_owned()).collect()
 }
 
 /// Where the metadata of `issuer` stands: the well-known path goes between host and path

@@ -25,6 +25,8 @@ pub fn build_proof(
 pub struct VerifiedProof {
     pub key: VerifyingKey,
     pub nonce: String,
+    /// What its header says of how this key and others are kept; not verified.
+    pub key_attestation: Option<String>,
 }
 
 /// Issuer: verifies one key proof (appendix F.4).
@@ -68,8 +70,14 @@ pub fn verify_proof(proof: &str, issuer: &str, now_s: u64) -> Result<VerifiedPro
         .and_then(Value::as_str)
         .filter(|nonce| (1..=128).contains(&nonce.len()))
         .ok_or(VciError::ProofNonce)?;
+    let key_attestation = match claimed.header.get("key_attestation") {
+        None => None,
+        Some(Value::String(attestation)) => Some(attestation.clone()),
+        Some(_) => return Err(VciError::ProofForm),
+    };
     Ok(VerifiedProof {
         key,
+        key_attestation,
         nonce: nonce.to_owned(),
     })
 }

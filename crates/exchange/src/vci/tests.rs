@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 const ISSUER: &str = "https://authority.example";
 const NOW: u64 = 1_800_000_000;
+static NOBODY: attestation::Providers = attestation::Providers { roots: Vec::new() };
 
 fn key(seed: u8) -> SigningKey {
     SigningKey::p256(&[seed; 32]).unwrap()
@@ -16,6 +17,8 @@ fn expected() -> Expected<'static> {
     Expected {
         issuer: ISSUER,
         configurations: &[PID_CONFIGURATION],
+        identifiers: false,
+        providers: &NOBODY,
         batch_size: BATCH_SIZE,
         now_s: NOW,
     }
@@ -104,7 +107,7 @@ fn a_strange_token_request_is_refused() {
     );
     let long = format!(
         "grant_type=refresh_token&refresh_token={}",
-        "a".repeat(1000)
+        "a".repeat(1025)
     );
     assert_eq!(refused(&long), Some(VciError::TokenRequest));
 }
@@ -182,7 +185,7 @@ fn a_strange_credential_request_is_refused() {
     );
     assert_eq!(check(&|r| r.proofs = None), Some(VciError::ProofMissing));
     assert_eq!(
-        check(&|r| r.proofs = Some(Proofs { jwt: vec![] })),
+        check(&|r| r.proofs = Some(Proofs::default())),
         Some(VciError::ProofMissing)
     );
     assert_eq!(

@@ -4,12 +4,19 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
 use super::{
-    CredentialOffer, MAX_TX_CODE_FAILURES, PRE_AUTHORIZED, REFRESH_TOKEN, VciError, secret_hash,
+    AUTHORIZATION_CODE, CredentialOffer, MAX_TX_CODE_FAILURES, PRE_AUTHORIZED, REFRESH_TOKEN,
+    VciError, secret_hash,
 };
 
 /// A token request that has the shape of its grant.
 #[derive(Clone, PartialEq, Eq)]
 pub enum TokenRequest {
+    AuthorizationCode {
+        code: String,
+        redirect_uri: String,
+        code_verifier: String,
+        client_id: Option<String>,
+    },
     PreAuthorized {
         code: String,
         tx_code: Option<String>,
@@ -43,6 +50,21 @@ impl TokenRequest {
                 form.extend(tx_code.clone().map(|code| ("tx_code", code)));
                 form
             }
+            Self::AuthorizationCode {
+                code,
+                redirect_uri,
+                code_verifier,
+                client_id,
+            } => {
+                let mut form = vec![
+                    ("grant_type", AUTHORIZATION_CODE.to_owned()),
+                    ("code", code.clone()),
+                    ("redirect_uri", redirect_uri.clone()),
+                    ("code_verifier", code_verifier.clone()),
+                ];
+                form.extend(client_id.clone().map(|id| ("client_id", id)));
+                form
+            }
             Self::Refresh { refresh_token } => vec![
                 ("grant_type", REFRESH_TOKEN.to_owned()),
                 ("refresh_token", refresh_token.clone()),
@@ -55,7 +77,7 @@ impl TokenRequest {
     pub fn parse(body: &[u8]) -> Result<Self, VciError> {
         let mut fields = std::collections::BTreeMap::new();
         for (name, value) in url::form_urlencoded::parse(body) {
-            if value.len() > 512
+            if value.len() > 1024
                 || fields
                     .insert(name.into_owned(), value.into_owned())
                     .is_some()
@@ -69,6 +91,12 @@ impl TokenRequest {
             PRE_AUTHORIZED => Ok(Self::PreAuthorized {
                 code: take("pre-authorized_code").ok_or(needed)?,
                 tx_code: take("tx_code"),
+            }),
+            AUTHORIZATION_CODE => Ok(Self::AuthorizationCode {
+                code: take("code").ok_or(needed)?,
+                redirect_uri: take("redirect_uri").ok_or(needed)?,
+                code_verifier: take("code_verifier").ok_or(needed)?,
+                client_id: take("client_id"),
             }),
             REFRESH_TOKEN => Ok(Self::Refresh {
                 refresh_token: take("refresh_token").ok_or(needed)?,
@@ -114,7 +142,7 @@ impl CodeState {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenResponse {
     pub access_token: String,
-    /// `Bearer`.
+    /// `DPoP` where the token is bound to a key (RFC 9449), else `Bearer`.
     pub token_type: String,
     /// Seconds from now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -122,13 +150,17 @@ pub struct TokenResponse {
     /// For the next epochs' copies, and for the sponsoring of DIDs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh_token: Option<String>,
+    /// What it opens, by identifiers, where it was asked for so (§6.2).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorization_details: Option<serde_json::Value>,
 }
 
 impl TokenResponse {
     /// Wallet: reads the issuer's answer.
     pub fn parse(body: &[u8]) -> Result<Self, VciError> {
         let response: Self = serde_json::from_slice(body).map_err(|_| VciError::Response)?;
-        if response.token_type.eq_ignore_ascii_case("bearer") {
+        let known = ["bearer", "dpop"];
+        if known.contains(&response.token_type.to_ascii_lowercase().as_str()) {
             Ok(response)
         } else {
             Err(VciError::Response)

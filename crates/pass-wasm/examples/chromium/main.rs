@@ -10,12 +10,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::BTreeSet;
-use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rand_core::{TryCryptoRng, TryRng};
+use getrandom::SysRng;
+use rand_core::UnwrapErr;
 use realdid_pass::{Context, Credential, IssuerKey, Messages, Presentation, PseudonymSecrets};
 use serde::{Deserialize, Serialize};
 
@@ -29,22 +29,10 @@ const SERVICE: &[u8] = b"shop";
 /// How long the browser may take for everything.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-struct System;
-
-impl TryRng for System {
-    type Error = Infallible;
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        Ok(getrandom::u32().unwrap())
-    }
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        Ok(getrandom::u64().unwrap())
-    }
-    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
-        getrandom::fill(out).unwrap();
-        Ok(())
-    }
+/// The operating system's generator; whoever runs this wants to hear if it fails.
+fn system() -> UnwrapErr<SysRng> {
+    UnwrapErr(SysRng)
 }
-impl TryCryptoRng for System {}
 
 /// What the page is to do, in hex.
 #[derive(Serialize)]
@@ -146,8 +134,8 @@ fn main() {
     let messages = (0..MESSAGES).map(|index| format!("message {index}").into_bytes());
     let messages = Messages::new(messages.collect()).unwrap();
     let secrets = PseudonymSecrets::from_seed(&SEED);
-    let request = secrets.request(&mut System).unwrap();
-    let kept = issuer.enrol(&mut System, &request).unwrap();
+    let request = secrets.request(&mut system()).unwrap();
+    let kept = issuer.enrol(&mut system(), &request).unwrap();
     let issued = issuer.issue(&request, &kept, &messages).unwrap();
     let credential = Credential::accept(issuer.public(), &secrets, messages, issued).unwrap();
     let context = Context::service(SERVICE);
@@ -222,7 +210,7 @@ fn main() {
     let begun = Instant::now();
     for binding in &bindings {
         credential
-            .present(&mut System, issuer.public(), &context, &SHOWN, binding)
+            .present(&mut system(), issuer.public(), &context, &SHOWN, binding)
             .unwrap();
     }
     let native_ms = begun.elapsed().as_secs_f64() * 1e3 / bindings.len() as f64;

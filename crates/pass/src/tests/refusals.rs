@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn every_byte_of_a_request_counts() {
     let world = World::new();
-    let bytes = world.secrets.request(&mut System).unwrap().to_bytes();
+    let bytes = world.secrets.request(&mut system()).unwrap().to_bytes();
     for index in 0..bytes.len() {
         for change in [0x01, 0x80] {
             let mut other = bytes.clone();
@@ -13,7 +13,7 @@ fn every_byte_of_a_request_counts() {
             let Ok(request) = Request::from_bytes(&other) else {
                 continue;
             };
-            let enrolled = world.issuer.enrol(&mut System, &request);
+            let enrolled = world.issuer.enrol(&mut system(), &request);
             assert_eq!(
                 enrolled.err(),
                 Some(PassError::CommitmentProof),
@@ -51,7 +51,7 @@ fn a_stale_epoch_is_not_made_fresh_nor_a_fact_another() {
     // One that really hides it is true, and says no epoch: whoever wants one refuses it.
     let without = world
         .credential
-        .present(&mut System, world.key(), &world.service, &[3], BINDING)
+        .present(&mut system(), world.key(), &world.service, &[3], BINDING)
         .unwrap();
     let shown = world.verify(&without.to_bytes()).unwrap();
     assert_eq!(

@@ -10,7 +10,7 @@ use super::network::{Committee, Gate};
 use super::traffic::{self, Traffic};
 use super::{Measured, broken, clock};
 use crate::fail::Fail;
-use crate::nation::now_ms;
+use crate::nation::{now_ms, seeded};
 use realdid_core::genesis::Parameters;
 use realdid_core::hash::Hash32;
 use realdid_core::state::{EpochKey, KeyUse, PassPublicKey, Service, service_key};
@@ -24,7 +24,6 @@ use realdid_light::http::NodeClient;
 use realdid_pass::facts::{self, Adult, Assurance, Continuity, Facts, Kind, Region};
 use realdid_pass::{Context, Credential, IssuerKey, Presentation, PseudonymSecrets};
 use realdid_serve::files;
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::rc::Rc;
@@ -202,8 +201,9 @@ impl Holds {
         n: u64,
     ) -> Result<Self, Fail> {
         let secrets = PseudonymSecrets::from_seed(&traffic::bytes("person", n).0);
-        let request = secrets.request(&mut System).map_err(Fail::of)?;
-        let kept = issuer.enrol(&mut System, &request).map_err(Fail::of)?;
+        let mut drawn = seeded()?;
+        let request = secrets.request(&mut drawn).map_err(Fail::of)?;
+        let kept = issuer.enrol(&mut drawn, &request).map_err(Fail::of)?;
         let now = epoch();
         let issue = |epoch| {
             let facts = Facts {
@@ -238,7 +238,8 @@ impl Holds {
             .find(|(epoch, _)| *epoch == now)
             .ok_or_else(|| broken("the run ends before the RealPasses do"))?;
         let key = self.issuer.public();
-        let presentation = pass.present(&mut System, key, &self.context, &[facts::EPOCH], binding);
+        let presentation =
+            pass.present(&mut seeded()?, key, &self.context, &[facts::EPOCH], binding);
         let envelope = Envelope {
             issuer: self.issuer_id,
             presentation: presentation.map_err(Fail::of)?,
@@ -280,37 +281,3 @@ fn mean_batch(metrics: &str) -> Option<f64> {
     };
     Some(value("realpass_batch_size_sum")? / value("realpass_batch_size_count")?)
 }
-
-/// The operating system's randomness.
-struct System;
-
-#[allow(
-    clippy::expect_used,
-    reason = "proofs take an infallible source; without randomness none may be made, so the bench ends"
-)]
-fn fill(out: &mut [u8]) {
-    getrandom::fill(out).expect("the operating system gives randomness");
-}
-
-impl rand_core::TryRng for System {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        let mut bytes = [0; 4];
-        fill(&mut bytes);
-        Ok(u32::from_le_bytes(bytes))
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        let mut bytes = [0; 8];
-        fill(&mut bytes);
-        Ok(u64::from_le_bytes(bytes))
-    }
-
-    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
-        fill(out);
-        Ok(())
-    }
-}
-
-impl rand_core::TryCryptoRng for System {}

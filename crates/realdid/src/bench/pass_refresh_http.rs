@@ -10,9 +10,8 @@
 use super::network::{AuthorityProcess, RunningNation, http};
 use super::{Measured, broken, clock};
 use crate::fail::Fail;
-use crate::nation::now_ms;
+use crate::nation::{now_ms, seeded};
 use futures::future::try_join_all;
-use realdid_authority::Drawn;
 use realdid_authority::scratch::Postgres;
 use realdid_core::genesis::Genesis;
 use realdid_exchange::oidc::Accounts;
@@ -51,7 +50,7 @@ pub async fn measure() -> Result<Measured, Fail> {
         AuthorityProcess::start(&running, &environment).await?,
     ];
     let secrets = PseudonymSecrets::from_seed(&[7; 32]);
-    let mut drawn = Drawn::new().map_err(Fail::of)?;
+    let mut drawn = seeded()?;
     let request = secrets.request(&mut drawn).map_err(Fail::of)?;
     server
         .sql("authority", &seed(&request.commitment()))
@@ -101,7 +100,7 @@ pub async fn measure() -> Result<Measured, Fail> {
 /// Refreshes a second of processor time if an authority did nothing but their cryptography.
 fn issuing(request: &Request) -> Result<f64, Fail> {
     let key = IssuerKey::from_material(&[9; 32], b"bench", FACTS).map_err(Fail::of)?;
-    let mut drawn = Drawn::new().map_err(Fail::of)?;
+    let mut drawn = seeded()?;
     let kept = key.enrol(&mut drawn, request).map_err(Fail::of)?;
     let facts = Facts {
         epoch: 1,

@@ -40,7 +40,7 @@ fn anchor(net: &TestNet, content: &mut Content, place: usize, slot: OwnSlot) -> 
     let operation = change::build(Kind::Anchor, &mut dids[place], None, pool, None, terms);
     let passes = passes.as_ref().unwrap();
     let held = passes.of_epoch(net.epoch()).unwrap();
-    let random = &mut Fresh::new().unwrap();
+    let random = &mut seeded().unwrap();
     prove(operation.unwrap(), held, &passes.seed, slot, random).unwrap()
 }
 

@@ -109,7 +109,7 @@ fn verified(world: &World, presented: &Presented, request: &CheckedRequest) -> (
     let key = claim.key.key().unwrap();
     let context = realdid_pass::Context::service(&request.service_id.0);
     let claims = [claim.shown.claim(&context, &claim.binding)];
-    let random = &mut Fresh::new().unwrap();
+    let random = &mut seeded().unwrap();
     let outcome = realdid_pass::verify_batch(random, &key, &claims).remove(0);
     let login = checked.conclude(Some(outcome)).unwrap();
     let claims = Value::Object(login.claims);

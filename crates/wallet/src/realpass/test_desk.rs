@@ -1,7 +1,7 @@
 //! An authority's part of issuing RealPasses, in memory, by the rules of `pass` and `exchange`.
 
 use crate::content::RealPasses;
-use crate::random::Fresh;
+use crate::random::seeded;
 use crate::realpass::{self, Expected, PassRefused};
 use crate::secret::Secret32;
 use realdid_core::did::NetworkName;
@@ -101,7 +101,7 @@ impl Desk {
         let asked = PassRequest::parse(body.to_string().as_bytes())?;
         let kept = match &self.kept {
             Some(kept) => kept.clone(),
-            None => self.key.enrol(&mut Fresh::new().unwrap(), &asked.request)?,
+            None => self.key.enrol(&mut seeded().unwrap(), &asked.request)?,
         };
         let messages = facts.messages()?;
         let issued = self.key.issue(&asked.request, &kept, &messages)?;
@@ -117,7 +117,7 @@ pub fn passes(kit: u8) -> RealPasses {
 
 /// The body of a request for an epoch.
 pub fn request(seed: &Secret32, epoch: u64) -> Value {
-    realpass::request(seed, epoch, &mut Fresh::new().unwrap()).unwrap()
+    realpass::request(seed, epoch, &mut seeded().unwrap()).unwrap()
 }
 
 /// Takes an answer for [`EPOCH`] against the desk's record and nothing else, and keeps it.

@@ -1,5 +1,6 @@
 use super::test_desk::{self as desk, Desk, EPOCH, holder, network, request, some_facts, take};
 use super::*;
+use crate::random::seeded;
 use realdid_core::hash::Hash32;
 use realdid_core::hash::HashFunction;
 use realdid_core::state::ReasonCode;
@@ -30,7 +31,7 @@ fn pseudonym(passes: &RealPasses, service: &[u8; 32]) -> Pseudonym {
         &network(),
         &[],
         &occasion,
-        &mut Fresh::new().unwrap(),
+        &mut seeded().unwrap(),
     )
     .unwrap();
     let shown = Shown::read(&text, &[]).unwrap();
@@ -39,7 +40,7 @@ fn pseudonym(passes: &RealPasses, service: &[u8; 32]) -> Pseudonym {
     let context = Context::service(service);
     let claims = [shown.claim(&context, &binding)];
     let mut verified =
-        realdid_pass::verify_batch(&mut Fresh::new().unwrap(), desk::key().public(), &claims);
+        realdid_pass::verify_batch(&mut seeded().unwrap(), desk::key().public(), &claims);
     verified.remove(0).unwrap().pseudonym
 }
 
@@ -201,9 +202,7 @@ fn credential(answer: &mut Value) -> &mut Value {
 fn signed_with(key: &IssuerKey, asked: &Value, messages: usize, honest: &Value) -> Value {
     use base64::Engine as _;
     let asked = PassRequest::parse(asked.to_string().as_bytes()).unwrap();
-    let kept = key
-        .enrol(&mut Fresh::new().unwrap(), &asked.request)
-        .unwrap();
+    let kept = key.enrol(&mut seeded().unwrap(), &asked.request).unwrap();
     let mut list = some_facts(EPOCH).messages().unwrap().as_slice().to_vec();
     list.resize(messages, vec![9]);
     let list = realdid_pass::Messages::new(list).unwrap();
@@ -434,14 +433,14 @@ fn what_is_shown_is_the_epoch_and_what_was_asked_for() {
         vec![Fact::Continuity, Fact::Adult],
         Fact::ALL.to_vec(),
     ] {
-        let random = &mut Fresh::new().unwrap();
+        let random = &mut seeded().unwrap();
         let text = super::show(held, &passes.seed, &network(), &asked, &occasion, random).unwrap();
         let shown = Shown::read(&text, &asked).unwrap();
         assert_eq!(shown.epoch, EPOCH);
         assert_eq!(shown.facts().len(), asked.len());
     }
     // Two showings have nothing alike but what everybody shares: no mark of our own making.
-    let random = &mut Fresh::new().unwrap();
+    let random = &mut seeded().unwrap();
     let mut show = || super::show(held, &passes.seed, &network(), &[], &occasion, random).unwrap();
     assert_ne!(show(), show());
 }

@@ -1,4 +1,4 @@
-//! `cargo run -p realdid-credential --example measure -- ID`: one bench of the formats, with its
+//! `cargo run -p realdid-credential --example measure-credential -- ID`: one bench of the formats, with its
 //! limit measured in the same process, in turns, by the kernel's account of this thread.
 //!
 //! Prints lines for `cargo xtask bench`: ours, and before it the peer's where the peer is a
@@ -8,7 +8,6 @@
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
@@ -22,46 +21,8 @@ use realdid_credential::sd_jwt::{
     Binding, Evidence, IssuerEvidence, IssuerKey, ParsedSdJwt, Terms, present,
 };
 use realdid_credential::status::{Status, StatusList, Width, delta};
+use realdid_testkit::turns::rates;
 use serde_json::{Value, json};
-
-/// Processor time of this thread so far, in seconds.
-fn cpu() -> f64 {
-    let account = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-    let nanoseconds: f64 = account.split(' ').next().unwrap().parse().unwrap();
-    nanoseconds / 1e9
-}
-
-/// What is measured, with how many units it does each time.
-type Work<'a> = (usize, Box<dyn FnMut() + 'a>);
-
-/// Work per second of processor time of each, taking turns of a hundredth of the time, so that
-/// what else the machine does falls on all alike.
-fn rates(work: &mut [Work<'_>]) -> Vec<f64> {
-    let seconds: f64 = std::env::var("BENCH_SECONDS")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(5.0);
-    let turn = Duration::from_secs_f64(seconds / 100.0);
-    let mut spent = vec![0.0; work.len()];
-    let mut done = vec![0; work.len()];
-    // The first turns warm up and do not count.
-    for round in 0..110 {
-        for (index, (units, work)) in work.iter_mut().enumerate() {
-            let (from, until) = (cpu(), Instant::now() + turn);
-            let mut units_done = 0;
-            while units_done == 0 || Instant::now() < until {
-                work();
-                units_done += *units;
-            }
-            if round >= 10 {
-                spent[index] += cpu() - from;
-                done[index] += units_done;
-            }
-        }
-    }
-    let rate = |(done, spent): (&usize, f64)| *done as f64 / spent;
-    done.iter().zip(spent).map(rate).collect()
-}
 
 /// Random enough for sizes and places, and the same in each run.
 struct Sequence(u64);

@@ -1,4 +1,4 @@
-//! `cargo run -p realdid-pass --example measure -- ID`: one bench of the scheme, with the peer and
+//! `cargo run -p realdid-pass --example measure-pass -- ID`: one bench of the scheme, with the peer and
 //! the limit measured in the same process, in turns, by the kernel's account of this thread.
 //!
 //! Prints two lines for `cargo xtask bench`: ours, and the peer's where there is one. The peer is
@@ -7,10 +7,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::convert::Infallible;
-use std::time::{Duration, Instant};
-
-use rand_core::{TryCryptoRng, TryRng};
+use getrandom::SysRng;
+use rand_core::UnwrapErr;
 use realdid_pass::curve::{
     Affine, Multiples, PublicPoint, Scalar, expand_message, hash_to_curve_g1, pairings_cancel,
     sum_of_multiples, sum_public,
@@ -19,6 +17,7 @@ use realdid_pass::{
     Claim, Context, Credential, Issued, IssuerKey, Kept, Messages, Presentation, PseudonymSecrets,
     Request, SECRETS, VERSION, verify_batch,
 };
+use realdid_testkit::turns::rates;
 use zkryptium::bbsplus::commitment::BlindFactor;
 use zkryptium::bbsplus::keys::{BBSplusPublicKey, BBSplusSecretKey};
 use zkryptium::bbsplus::pseudonym::{BBSplusPseudonym, PseudonymSecret};
@@ -34,62 +33,9 @@ const BINDING: &[u8] = b"nonce";
 const PH: &[u8] = b"rdid/1/realpass-presentation\0nonce";
 const CONTEXT: &[u8] = b"rdid/1/realpass-context/service\0shop";
 
-struct System;
-
-impl TryRng for System {
-    type Error = Infallible;
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        Ok(getrandom::u32().unwrap())
-    }
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        Ok(getrandom::u64().unwrap())
-    }
-    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
-        getrandom::fill(out).unwrap();
-        Ok(())
-    }
-}
-impl TryCryptoRng for System {}
-
-/// Processor time of this thread so far, in seconds.
-fn cpu() -> f64 {
-    let account = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-    let nanoseconds: f64 = account.split(' ').next().unwrap().parse().unwrap();
-    nanoseconds / 1e9
-}
-
-/// What is measured, with how many units it does each time.
-type Work<'a> = (usize, Box<dyn FnMut() + 'a>);
-
-/// Work per second of processor time of each, taking turns of a hundredth of the time, so that
-/// what else the machine does falls on all alike.
-fn rates(work: &mut [Work<'_>]) -> Vec<f64> {
-    let seconds: f64 = std::env::var("BENCH_SECONDS")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(5.0);
-    let turn = Duration::from_secs_f64(seconds / 100.0);
-    let mut spent = vec![0.0; work.len()];
-    let mut done = vec![0; work.len()];
-    // The first turns warm up and do not count.
-    for round in 0..110 {
-        for (index, (units, work)) in work.iter_mut().enumerate() {
-            let (from, until) = (cpu(), Instant::now() + turn);
-            let mut units_done = 0;
-            while units_done == 0 || Instant::now() < until {
-                work();
-                units_done += *units;
-            }
-            if round >= 10 {
-                spent[index] += cpu() - from;
-                done[index] += units_done;
-            }
-        }
-    }
-    done.iter()
-        .zip(spent)
-        .map(|(done, spent)| *done as f64 / spent)
-        .collect()
+/// The operating system's generator; whoever runs this wants to hear if it fails.
+fn system() -> UnwrapErr<SysRng> {
+    UnwrapErr(SysRng)
 }
 
 /// A person with a credential, by ours and by the peer, under one key.
@@ -219,8 +165,8 @@ impl World {
             .collect();
         let messages = Messages::new(texts.clone()).unwrap();
         let secrets = PseudonymSecrets::from_seed(&[1; 32]);
-        let request = secrets.request(&mut System).unwrap();
-        let kept = issuer.enrol(&mut System, &request).unwrap();
+        let request = secrets.request(&mut system()).unwrap();
+        let kept = issuer.enrol(&mut system(), &request).unwrap();
         let issued = issuer.issue(&request, &kept, &messages).unwrap();
         let credential =
             Credential::accept(issuer.public(), &secrets, messages.clone(), issued).unwrap();
@@ -239,7 +185,7 @@ impl World {
     fn present(&self) -> Vec<u8> {
         let key = self.issuer.public();
         self.credential
-            .present(&mut System, key, &self.context, &SHOWN, BINDING)
+            .present(&mut system(), key, &self.context, &SHOWN, BINDING)
             .unwrap()
             .to_bytes()
     }
@@ -269,7 +215,7 @@ impl World {
                 binding: BINDING,
             })
             .collect();
-        let answers = verify_batch(&mut System, self.issuer.public(), &claims);
+        let answers = verify_batch(&mut system(), self.issuer.public(), &claims);
         assert!(answers.iter().all(Result::is_ok));
     }
 }
@@ -426,7 +372,7 @@ fn measure(id: &str, world: &World) -> Option<Row> {
             }
         }
         "pass_issue" => {
-            let request = world.secrets.request(&mut System).unwrap().to_bytes();
+            let request = world.secrets.request(&mut system()).unwrap().to_bytes();
             let issue = || -> Issued {
                 let request = Request::from_bytes(&request).unwrap();
                 world
