@@ -45,12 +45,13 @@ const SD_JWT: By = By::Example("measure-credential", Some("sd-jwt-vc.mjs"));
 const STATUS: By = By::Example("measure-credential", None);
 
 /// Each bench, in the order of the table.
-const BENCHES: [(&str, By); 21] = [
+const BENCHES: [(&str, By); 22] = [
     ("apply", By::Realdid(None)),
     ("order_ed25519", By::Realdid(None)),
     ("order_p256", By::Realdid(None)),
     ("order_sm2", By::Realdid(None)),
     ("dead_validator", By::Realdid(None)),
+    ("display_verify", By::Realdid(None)),
     ("finality", By::Realdid(None)),
     ("finality_p99", By::Realdid(None)),
     ("resolve_http", By::Realdid(None)),

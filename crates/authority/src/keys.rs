@@ -50,6 +50,8 @@ const ENROLMENT_QUOTA: u64 = 100_000;
 const SPONSOR_QUOTA: u64 = 100_000;
 /// How many registrations a registrar asks for.
 const REGISTRATION_QUOTA: u64 = 10_000;
+/// How many displays of names, new and renewed, it asks for, in an epoch.
+const DISPLAY_QUOTA: u64 = 10_000;
 
 /// Why keys could not be read or made. Displays as the command line's one-line error.
 #[derive(Debug, thiserror::Error)]
@@ -174,6 +176,7 @@ impl RegistrarKeys {
     pub fn issuer(&self, url: &str) -> Issuer {
         Issuer {
             registration_quota: REGISTRATION_QUOTA,
+            sponsor_quota: DISPLAY_QUOTA,
             ..issuer(
                 url,
                 &self.operation,

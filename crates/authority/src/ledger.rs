@@ -7,7 +7,8 @@ use realdid_core::genesis::Genesis;
 use realdid_core::hash::Hash32;
 use realdid_core::operation::{Body, Operation, SignedOperation};
 use realdid_core::state::{
-    Enrolment, Issuer, PersonTag, Totals, enrolment_key, issuer_key, totals_key,
+    Display, Enrolment, Issuer, PersonTag, Totals, display_key, enrolment_key, issuer_key,
+    totals_key,
 };
 use realdid_core::suite::SecretKey;
 use realdid_core::trie::Key;
@@ -157,6 +158,21 @@ impl Ledger {
             Self::Memory(ledger) => {
                 Ok(ledger.seen(&issuer_key(self.genesis().hash_function(), id)))
             }
+        }
+    }
+
+    /// A display's record.
+    pub async fn display(&self, digest: &Hash32) -> Result<Seen<Display>, LedgerError> {
+        let key = display_key(self.genesis().hash_function(), digest);
+        match self {
+            Self::Node(ledger) => {
+                let read = |light: &LightClient, answer: &_, freshness: &_| {
+                    light.display(digest, answer, freshness)
+                };
+                ledger.read(&key, 0, read).await
+            }
+            #[cfg(test)]
+            Self::Memory(ledger) => Ok(ledger.seen(&key)),
         }
     }
 

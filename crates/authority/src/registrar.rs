@@ -9,6 +9,9 @@
 //! | `GET /` | a page with the registered services |
 //! | `POST /v1/registrations` | domains, purposes, claims and a key in, a registration out |
 //! | `GET /v1/registrations/{service}` | a registration again |
+//! | `POST /v1/displays` | a gate's order: a display's digest on the ledger, or its withdrawal |
+
+mod orders;
 
 use askama::Template;
 use axum::body::Bytes;
@@ -22,9 +25,11 @@ use realdid_core::operation::Body;
 use realdid_core::state::issuer_id;
 use realdid_credential::ClaimPath;
 use realdid_credential::jose::Jwk;
+use realdid_exchange::display::DisplayError;
 use realdid_exchange::registration::{
     self, Purpose, Registration, RegistrationError, claim_path, normal_domain,
 };
+use realdid_exchange::vp::VpError;
 use realdid_serve::{Bound, Probes, Problem, limit_rate};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -72,6 +77,10 @@ pub enum RegisterError {
     #[error("registration.unknown: the service must be registered here")]
     Unknown,
     #[error(transparent)]
+    Order(#[from] VpError),
+    #[error("display.other_service: the display must be one of this service")]
+    OtherDisplay,
+    #[error(transparent)]
     Ledger(#[from] LedgerError),
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -96,9 +105,21 @@ impl RegisterError {
                 "the service is registered here",
                 "register it with POST /v1/registrations",
             ),
+            Self::Order(error) => Problem::bad_request(error.code(), error.rule(), error.fix()),
+            Self::OtherDisplay => Problem::bad_request(
+                "display.other_service",
+                "the display is on the ledger, and of this service",
+                "order the withdrawal of a display of your own",
+            ),
             Self::Ledger(error) => ledger_problem(error),
             Self::Store(_) | Self::Random(_) => Problem::internal(),
         }
+    }
+}
+
+impl From<DisplayError> for RegisterError {
+    fn from(error: DisplayError) -> Self {
+        Self::Order(error.into())
     }
 }
 
@@ -149,6 +170,7 @@ pub struct Registrar {
     pool: SqlitePool,
     ledger: Ledger,
     clock: Clock,
+    recent: orders::Recent,
 }
 
 impl Registrar {
@@ -166,6 +188,7 @@ impl Registrar {
             pool: open_sqlite(&config.dir.join("registrar.db"), SCHEMA, SCHEMA_VERSION).await?,
             ledger,
             clock,
+            recent: orders::Recent::default(),
         })
     }
 
@@ -327,6 +350,7 @@ pub(crate) fn probes(registrar: &Arc<Registrar>) -> Probes {
 pub fn router(registrar: Arc<Registrar>, limits: &Limits) -> Router {
     let limited = Router::new()
         .route("/v1/registrations", post(register))
+        .route("/v1/displays", post(display))
         .with_state(registrar.clone());
     Router::new()
         .route("/", get(page))
@@ -380,6 +404,33 @@ async fn registered(
     }
 }
 
+/// Puts a display's digest on the ledger, or withdraws it there, for a registered service.
+#[utoipa::path(post, path = "/v1/displays", tag = "displays",
+    request_body(content_type = "application/jwt", description = "rdid-display-order+jwt, signed by the key of the registration"),
+    responses(
+        (status = 200, description = "{digest, height}"),
+        (status = 400, description = "display.order, display.other_service, registration.purpose, or the ledger's rule"),
+        (status = 404, description = "registration.unknown"),
+        (status = 429, description = "request.rate"),
+        (status = 503, description = "ledger.unavailable"),
+    ))]
+async fn display(
+    State(registrar): State<Arc<Registrar>>,
+    body: Bytes,
+) -> Result<Json<Value>, Problem> {
+    let order = String::from_utf8(body.to_vec()).unwrap_or_default();
+    // A task of its own, as above.
+    let done = tokio::spawn(async move { registrar.order(order.trim()).await }).await;
+    match done {
+        Ok(Ok(done)) => Ok(Json(json!({
+            "digest": done.digest.to_string(),
+            "height": done.height,
+        }))),
+        Ok(Err(error)) => Err(refused("display", error.problem())),
+        Err(_) => Err(refused("display", Problem::internal())),
+    }
+}
+
 #[derive(Template)]
 #[template(path = "registrar.html")]
 struct Page<'a> {
@@ -419,6 +470,6 @@ async fn page(State(registrar): State<Arc<Registrar>>) -> Result<Response, Probl
         title = "RealDID registrar",
         description = "Registers services in the sandbox."
     ),
-    paths(page, register, registered)
+    paths(page, register, registered, display)
 )]
 struct Api;

@@ -197,6 +197,8 @@ pub enum Domain {
     BatchItem,
     /// Key material derived from a wallet's roots.
     Wallet,
+    /// What a person signs when they show their name in public: a display's digest.
+    Display,
 }
 
 impl Domain {
@@ -219,6 +221,7 @@ impl Domain {
             Self::Personhood => "rdid/1/personhood",
             Self::BatchItem => "rdid/1/batch-item",
             Self::Wallet => "rdid/1/wallet",
+            Self::Display => "rdid/1/display",
         }
     }
 }

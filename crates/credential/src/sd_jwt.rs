@@ -332,6 +332,17 @@ impl ParsedSdJwt {
 
     /// Signs for one verifier and one request (RFC 9901 §4.3) with the key of this copy.
     pub fn bind(&self, binding: &Binding<'_>, key: &SigningKey) -> Result<String, SdJwtError> {
+        self.bind_with(binding, &Map::new(), key)
+    }
+
+    /// The same with the caller's own members beside those of RFC 9901, which leaves room for
+    /// more and whose own ones stay as they are.
+    pub fn bind_with(
+        &self,
+        binding: &Binding<'_>,
+        more: &Map<String, Value>,
+        key: &SigningKey,
+    ) -> Result<String, SdJwtError> {
         if key.verifying_key() != self.registered.cnf.0 {
             return Err(SdJwtError::HolderKey);
         }
@@ -344,13 +355,14 @@ impl ParsedSdJwt {
         }
         let mut header = Map::new();
         header.insert("typ".to_owned(), KB_TYP.into());
-        let payload = serde_json::json!({
-            "iat": binding.iat_s,
-            "aud": binding.aud,
-            "nonce": binding.nonce,
-            "sd_hash": jose::encode(&sd_hash(&self.sd_jwt)),
-        });
-        let kb = jose::sign_compact(&header, payload.to_string().as_bytes(), key)?;
+        let mut payload = more.clone();
+        payload.insert("iat".to_owned(), binding.iat_s.into());
+        payload.insert("aud".to_owned(), binding.aud.into());
+        payload.insert("nonce".to_owned(), binding.nonce.into());
+        let sd_hash = jose::encode(&sd_hash(&self.sd_jwt));
+        payload.insert("sd_hash".to_owned(), sd_hash.into());
+        let payload = Value::Object(payload).to_string();
+        let kb = jose::sign_compact(&header, payload.as_bytes(), key)?;
         Ok(format!("{}{kb}", self.sd_jwt))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use realdid_sign_in::SignInConfig;
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,9 @@ pub struct DemoConfig {
     /// Claims asked for beside `sub` (OpenID Connect Core §5.5); usually none.
     #[serde(default)]
     pub claims: Vec<String>,
+    /// Where a platform keeps its profiles; in memory alone where this is left out.
+    #[serde(default)]
+    pub data: Option<PathBuf>,
 }
 
 /// Colours and sample content.
@@ -32,6 +36,8 @@ pub struct DemoConfig {
 pub enum Theme {
     Forum,
     Market,
+    /// Profiles with followers, and names where many follow.
+    Stage,
 }
 
 impl DemoConfig {
@@ -62,6 +68,7 @@ impl DemoConfig {
             client_id,
             client_secret,
             claims: Vec::new(),
+            data: None,
         }
     }
 
@@ -83,6 +90,28 @@ impl DemoConfig {
             client_id,
             client_secret,
             claims: Vec::new(),
+            data: None,
+        }
+    }
+
+    /// A platform on which people have followers.
+    pub fn open_stage(
+        listen: SocketAddr,
+        issuer: String,
+        client_id: String,
+        client_secret: String,
+    ) -> Self {
+        Self {
+            listen,
+            public_url: format!("http://{listen}"),
+            name: "Open Stage".to_owned(),
+            tagline: "Say it to ten people or to ten million.".to_owned(),
+            theme: Theme::Stage,
+            issuer,
+            client_id,
+            client_secret,
+            claims: Vec::new(),
+            data: None,
         }
     }
 }

@@ -3,10 +3,12 @@
 //! It is what a service's developer would write in an afternoon. It knows an issuer's address, a
 //! client id and a secret, and nothing of RealDID: signing in is `realdid_sign_in`, a stock OpenID
 //! Connect relying party, and everything the site learns about a person is the ID token's `sub` and
-//! the claims that it asked for. [`pages`] has what a visitor sees.
+//! the claims that it asked for. [`pages`] has what a visitor sees. One of the services is a platform
+//! ([`stage`]): it tells its gate how many followers its accounts have, by the calls of docs/displays.md.
 
 mod config;
 mod pages;
+mod stage;
 
 pub use config::{DemoConfig, Theme};
 pub use pages::router;
@@ -27,6 +29,8 @@ pub enum DemoError {
          do: stop the program on port {} or choose another", listen.port()
     )]
     PortInUse { listen: SocketAddr },
+    #[error("demo.data: {} must hold the profiles as this service wrote them; fault: operator; do: restore or remove it", path.display())]
+    Data { path: std::path::PathBuf },
     #[error(
         "demo.listen: {listen} must be an address that this user may listen on ({kind}); \
          fault: this machine's operator; do: correct it"

@@ -17,7 +17,7 @@ use axum::{Json, Router};
 use realdid_sign_in::{Refusal, SignIn, Visitor, wants_json};
 use serde_json::json;
 
-use crate::{DemoConfig, DemoError, Theme};
+use crate::{DemoConfig, DemoError, Theme, stage};
 
 struct Demo {
     config: DemoConfig,
@@ -26,22 +26,32 @@ struct Demo {
 
 /// All pages of the demo service that `config` describes.
 pub fn router(config: DemoConfig) -> Result<Router, DemoError> {
+    let stage = match config.theme {
+        Theme::Stage => Some(stage::router(&config)?),
+        Theme::Forum | Theme::Market => None,
+    };
     let shown = config.clone();
     let sign_in = SignIn::showing(config.sign_in(), move |refusal, headers| {
         refused(&shown, refusal, headers)
     })?;
-    let demo = Demo {
+    let demo = Arc::new(Demo {
         config,
         sign_in: sign_in.clone(),
+    });
+    let front = match stage {
+        Some(stage) => stage,
+        None => Router::new()
+            .route("/", get(home))
+            .with_state(Arc::clone(&demo)),
     };
     let site = Router::new()
-        .route("/", get(home))
         .route("/style.css", get(style))
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/openapi.json", get(openapi))
-        .with_state(Arc::new(demo));
+        .with_state(demo)
+        .merge(front);
     Ok(sign_in.protect(site).layer(from_fn(secure_headers)))
 }
 
@@ -99,8 +109,8 @@ async fn home(State(demo): State<Arc<Demo>>, visitor: Option<Visitor>) -> Respon
             .collect(),
         visitor: visitor.as_ref(),
         samples: match demo.config.theme {
-            Theme::Forum => THREADS,
             Theme::Market => WARES,
+            Theme::Forum | Theme::Stage => THREADS,
         },
     };
     html(StatusCode::OK, &page)
@@ -222,7 +232,7 @@ async fn secure_headers(request: Request, next: Next) -> Response {
     response
 }
 
-fn html(status: StatusCode, page: &impl Template) -> Response {
+pub(crate) fn html(status: StatusCode, page: &impl Template) -> Response {
     match page.render() {
         Ok(text) => (status, Html(text)).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),

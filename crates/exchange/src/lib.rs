@@ -9,6 +9,7 @@
 //! - [`registration`]: a service's registration by a registrar
 //! - [`vp`]: presenting over OpenID4VP 1.0
 //! - [`did_proof`]: a DID's signature with its stapled state
+//! - [`display`]: a name shown in public, and the badge that anybody checks
 //! - [`jwe`]: encrypted answers
 //! - [`oidc`]: the OpenID Connect provider that a gate is towards its service
 
@@ -17,6 +18,7 @@ mod refusal;
 mod test_world;
 
 pub mod did_proof;
+pub mod display;
 pub mod jwe;
 pub mod oidc;
 pub mod registration;

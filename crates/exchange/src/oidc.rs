@@ -31,7 +31,7 @@ pub use dpop::DpopProof;
 pub use grants::{Grants, Login, Redeemed, Spoken};
 pub use logout::{LOGOUT_TOKEN_LIFE_S, LogoutRequest, logout_token};
 pub use request::{AuthorizationRequest, AuthorizeRefusal, PushedReference, REQUEST_URI_PREFIX};
-pub use token::{Credentials, TokenRequest, id_token, token_response};
+pub use token::{Credentials, TokenRequest, authenticate, id_token, token_response};
 
 use std::collections::BTreeMap;
 

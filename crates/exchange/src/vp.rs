@@ -37,6 +37,7 @@ use realdid_credential::sd_jwt::SdJwtError;
 use url::{Url, form_urlencoded};
 
 use crate::did_proof::DidProofError;
+use crate::display::DisplayError;
 use crate::refusal::refusals;
 use crate::registration::RegistrationError;
 
@@ -44,6 +45,7 @@ pub use request::{
     Asked, AskedMdoc, AskedPass, AskedPid, CheckedRequest, ClaimedRequest, RequestContent,
     RequestEvidence,
 };
+pub(crate) use response::issuer_keys;
 pub use response::{
     Answer, CheckedLogin, Expected, PassClaim, PassKeyId, Presented, ResponseEvidence,
     VerifiedLogin, VerifiedPass, WalletError, WalletResponse, check_response, claimed_pid_issuer,
@@ -110,6 +112,7 @@ refusals! {
     RegistrationExpired Verifier "registration.expired" "the registration has begun and has not expired" "renew the registration",
     Domain Verifier "vp.response_uri" "response_uri stands under a registered domain" "register the domain, or answer under a registered one",
     Purpose Verifier "vp.purpose" "the purpose is a registered one" "ask for a registered purpose",
+    Display Verifier "vp.display" "transaction_data is one display on this network at this platform: of the purpose real-name, the legal name alone, a handle in its form, an end within 400 days" "ask for a display in the form of spec/displays.md",
     Claims Verifier "vp.claims" "every claim that is asked for is registered" "ask for fewer claims, or register them",
     Declined Holder "vp.declined" "the person consents" "ask again when the person wants to",
     Signing Caller "vp.request_signing" "the key signs and the request fits its bounds" "pass the gate's key and a bounded request",
@@ -163,6 +166,10 @@ pub enum VpError {
     Pass(#[from] RealPassError),
     #[error(transparent)]
     Did(#[from] DidProofError),
+    #[error(transparent)]
+    Display(#[from] DisplayError),
+    #[error(transparent)]
+    Registration(#[from] RegistrationError),
 }
 
 impl VpError {
@@ -174,6 +181,8 @@ impl VpError {
             Self::Mdoc(error) => error.code(),
             Self::Pass(error) => error.code(),
             Self::Did(error) => error.code(),
+            Self::Display(error) => error.code(),
+            Self::Registration(error) => error.code(),
         }
     }
 
@@ -185,6 +194,8 @@ impl VpError {
             Self::Mdoc(error) => error.rule(),
             Self::Pass(error) => error.rule(),
             Self::Did(error) => error.rule(),
+            Self::Display(error) => error.rule(),
+            Self::Registration(error) => error.rule(),
         }
     }
 
@@ -196,6 +207,8 @@ impl VpError {
             Self::Mdoc(error) => error.fix(),
             Self::Pass(error) => error.fix(),
             Self::Did(error) => error.fix(),
+            Self::Display(error) => error.fix(),
+            Self::Registration(error) => error.fix(),
         }
     }
 }

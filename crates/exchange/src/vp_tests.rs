@@ -92,6 +92,7 @@ impl Asking {
             state: "s-1",
             wallet_nonce: self.wallet_nonce,
             encrypt_to: self.encrypt_to.as_ref(),
+            display: None,
             iat_s: NOW_MS / 1000,
             exp_s: NOW_MS / 1000 + 300,
         }
@@ -557,6 +558,7 @@ impl Show {
                 encrypt_to: None,
                 now_ms: self.now_ms,
                 max_age_s: 300,
+                display: None,
             },
             &ResponseEvidence {
                 pid_issuer: self.issuer.as_ref(),

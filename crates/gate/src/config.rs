@@ -54,6 +54,17 @@ pub struct GateConfig {
     pub transcript: Option<PathBuf>,
     #[serde(default)]
     pub clients: Vec<ClientConfig>,
+    /// Real names in public, where this platform shows them.
+    #[serde(default)]
+    pub displays: Option<DisplaysConfig>,
+}
+
+/// When a name is asked for (docs/displays.md).
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DisplaysConfig {
+    /// The policy, a TOML file of its own.
+    pub policy: PathBuf,
 }
 
 /// How a wallet answers (OpenID4VP 1.0 §8).
@@ -135,7 +146,12 @@ impl GateConfig {
         ]
         .into_iter()
         .chain(&mut config.transcript)
-        {
+        .chain(
+            config
+                .displays
+                .iter_mut()
+                .map(|displays| &mut displays.policy),
+        ) {
             *file = folder.join(&*file);
         }
         config.tls.iter_mut().for_each(|tls| tls.within(folder));
@@ -215,6 +231,8 @@ pub struct GateSetup {
     pub max_staple_age_s: u64,
     pub max_lag_slots: u64,
     pub clients: Vec<ClientSetup>,
+    /// The policy of displays, where the platform shows names.
+    pub policy: Option<PathBuf>,
 }
 
 /// A client in a new configuration.
@@ -285,6 +303,16 @@ response_mode = "direct_post.jwt"
         max_staple_age_s = setup.max_staple_age_s,
         max_lag_slots = setup.max_lag_slots,
     );
+    match &setup.policy {
+        Some(policy) => out.push_str(&format!(
+            "\n# When an account has to show a real name (docs/displays.md).\n[displays]\npolicy = {}\n",
+            path(policy)
+        )),
+        None => out.push_str(
+            "\n# When an account has to show a real name, for platforms (docs/displays.md).\n\
+             # [displays]\n# policy = \"policy.toml\"\n",
+        ),
+    }
     for client in &setup.clients {
         let purpose = match &client.purpose {
             Some(purpose) => format!("purpose = {}", text(purpose)),
@@ -359,6 +387,7 @@ pub fn example_config() -> String {
             claims: Vec::new(),
             purpose: None,
         }],
+        policy: None,
     })
 }
 

@@ -8,10 +8,11 @@
 //!
 //! Start reading at `routes` (the steps of a login over HTTP), then `logins` (what binds browser,
 //! wallet and website together), `passes` (proofs verified together), `returning` (a DID alone) and
-//! `trust` (what is known of the ledger, and how old it is). The protocols themselves are in
+//! `trust` (what is known of the ledger, and how old it is). `displays` are real names in public. The protocols themselves are in
 //! `realdid-exchange`.
 
 mod config;
+mod displays;
 mod keys;
 mod logins;
 mod page;
@@ -41,9 +42,11 @@ pub use config::{
     ClientConfig, ClientSetup, ENV_PREFIX, GateConfig, GateSetup, ResponseMode, example_config,
     render_config, write_config,
 };
+pub use displays::{EXAMPLE_POLICY, decisions};
 pub use keys::{GateKeys, init_gate, rotate_gate};
 pub use realdid_exchange::oidc::Accounts;
 
+use displays::flow::Displays;
 use logins::Logins;
 use passes::Passes;
 use returning::Returning;
@@ -78,6 +81,12 @@ pub enum GateError {
     Nodes,
     #[error("{}: each key file must hold 32 bytes in hex; fault: operator; do: restore the gate's keys from a backup", self.code())]
     Keys,
+    #[error("{}: {} must be a policy like the example of docs/displays.md; fault: operator; do: compare it with the example", self.code(), path.display())]
+    Policy { path: PathBuf },
+    #[error("{}: line {line} of {} must go on from the line before it; fault: whoever changed it; do: restore it from a copy, and find out who changed it", self.code(), path.display())]
+    Decisions { path: PathBuf, line: u64 },
+    #[error("{}: {} must hold the accounts as this gate wrote them; fault: operator; do: restore the folder from a copy", self.code(), path.display())]
+    Book { path: PathBuf },
     #[error("{}: the operating system must give random bytes; fault: this machine; do: look at its kernel log", self.code())]
     Randomness,
 }
@@ -95,7 +104,22 @@ impl GateError {
             Self::Client { .. } => "gate.client",
             Self::Nodes => "gate.nodes",
             Self::Keys => "gate.keys",
+            Self::Policy { .. } => "gate.policy",
+            Self::Decisions { .. } => "gate.decisions",
+            Self::Book { .. } => "gate.book",
             Self::Randomness => "gate.randomness",
+        }
+    }
+
+    fn of_log(path: &Path, error: &displays::log::LogError) -> Self {
+        match error {
+            displays::log::LogError::Broken { line } => Self::Decisions {
+                path: path.to_owned(),
+                line: *line,
+            },
+            displays::log::LogError::File(_) => Self::Book {
+                path: path.to_owned(),
+            },
         }
     }
 }
@@ -123,6 +147,10 @@ impl Gate {
             .map(|entry| entry.client(&registered.purposes))
             .collect::<Result<_, _>>()?;
         let hearings = config.clients.iter().filter_map(|entry| entry.hearing());
+        let displays = config.displays.as_ref();
+        let displays = displays
+            .map(|displays| Displays::open(&config.dir, &displays.policy))
+            .transpose()?;
         let limits = Limits {
             max_age_ms: config.max_staple_age_s.saturating_mul(1000),
             max_lag_slots: config.max_lag_slots,
@@ -135,6 +163,7 @@ impl Gate {
             inner: Arc::new(Inner {
                 passes: Passes::new(&trust.service_id()),
                 returning: Returning::default(),
+                displays,
                 trust,
                 follower: Follower::new(&config.nodes)?,
                 keys: init_gate(&config.dir)?,
@@ -159,7 +188,9 @@ impl Gate {
     /// Ready with a fresh checkpoint and an active registration.
     pub fn probes(&self) -> Probes {
         let inner = Arc::clone(&self.inner);
-        Probes::new(GateApi::openapi()).ready_when(move || {
+        let mut api = GateApi::openapi();
+        api.merge(displays::api::DisplayApi::openapi());
+        Probes::new(api).ready_when(move || {
             let reason = inner.not_ready(now_ms());
             async move {
                 let line = |refusal: refusal::Refusal| {
@@ -184,6 +215,7 @@ impl Gate {
             loop {
                 tokio::time::sleep(period).await;
                 self.inner.review().await;
+                self.inner.review_displays().await;
             }
         };
         tokio::join!(self.inner.follower.run(&self.inner.trust), sweep, review);

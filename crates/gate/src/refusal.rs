@@ -90,6 +90,108 @@ impl Refusal {
         "the code is the one that the wallet received for this login",
         "type the code that your wallet shows",
     );
+    pub const DISPLAYS_OFF: Self = Self::new(
+        404,
+        "display.off",
+        "this gate has a policy of displays",
+        "set [displays] policy in the gate's configuration",
+    );
+    pub const CALL_MALFORMED: Self = Self::new(
+        400,
+        "display.call_malformed",
+        "a call is a JSON object with the members of docs/displays.md and no others",
+        "send those members",
+    );
+    pub const BACK_IN_TIME: Self = Self::new(
+        400,
+        "report.back_in_time",
+        "a report is not older than the one before it",
+        "report counts as they are now; what was reported cannot be told anew",
+    );
+    pub const REPORT_FUTURE: Self = Self::new(
+        400,
+        "report.future",
+        "a report was not made in the future",
+        "set the platform's clock",
+    );
+    pub const REPORT_CHANGED: Self = Self::new(
+        400,
+        "report.changed",
+        "two reports of one moment say the same",
+        "report each count once, with its own time",
+    );
+    pub const REPORT_TOPICS: Self = Self::new(
+        400,
+        "report.topics",
+        "a report has at most 32 topics of 1 to 64 bytes",
+        "send the topics of the policy that apply",
+    );
+    pub const ACCOUNT_UNKNOWN: Self = Self::new(
+        404,
+        "account.unknown",
+        "the handle was reported to this gate",
+        "report the account's followers first",
+    );
+    pub const ACCOUNT_SUBJECT: Self = Self::new(
+        409,
+        "account.subject",
+        "a handle of which a name is asked, or at which one is shown, keeps its person",
+        "send the sub of the account's person; withdraw the display before the handle changes hands",
+    );
+    pub const APPEAL: Self = Self::new(
+        409,
+        "appeal.none",
+        "an appeal is opened once against a decision, and ended once",
+        "look at the account's state first",
+    );
+    pub const NOT_SHOWN: Self = Self::new(
+        404,
+        "display.not_shown",
+        "a name is shown at this handle",
+        "nothing: whoever has this handle shows no name here",
+    );
+    pub const REQUEST_UNKNOWN: Self = Self::new(
+        404,
+        "display.request_unknown",
+        "the request was made here and has not expired",
+        "start again at the platform",
+    );
+    pub const OTHER_PERSON: Self = Self::new(
+        403,
+        "display.other_person",
+        "whoever shows a name is the person of the account",
+        "answer with the wallet that signs in to this account",
+    );
+    pub const LOOK_ALIKE: Self = Self::new(
+        403,
+        "display.look_alike",
+        "a handle does not look like another that shows a name",
+        "choose a handle that nobody mistakes for the other",
+    );
+    pub const ORGANISATION: Self = Self::new(
+        403,
+        "display.organisation",
+        "an organisation's name is shown by a credential of the organisation",
+        "wait until an authority of this network issues one; the platform can uphold an appeal until then",
+    );
+    pub const PURPOSE_MISSING: Self = Self::new(
+        403,
+        "display.purpose",
+        "the platform is registered for the purpose real-name with family_name and given_name",
+        "register the platform for it",
+    );
+    pub const RETURN_URI: Self = Self::new(
+        400,
+        "display.return_uri",
+        "return_uri is a page under a registered domain",
+        "send a page of the platform",
+    );
+    pub const REGISTRAR: Self = Self::new(
+        503,
+        "display.registrar",
+        "the registrar puts the display's digest on the ledger, or withdraws it there",
+        "try again when the registrar answers; its log has the reason of a refusal",
+    );
     pub const INTERNAL: Self = Self::new(
         500,
         "internal",

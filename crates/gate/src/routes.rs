@@ -25,6 +25,8 @@ use serde_json::json;
 use subtle::ConstantTimeEq as _;
 use url::form_urlencoded;
 
+use crate::displays::api;
+use crate::displays::flow::Displays;
 use crate::keys::{GateKeys, random};
 use crate::logins::{Answered, Finished, Logins, Outcome, Progress, Start, Started};
 use crate::page::{self, FrontPage, LoginPage, RefusedPage};
@@ -52,6 +54,8 @@ pub(crate) struct Inner {
     pub standings: Standings,
     pub passes: Passes,
     pub returning: Returning,
+    /// Where the configuration has a policy.
+    pub displays: Option<Displays>,
     pub clients: Vec<Client>,
     /// The public URL: the OpenID Connect issuer, without a trailing slash.
     pub issuer: String,
@@ -91,6 +95,7 @@ pub(crate) struct GateApi;
 pub(crate) fn router(inner: Arc<Inner>) -> Router {
     Router::new()
         .merge(provider::router())
+        .merge(api::router())
         .route(
             "/vp/request/{id}",
             get(request_object).post(request_object_post),
@@ -217,7 +222,7 @@ fn ask(request: &AuthorizationRequest) -> Ask {
 }
 
 /// The issuer that a RealPass claims: which record of the ledger to fetch.
-fn claimed_pass_issuer(presentation: &str) -> Option<Hash32> {
+pub(crate) fn claimed_pass_issuer(presentation: &str) -> Option<Hash32> {
     presentation.split_once('.')?.0.parse().ok()
 }
 
@@ -263,6 +268,9 @@ impl Inner {
         self.logins.sweep(now_s);
         self.grants().sweep(now_s);
         self.returning.sweep(now_s * 1000);
+        if let Some(displays) = &self.displays {
+            displays.sweep(now_s);
+        }
     }
 
     /// Why no login can be started now, if so.
@@ -271,7 +279,7 @@ impl Inner {
     }
 
     /// The registration, active on the ledger and of this gate's key.
-    fn registration(&self, now_ms: u64) -> Result<Arc<Registration>, Refusal> {
+    pub(crate) fn registration(&self, now_ms: u64) -> Result<Arc<Registration>, Refusal> {
         let registration = self.trust.registration(now_ms)?;
         if registration.cnf != self.keys.request_jwk() {
             return Err(Refusal::REGISTRATION_KEY);
@@ -330,6 +338,7 @@ impl Inner {
             state: &start.state,
             wallet_nonce,
             encrypt_to: start.encrypt_to.as_ref(),
+            display: None,
             iat_s: now_s,
             exp_s: start.expires_s,
         }
@@ -419,6 +428,7 @@ impl Inner {
             encrypt_to: start.encrypt_to.as_ref(),
             now_ms,
             max_age_s: self.login_s,
+            display: None,
         };
         let evidence = ResponseEvidence {
             pid_issuer: pid_issuer.as_ref(),
@@ -486,7 +496,7 @@ impl Inner {
     }
 
     /// An issuer's record, as fresh as the gate's limits ask; none where it is proved absent.
-    async fn issuer(&self, id: &Hash32) -> Result<Option<Issuer>, Refusal> {
+    pub(crate) async fn issuer(&self, id: &Hash32) -> Result<Option<Issuer>, Refusal> {
         self.follower.ensure_issuer(&self.trust, id).await
     }
 
@@ -515,7 +525,7 @@ impl Inner {
     }
 
     /// A verified staple hangs on a checkpoint that may be newer than ours.
-    fn learn_from(&self, did: &did_proof::VerifiedDid, presented: &Presented) {
+    pub(crate) fn learn_from(&self, did: &did_proof::VerifiedDid, presented: &Presented) {
         let snapshot = self.trust.snapshot();
         let known = snapshot.light.newest().map(|newest| newest.header.height);
         if known < Some(did.at.header.height)

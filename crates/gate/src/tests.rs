@@ -24,6 +24,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use world::{AUTHORITY, REGISTRAR, Registered, SERVICE_ID, World};
 
+mod displays;
 mod lies;
 mod mdoc;
 mod realpass;
@@ -83,6 +84,7 @@ fn config_of(folder: &Path, accounts: Accounts, claims: &[&str], purpose: &str) 
             claims: claims.iter().map(|claim| (*claim).to_owned()).collect(),
             purpose: Some(purpose.to_owned()),
         }],
+        policy: None,
     };
     write_config(&path, &setup).unwrap();
     GateConfig::load(&path).unwrap()

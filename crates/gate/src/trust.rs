@@ -22,7 +22,7 @@ use realdid_core::codec;
 use realdid_core::genesis::Genesis;
 use realdid_core::hash::Hash32;
 use realdid_core::header::Checkpoint;
-use realdid_core::state::{Issuer, Service, issuer_key, service_key};
+use realdid_core::state::{Display, Issuer, Service, display_key, issuer_key, service_key};
 use realdid_core::trie::Key;
 use realdid_exchange::registration::{self, Registration};
 use realdid_exchange::vp::RequestRefused;
@@ -303,6 +303,29 @@ impl Trust {
         Ok(proved.value)
     }
 
+    /// What an answer says about a display; nothing is kept of it here.
+    pub fn display(
+        &self,
+        digest: &Hash32,
+        answer: StateAnswer,
+        now_ms: u64,
+    ) -> Result<Option<Display>, LightError> {
+        let (snapshot, answer) = self.anchored(answer)?;
+        let proved = snapshot
+            .light
+            .display(digest, &answer, &self.freshness(now_ms))?;
+        Ok(proved.value)
+    }
+
+    /// The records of this service and its registrar, as fresh as the gate's limits ask.
+    pub fn own_records(&self, now_ms: u64) -> Result<(Option<Service>, Option<Issuer>), Refusal> {
+        let snapshot = self.snapshot();
+        let service = snapshot.service.as_ref().ok_or(Refusal::STALE)?;
+        let service = service.fresh(&self.limits, now_ms)?.cloned();
+        let registrar = self.issuer(&snapshot, &self.registrar_id, now_ms)?.cloned();
+        Ok((service, registrar))
+    }
+
     /// The issuers whose records are kept fresh: the network's first ones, this service's
     /// registrar, and those whose credentials were shown here.
     fn followed(&self) -> Vec<Hash32> {
@@ -472,6 +495,24 @@ impl Follower {
         let key = issuer_key(trust.snapshot().light.hash_function(), id);
         let asked = self.ask(trust, &key, |answer| {
             found = trust.learn_issuer(id, answer, now_ms())?;
+            Ok(())
+        });
+        match tokio::time::timeout(FETCH_TIMEOUT, asked).await {
+            Ok(true) => Ok(found),
+            _ => Err(Refusal::STALE),
+        }
+    }
+
+    /// A display's record in the newest state that a node proves; none where it is proved absent.
+    pub async fn display(
+        &self,
+        trust: &Trust,
+        digest: &Hash32,
+    ) -> Result<Option<Display>, Refusal> {
+        let mut found = None;
+        let key = display_key(trust.snapshot().light.hash_function(), digest);
+        let asked = self.ask(trust, &key, |answer| {
+            found = trust.display(digest, answer, now_ms())?;
             Ok(())
         });
         match tokio::time::timeout(FETCH_TIMEOUT, asked).await {

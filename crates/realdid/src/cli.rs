@@ -40,6 +40,8 @@ pub enum Command {
     Wallet(WalletArgs),
     /// Resolve a DID and check the proof here
     Resolve(ResolveArgs),
+    /// Check a badge that shows a name in public, with all proofs checked here
+    VerifyDisplay(VerifyDisplayArgs),
     /// Measure this build; prints one JSON object for each bench
     Bench(BenchArgs),
 }
@@ -188,6 +190,12 @@ pub struct GateArgs {
 pub enum GateCommand {
     /// Make a sandbox registration and the gate's folder and configuration, in one step
     Register(RegisterArgs),
+    /// Print the gate's decisions about displays of names, once its chain of hashes holds
+    Decisions {
+        /// The gate's configuration file
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
     /// Sign ID tokens with a new key from the next start on, and keep the old one published
     RotateKeys {
         /// The gate's configuration file
@@ -252,8 +260,32 @@ pub struct ResolveArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct VerifyDisplayArgs {
+    /// The badge: a file, or the address of the page that shows it
+    pub badge: String,
+    #[command(flatten)]
+    pub nation: NationDir,
+    /// The handle that the badge is seen at [default: the one in the address]
+    #[arg(long, value_name = "HANDLE")]
+    pub handle: Option<String>,
+    /// An address of the platform that the badge is seen at [default: the badge's own address]
+    #[arg(long, value_name = "URL")]
+    pub platform: Option<String>,
+    /// A node to ask [default: the nation's own]
+    #[arg(long, value_name = "URL", env = "REALDID_NODE")]
+    pub node: Option<String>,
+    /// The digest of the network's genesis, in hex; without it the nation's own genesis is
+    /// trusted, or the first one met
+    #[arg(long, value_name = "DIGEST", env = "REALDID_TRUST")]
+    pub trust: Option<String>,
+    /// The oldest checkpoint that is accepted, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    pub max_age: u64,
+}
+
+#[derive(Debug, Args)]
 pub struct BenchArgs {
-    /// apply, order_ed25519, order_p256, order_sm2, dead_validator, finality, finality_p99, resolve_http, login_http, pass_login_http
+    /// apply, order_ed25519, order_p256, order_sm2, dead_validator, display_verify, finality, finality_p99, resolve_http, login_http, pass_login_http
     /// [default: all of them]
     #[arg(value_name = "ID")]
     pub ids: Vec<String>,

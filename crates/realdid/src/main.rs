@@ -10,6 +10,7 @@
 //! - [`part`]: each part alone
 //! - [`register`]: a sandbox registration for a gate, in one step
 //! - [`resolve`]: a DID, with the proof checked here
+//! - [`verify_display`]: a name shown in public, with the proofs checked here
 //! - [`bench`]: what `cargo xtask bench` measures of ours
 
 mod bench;
@@ -20,6 +21,7 @@ mod part;
 mod register;
 mod resolve;
 mod up;
+mod verify_display;
 
 use clap::Parser as _;
 use cli::{AuthorityCommand, Cli, Command, GateCommand};
@@ -96,11 +98,13 @@ async fn run(cli: Cli) -> Result<Option<Value>, Fail> {
         Command::Gate(args) => match args.command {
             None => part::gate(args.part).await.map(|()| None),
             Some(GateCommand::Register(args)) => register::run(args).await.map(Some),
+            Some(GateCommand::Decisions { config }) => part::decisions(&config).map(Some),
             Some(GateCommand::RotateKeys { config }) => part::rotate_keys(&config).map(Some),
         },
         Command::Demo(args) => part::demo(args).await.map(|()| None),
         Command::Wallet(args) => Ok(Some(realdid_wallet::cli::run(args).await?)),
         Command::Resolve(args) => resolve::run(args).await.map(Some),
+        Command::VerifyDisplay(args) => verify_display::run(args).await.map(Some),
         Command::Bench(args) => bench::run(args).await,
     }
 }

@@ -25,6 +25,8 @@ const REGISTRAR: u16 = 11;
 const P2P: u16 = 20;
 const GATES: u16 = 30;
 const SERVICES: u16 = 40;
+/// The policy of displays, in the folder of a gate that has one.
+pub const POLICY_FILE: &str = "policy.toml";
 
 /// What was decided when the nation was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,15 +45,21 @@ pub struct Nation {
 
 /// What a demo service is registered for.
 pub struct Wants {
-    pub purpose: &'static str,
+    pub purposes: Vec<String>,
+    /// What each login asks for.
     pub claims: Vec<String>,
+    /// What may be asked for beside that.
+    pub more: Vec<String>,
 }
 
-/// The two demo services: folder, name, and how each one's configuration is made.
-pub const SERVICE_NAMES: [(&str, &str); 2] = [
+/// The demo services: folder and name of each.
+pub const SERVICE_NAMES: [(&str, &str); 3] = [
     ("harbour-forum", "Harbour Forum"),
     ("night-market", "Night Market"),
+    ("open-stage", "Open Stage"),
 ];
+/// The one that is a platform.
+const STAGE: u16 = 2;
 
 impl Nation {
     /// Reads the nation in a folder, if there is one.
@@ -250,21 +258,23 @@ impl Nation {
                 claims: self.wants(index).claims,
                 purpose: None,
             }],
+            policy: (index == STAGE).then(|| POLICY_FILE.into()),
         }
     }
 
     /// The forum asks nothing about anybody. The market sells what adults may buy, and asks for
-    /// that one fact, of a RealPass.
+    /// that one fact, of a RealPass. The platform asks whom very many follow for their name.
     pub fn wants(&self, index: u16) -> Wants {
-        match (index, self.accounts) {
-            (1, Accounts::Person) => Wants {
-                purpose: "age",
-                claims: vec!["realpass.adult".to_owned()],
-            },
-            _ => Wants {
-                purpose: "login",
-                claims: Vec::new(),
-            },
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        let (purposes, claims, more): (&[&str], &[&str], &[&str]) = match (index, self.accounts) {
+            (1, Accounts::Person) => (&["age"], &["realpass.adult"], &[]),
+            (STAGE, _) => (&["login", "real-name"], &[], &["family_name", "given_name"]),
+            _ => (&["login"], &[], &[]),
+        };
+        Wants {
+            purposes: words(purposes),
+            claims: words(claims),
+            more: words(more),
         }
     }
 
@@ -272,6 +282,7 @@ impl Nation {
     pub fn demo_config(&self, index: u16, secret: String) -> DemoConfig {
         let make = match index {
             0 => DemoConfig::harbour_forum,
+            STAGE => DemoConfig::open_stage,
             _ => DemoConfig::night_market,
         };
         let client = SERVICE_NAMES[usize::from(index)].0.to_owned();
@@ -281,6 +292,13 @@ impl Nation {
             client,
             secret,
         );
+        if index == STAGE {
+            let folder = self
+                .dir
+                .join("services")
+                .join(SERVICE_NAMES[usize::from(index)].0);
+            config.data = Some(folder.join("profiles.json"));
+        }
         // Named by its first part: a token holds all facts of a RealPass in one object.
         if !self.wants(index).claims.is_empty() {
             config.claims.push("realpass".to_owned());

@@ -53,6 +53,12 @@ pub fn rotate_keys(config: &Path) -> Result<Value, Fail> {
     Ok(json!({ "keys": keys }))
 }
 
+/// The log of a gate's decisions, verified: the gate may be running.
+pub fn decisions(config: &Path) -> Result<Value, Fail> {
+    let config = GateConfig::load(config).map_err(Fail::of)?;
+    realdid_gate::decisions(&config.dir).map_err(Fail::of)
+}
+
 /// A demo service knows nothing of us, so its file is read here as plain TOML, and its parent is
 /// watched here.
 pub async fn demo(args: PartArgs) -> Result<(), Fail> {

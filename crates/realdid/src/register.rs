@@ -10,7 +10,7 @@ use realdid_core::genesis::Genesis;
 use realdid_core::hash::Hash32;
 use realdid_core::state::{Standing, service_key};
 use realdid_exchange::oidc::secret_hash;
-use realdid_exchange::registration;
+use realdid_exchange::registration::{self, Purpose, claim_path};
 use realdid_gate::{ClientSetup, GateSetup, init_gate, write_config};
 use realdid_light::http::NodeClient;
 use realdid_light::{Freshness, LightClient};
@@ -252,7 +252,7 @@ fn client(args: &RegisterArgs, registered: &Registered) -> Result<Client, Fail> 
             name: args.name.clone(),
             redirect_uris,
             accounts: args.accounts,
-            claims: args.claims.clone(),
+            claims: at_login(args),
             purpose: args.purposes.first().cloned(),
         },
         json,
@@ -273,7 +273,24 @@ fn setup(args: &RegisterArgs, nodes: Vec<String>, client: &Client) -> GateSetup 
         max_staple_age_s: 300,
         max_lag_slots: 3,
         clients: vec![client.setup.clone()],
+        policy: None,
     }
+}
+
+/// What a login asks for: the claims of the first purpose. Those of others are asked for on their own
+/// occasions, such as a name that is shown in public.
+fn at_login(args: &RegisterArgs) -> Vec<String> {
+    let first = args
+        .purposes
+        .first()
+        .and_then(|code| Purpose::from_code(code));
+    let covered = |claim: &&String| {
+        let path = claim_path(claim);
+        first
+            .zip(path)
+            .is_none_or(|(purpose, path)| purpose.covers(&path))
+    };
+    args.claims.iter().filter(covered).cloned().collect()
 }
 
 /// A random client secret.

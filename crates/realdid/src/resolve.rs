@@ -6,7 +6,7 @@
 use crate::cli::ResolveArgs;
 use crate::fail::Fail;
 use crate::nation::{Nation, now_ms};
-use realdid_core::did::{Did, Inception, MAX_INCEPTION_BYTES};
+use realdid_core::did::{Inception, MAX_INCEPTION_BYTES, NetworkName};
 use realdid_core::genesis::Genesis;
 use realdid_core::hash::Hash32;
 use realdid_core::state::did_key;
@@ -40,7 +40,7 @@ pub async fn run(args: ResolveArgs) -> Result<Value, Fail> {
         (None, None) => vec!["http://127.0.0.1:20400".to_owned()],
     };
     let node = NodeClient::new(nodes)?;
-    let genesis = trusted(&args, &did, nation.as_ref(), &node).await?;
+    let genesis = trusted(args.trust.as_deref(), &did.network, nation.as_ref(), &node).await?;
     let mut light = LightClient::new(genesis);
     light.advance(&node.checkpoint().await?)?;
     let answer = node
@@ -75,13 +75,13 @@ fn read_inception(path: &Path) -> Result<Inception, Fail> {
 }
 
 /// The genesis that everything is checked against.
-async fn trusted(
-    args: &ResolveArgs,
-    did: &Did,
+pub async fn trusted(
+    trust: Option<&str>,
+    network: &NetworkName,
     nation: Option<&Nation>,
     node: &NodeClient,
 ) -> Result<Genesis, Fail> {
-    if let (None, Some(nation)) = (&args.trust, nation) {
+    if let (None, Some(nation)) = (trust, nation) {
         let path = nation.genesis_file();
         let bytes = std::fs::read(&path).map_err(|error| files::FileError::of(&path, &error))?;
         let genesis = Genesis::decode(&bytes).map_err(|_| {
@@ -91,14 +91,14 @@ async fn trusted(
                 "restore genesis.cbor",
             )
         })?;
-        if genesis.network == did.network {
+        if genesis.network == *network {
             return Ok(genesis);
         }
     }
     let claimed = node.genesis().await?;
     let digest = claimed.digest();
-    let pin = pin_file(did)?;
-    let pinned = match (&args.trust, std::fs::read_to_string(&pin)) {
+    let pin = pin_file(network)?;
+    let pinned = match (trust, std::fs::read_to_string(&pin)) {
         (Some(text), _) => Some(text.parse::<Hash32>()),
         (None, Ok(text)) => Some(text.trim().parse::<Hash32>()),
         (None, Err(_)) => None,
@@ -129,7 +129,7 @@ async fn trusted(
 }
 
 /// Where the digest of a network's genesis is kept after its first use.
-fn pin_file(did: &Did) -> Result<PathBuf, Fail> {
+fn pin_file(network: &NetworkName) -> Result<PathBuf, Fail> {
     let home = std::env::var_os("HOME").ok_or_else(|| {
         Fail::user(
             "cli.home",
@@ -138,5 +138,5 @@ fn pin_file(did: &Did) -> Result<PathBuf, Fail> {
         )
     })?;
     let folder = PathBuf::from(home).join(".local/share/realdid/trust");
-    Ok(folder.join(did.network.as_str()))
+    Ok(folder.join(network.as_str()))
 }

@@ -6,7 +6,7 @@
 
 use crate::cli::UpArgs;
 use crate::fail::Fail;
-use crate::nation::{Nation, SERVICE_NAMES, absolute, part_name};
+use crate::nation::{Nation, POLICY_FILE, SERVICE_NAMES, absolute, part_name};
 use crate::register::{self, Wanted, client_secret};
 use indicatif::{ProgressBar, ProgressStyle};
 use realdid_core::genesis::Genesis;
@@ -193,8 +193,8 @@ async fn register_service(nation: &Nation, index: u16, genesis: &Genesis) -> Res
     let wanted = Wanted {
         name: title.to_owned(),
         domains: nation.gate_domains(index),
-        purposes: vec![wants.purpose.to_owned()],
-        claims: wants.claims,
+        purposes: wants.purposes,
+        claims: [wants.claims, wants.more].concat(),
     };
     let node = NodeClient::new(nation.node_urls())?;
     register::register(
@@ -207,6 +207,10 @@ async fn register_service(nation: &Nation, index: u16, genesis: &Genesis) -> Res
     .await?;
     let secret = client_secret()?;
     let setup = nation.gate_setup(index, secret_hash(&secret));
+    if setup.policy.is_some() {
+        let policy = realdid_gate::EXAMPLE_POLICY.as_bytes();
+        files::write_private(&gate.join(POLICY_FILE), policy)?;
+    }
     write_config(&gate.join("gate.toml"), &setup).map_err(Fail::of)?;
     let config = nation.demo_config(index, secret);
     let text = toml::to_string_pretty(&config).map_err(Fail::of)?;
@@ -251,8 +255,12 @@ fn port_taken(address: SocketAddr, error: &std::io::Error) -> Fail {
 
 /// What `--ready-file` receives.
 fn addresses(nation: &Nation) -> serde_json::Value {
-    let gates: Vec<String> = (0..2).map(|index| nation.gate_url(index)).collect();
-    let services: Vec<String> = (0..2).map(|index| nation.service_url(index)).collect();
+    let services = 0..SERVICE_NAMES.len() as u16;
+    let gates: Vec<String> = services
+        .clone()
+        .map(|index| nation.gate_url(index))
+        .collect();
+    let services: Vec<String> = services.map(|index| nation.service_url(index)).collect();
     let nodes = nation.node_urls();
     json!({
         "node": nodes.first(),

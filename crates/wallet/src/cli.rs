@@ -3,6 +3,7 @@
 
 use crate::change::Kind;
 use crate::dids::{self, Account};
+use crate::displays;
 use crate::enrol;
 pub use crate::error::CliError;
 use crate::http::Http;
@@ -89,6 +90,13 @@ pub enum WalletCommand {
     Show,
     /// Show what was disclosed to whom, and why
     Journal,
+    /// List the names that are shown in public, each as the ledger proves it
+    Displays,
+    /// Take a name back that is shown in public: every copy of its badge fails
+    Withdraw {
+        /// The handle, the digest, or the badge as a file or an address
+        display: String,
+    },
     /// Look for what two services, the authority and a node could join; exit code 3 if anything
     UnlinkCheck(unlink::UnlinkArgs),
     /// Make and change DIDs
@@ -230,11 +238,17 @@ async fn in_wallet(wallet: &mut Wallet, command: WalletCommand) -> Result<Value,
                 "realPassEpoch": shown.pass_epoch,
                 "redirect": shown.redirect.map(String::from),
                 "confirmationCode": shown.confirmation_code,
+                "display": shown.display.map(|(digest, badge)| json!({
+                    "digest": digest.to_string(),
+                    "badge": badge,
+                })),
             }))
         }
         WalletCommand::Login { service, consent } => {
             login::login(wallet, &http, &service, &consent.into()).await
         }
+        WalletCommand::Displays => displays::list(wallet).await,
+        WalletCommand::Withdraw { display } => displays::withdraw(wallet, &http, &display).await,
         WalletCommand::Show => show::show(wallet).await,
         WalletCommand::Journal => Ok(journal::to_json(&wallet.content)),
         WalletCommand::Did(command) => did(wallet, &http, command).await,

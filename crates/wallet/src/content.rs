@@ -3,6 +3,7 @@
 //! One value, in the canonical codec, with a version in front. There are no recovery words and no
 //! spare seed in it: see [`seed`](crate::seed).
 
+use crate::displays::OwnDisplay;
 use crate::journal::Disclosure;
 use crate::secret::{Secret32, SecretBytes, SecretText};
 use crate::seed::{Pool, Spares};
@@ -52,6 +53,9 @@ pub struct Content {
     /// What the last look at the person's tag has shown.
     #[n(10)]
     pub watched: Option<Watched>,
+    /// Names that this person shows in public, oldest first; absent where there was never one.
+    #[n(11)]
+    pub displays: Option<Vec<OwnDisplay>>,
 }
 
 /// An answer that is kept for when no node can be reached. It is checked anew at each use.
@@ -80,6 +84,7 @@ impl Content {
             answers: vec![],
             passes: Some(RealPasses::new(pass_seed)),
             watched: None,
+            displays: None,
         }
     }
 

@@ -12,7 +12,7 @@ use realdid_credential::sd_jwt::SdJwtError;
 use realdid_exchange::did_proof::DidProofError;
 use realdid_exchange::tag::TagError;
 use realdid_exchange::vci::VciError;
-use realdid_exchange::vp::RequestRefused;
+use realdid_exchange::vp::{RequestRefused, VpError};
 use realdid_light::http::NodeError;
 use realdid_light::{DidUnusable, LightError};
 
@@ -100,6 +100,12 @@ macro_rules! from_device_errors {
 }
 
 from_device_errors!(VaultError, KitError, FileError, ChangeError);
+
+impl From<VpError> for CliError {
+    fn from(error: VpError) -> Self {
+        Self::new(error.code(), error.rule(), "whoever shows it", error.fix())
+    }
+}
 
 impl From<TagError> for CliError {
     fn from(error: TagError) -> Self {

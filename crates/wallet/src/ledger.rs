@@ -16,7 +16,8 @@ use realdid_core::did::{Did, Inception};
 use realdid_core::genesis::{Genesis, Parameters};
 use realdid_core::hash::{Hash32, HashFunction};
 use realdid_core::state::{
-    Enrolment, Issuer, PersonTag, Service, did_key, enrolment_key, issuer_key, service_key,
+    Display, Enrolment, Issuer, PersonTag, Service, did_key, display_key, enrolment_key,
+    issuer_key, service_key,
 };
 use realdid_core::trie;
 use realdid_light::http::{NodeClient, NodeError};
@@ -160,6 +161,19 @@ impl Ledger {
             &answer,
         )?;
         Ok(proved)
+    }
+
+    /// A display's proved record.
+    pub async fn display(
+        &mut self,
+        content: &mut Content,
+        digest: &Hash32,
+    ) -> Result<Option<Display>, CliError> {
+        let key = display_key(self.hash_function(), digest);
+        let Judged { answer, freshness } = self.ask(content, &key, 0).await?;
+        let proved = self.light.display(digest, &answer, &freshness)?;
+        self.light.advance(&answer.checkpoint)?;
+        Ok(proved.value)
     }
 
     /// The proved entry of a person tag, in a state that holds the block at `height`.

@@ -13,6 +13,7 @@ pub mod change;
 pub mod cli;
 pub mod content;
 pub mod dids;
+pub mod displays;
 pub mod enrol;
 pub mod error;
 pub mod files;

@@ -10,6 +10,7 @@
 
 use crate::change::{self, ChangeError, Purpose};
 use crate::content::{Batch, CredentialCopy, Format};
+use crate::displays;
 use crate::error::{CliError, printable};
 use crate::http::{Http, UNREACHABLE, address};
 use crate::issue;
@@ -18,12 +19,14 @@ use crate::ledger::{Ledger, now_ms, now_s};
 use crate::random::seeded;
 use crate::realpass::{self, Occasion};
 use crate::renew;
+use crate::schedule::utc;
 use crate::vault::{self, random};
 use crate::wallet::Wallet;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use realdid_core::did::Did;
 use realdid_core::genesis::Parameters;
+use realdid_core::hash::Hash32;
 use realdid_credential::jose::SigningKey;
 use realdid_credential::mdoc::{self, Mdoc, MdocError, Transcript};
 use realdid_credential::sd_jwt::{self, Binding, ParsedSdJwt};
@@ -59,6 +62,8 @@ pub struct Shown {
     pub redirect: Option<Url>,
     /// What the person types where the login began on another device.
     pub confirmation_code: Option<String>,
+    /// The digest and the address of a badge, where a name is shown to everybody.
+    pub display: Option<(Hash32, Option<String>)>,
 }
 
 #[derive(Default, Deserialize)]
@@ -66,6 +71,8 @@ struct Continuation {
     redirect_uri: Option<String>,
     /// Not part of OpenID4VP: our gates give it beside the redirect.
     confirmation_code: Option<String>,
+    /// The address of a display's badge.
+    badge: Option<String>,
 }
 
 /// Reads what a person gives to `present`: a wallet link, or the address of a request.
@@ -115,6 +122,11 @@ pub async fn examine(
         )
         .await?
         .value;
+    if let Some(terms) = claimed.display()
+        && terms.network != ledger.light.genesis().network
+    {
+        return Err(vp::RequestRefused::Display.into());
+    }
     let evidence = RequestEvidence {
         registrar: registrar.as_ref(),
         service: service.as_ref(),
@@ -137,6 +149,17 @@ pub fn announce(wallet: &Wallet, ledger: &Ledger, request: &CheckedRequest) {
         request.purpose,
     );
     eprintln!("  Registered for {}.", request.domains.join(", "));
+    if let Some(terms) = &request.display {
+        eprintln!(
+            "  It asks you to show your real name TO EVERYBODY, beside @{} there, until {}.",
+            terms.handle.as_str(),
+            utc(terms.expires_s.saturating_mul(1000)),
+        );
+        eprintln!(
+            "  You can take it back with `realdid wallet withdraw {}`.",
+            terms.handle.as_str()
+        );
+    }
     let passes = wallet.content.passes.as_ref();
     let held = passes.and_then(|passes| realpass::standing(passes, ledger.parameters(), now_ms()));
     let facts = held.and_then(|held| realpass::facts(held).ok());
@@ -173,14 +196,19 @@ fn sees(request: &CheckedRequest, facts: Option<&Facts>) -> String {
 /// Whether the person agrees: nothing about them is asked for, or they said so beforehand, or
 /// they say so now.
 pub fn consented(request: &CheckedRequest, consent: &Consent, ask: impl FnOnce() -> bool) -> bool {
-    let allowed = |claim: &String| consent.allow.contains(claim);
     consent.yes
-        || request
-            .claims
+        || consent_words(request)
             .iter()
-            .map(ToString::to_string)
-            .all(|claim| allowed(&claim))
+            .all(|word| consent.allow.contains(word))
         || ask()
+}
+
+/// What has to be allowed: each claim, and that it is for everybody.
+fn consent_words(request: &CheckedRequest) -> Vec<String> {
+    let claims = request.claims.iter().map(ToString::to_string);
+    claims
+        .chain(request.display.as_ref().map(displays::consent_word))
+        .collect()
 }
 
 /// Asks on the terminal; without one the answer is no.
@@ -199,11 +227,8 @@ pub async fn decline(http: &Http, request: &CheckedRequest) -> Result<CliError, 
     let form = vp::refusal_form(request.state.as_deref(), WalletError::AccessDenied);
     // The person's no stands whether or not the gate hears of it.
     let _ = http.post_form(&address(&request.response_uri)?, form).await;
-    let claims: Vec<String> = request
-        .claims
-        .iter()
-        .map(|claim| format!("--allow {claim}"))
-        .collect();
+    let words = consent_words(request);
+    let claims: Vec<String> = words.iter().map(|word| format!("--allow {word}")).collect();
     Ok(CliError::user(
         "vp.declined",
         "the person consents to what is shown",
@@ -275,7 +300,14 @@ async fn send(
     let copy = place.map(|place| take_copy(wallet, place)).transpose()?;
     let did = signer.as_ref().map(|signer| signer.did.clone());
     let name = did.as_ref().map(ToString::to_string);
-    let claims: Vec<String> = request.claims.iter().map(ToString::to_string).collect();
+    let claims = consent_words(request);
+    let domain = request.domains.first().cloned().unwrap_or_default();
+    let made = match (&copy, &request.display) {
+        (Some(copy), Some(terms)) => {
+            Some(displays::make(&mut wallet.content, copy, terms, &domain)?)
+        }
+        _ => None,
+    };
     let pass_epoch = held.as_ref().map(|held| held.epoch);
     let disclosure = Disclosure {
         at_ms: now_ms(),
@@ -313,7 +345,9 @@ async fn send(
         }
         _ => None,
     };
+    let digest = made.as_ref().map(|(_, digest)| *digest);
     let pid = match (&copy, format) {
+        _ if made.is_some() => made.map(|(shown, _)| shown),
         (Some(copy), Some(Format::SdJwt)) => Some(show_copy(copy, request)?),
         (Some(copy), Some(Format::Mdoc)) => Some(show_mdoc(copy, request)?),
         _ => None,
@@ -354,6 +388,9 @@ async fn send(
     if let (Outcome::Accepted, Some(epoch)) = (&outcome, pass_epoch) {
         wallet.passes()?.shown_at(request.service_id, epoch);
     }
+    if let (Outcome::Accepted, Some(digest)) = (&outcome, &digest) {
+        displays::was_shown(&mut wallet.content, digest);
+    }
     journal::finish(&mut wallet.content, ticket, outcome);
     wallet.save()?;
     let next: Continuation = serde_json::from_slice(&result?).unwrap_or_default();
@@ -365,6 +402,7 @@ async fn send(
         pass_epoch,
         redirect,
         confirmation_code,
+        display: digest.map(|digest| (digest, next.badge.map(|badge| printable(&badge)))),
     })
 }
 

@@ -254,6 +254,11 @@ pub fn pairwise_key(root: &Secret32, service: &Hash32) -> Result<SecretKey, KitE
 }
 
 /// HKDF-SHA-256 (RFC 5869) with the wallet's domain as salt; info = label ‖ 0 ‖ context.
+/// The key that takes a display back (spec/displays.md, rule Y3).
+pub fn display_key(pairwise_root: &Secret32, salt: &[u8; 32]) -> Result<SecretKey, KitError> {
+    key(&derive(pairwise_root.bytes(), "display-withdrawal", salt))
+}
+
 fn derive(secret: &[u8], label: &str, context: &[u8]) -> Secret32 {
     let hkdf = Hkdf::<Sha256>::new(Some(Domain::Wallet.tag().as_bytes()), secret);
     let mut out = [0u8; 32];

@@ -23,8 +23,9 @@ const CRATES: [&str; 8] = [
 ];
 
 /// Dotted literals that end like this are names of files, unless the table has them as codes.
-const FILES: [&str; 13] = [
-    "cbor", "css", "db", "html", "json", "jwt", "key", "new", "pem", "redb", "rs", "sqlite", "toml",
+const FILES: [&str; 14] = [
+    "cbor", "css", "db", "html", "json", "jsonl", "jwt", "key", "new", "pem", "redb", "rs",
+    "sqlite", "toml",
 ];
 
 /// A code, with its rule and fix where they follow it.

@@ -1,9 +1,10 @@
 //! Registering a service, as a gate asks for it.
 
 use super::*;
-use realdid_core::hash::HashFunction;
-use realdid_core::state::{Service, service_key};
+use realdid_core::hash::{Hash32, HashFunction};
+use realdid_core::state::{Display, DisplayStatus, ReasonCode, Service, display_key, service_key};
 use realdid_credential::jose::{Jwk, SigningKey};
+use realdid_exchange::display::order::{Act, Order};
 use realdid_exchange::registration;
 use serde_json::json;
 
@@ -105,4 +106,125 @@ async fn what_cannot_be_registered_is_refused_by_its_rule() {
             (StatusCode::NOT_FOUND, "registration.unknown")
         );
     }
+}
+
+fn gate_key() -> SigningKey {
+    SigningKey::p256(&[9; 32]).unwrap()
+}
+
+impl Nation {
+    async fn order(&self, order: &Order, key: &SigningKey) -> Answer {
+        let request = Request::post("/v1/displays")
+            .header(header::CONTENT_TYPE, "application/jwt")
+            .body(Body::from(order.sign(key).unwrap()))
+            .unwrap();
+        ask(self.registrar_router(), request).await
+    }
+
+    /// A service that is registered for these purposes.
+    async fn registered_for(&self, purposes: &[&str], claims: &[&str]) -> Hash32 {
+        let mut body = asked();
+        (body["purposes"], body["claims"]) = (json!(purposes), json!(claims));
+        let answer = self.register(&body).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
+        answer.json()["service"].as_str().unwrap().parse().unwrap()
+    }
+}
+
+#[tokio::test]
+async fn p1_a_display_is_a_digest_by_order_of_its_own_gate_alone() {
+    let nation = Nation::new().await;
+    let names = ["family_name", "given_name"];
+    let service = nation.registered_for(&["login", "real-name"], &names).await;
+    let other = nation.registered_for(&["real-name"], &names).await;
+    let narrow = nation.registered_for(&["login"], &[]).await;
+    let now_s = START_MS / 1000;
+    let digest = Hash32([7; 32]);
+    let withdrawal = Hash32([8; 32]);
+    let registrar = nation.ledger.genesis().issuers[1].clone();
+    let show = Order {
+        service,
+        registrar: registrar.url.clone(),
+        digest,
+        act: Act::Show { withdrawal },
+        made_s: now_s,
+    };
+    let of = |service| Order {
+        service,
+        ..show.clone()
+    };
+    for (order, key, code) in [
+        (of(narrow), gate_key(), "registration.purpose"),
+        (of(Hash32([1; 32])), gate_key(), "registration.unknown"),
+        (
+            show.clone(),
+            SigningKey::p256(&[10; 32]).unwrap(),
+            "display.order",
+        ),
+        (
+            Order {
+                made_s: now_s - 301,
+                ..show.clone()
+            },
+            gate_key(),
+            "display.order",
+        ),
+        (
+            Order {
+                registrar: "https://other.example".to_owned(),
+                ..show.clone()
+            },
+            gate_key(),
+            "display.order",
+        ),
+    ] {
+        assert_eq!(nation.order(&order, &key).await.code(), code);
+    }
+    let done = nation.order(&show, &gate_key()).await;
+    assert_eq!(done.status, StatusCode::OK, "{}", done.text);
+    let record = || {
+        nation
+            .ledger
+            .seen::<Display>(&display_key(BY, &digest))
+            .record
+            .unwrap()
+    };
+    assert_eq!(
+        (record().service, record().withdrawal),
+        (service, withdrawal)
+    );
+    assert_eq!(
+        nation.order(&show, &gate_key()).await.code(),
+        "display.exists",
+        "played again"
+    );
+
+    // Another platform of the same registrar cannot take it down.
+    let reason = ReasonCode::TermsBroken;
+    let withdraw = Order {
+        act: Act::Withdraw { reason },
+        ..show.clone()
+    };
+    let theirs = Order {
+        service: other,
+        ..withdraw.clone()
+    };
+    assert_eq!(
+        nation.order(&theirs, &gate_key()).await.code(),
+        "display.other_service"
+    );
+    assert_eq!(record().status, DisplayStatus::Active);
+    for height in [true, false] {
+        let done = nation.order(&withdraw, &gate_key()).await;
+        assert_eq!(done.status, StatusCode::OK, "{}", done.text);
+        assert_eq!(
+            done.json()["height"].is_u64(),
+            height,
+            "the second time nothing is left to do"
+        );
+    }
+    assert_eq!(
+        (record().status, record().reason),
+        (DisplayStatus::Withdrawn, reason)
+    );
 }

@@ -154,6 +154,15 @@ pub fn id_token(
         .map_err(|_| OidcError::Signing)
 }
 
+/// The client that an `Authorization` header proves, for what a gate answers to its websites beside
+/// OpenID Connect.
+pub fn authenticate<'a>(
+    authorization: Option<&str>,
+    clients: &'a [Client],
+) -> Result<&'a Client, OidcError> {
+    Credentials::read(&BTreeMap::new(), authorization)?.authenticate(clients)
+}
+
 /// Client id and secret from `Basic`: both are form-encoded before the base64 (RFC 6749 §2.3.1).
 fn basic_credentials(header: &str) -> Result<(String, String), OidcError> {
     let read = || {

@@ -88,6 +88,7 @@ impl Show {
             state: "s-1",
             wallet_nonce: None,
             encrypt_to: self.encrypt_to.as_ref(),
+            display: None,
             iat_s: NOW_MS / 1000,
             exp_s: NOW_MS / 1000 + 300,
         }
@@ -171,6 +172,7 @@ impl Show {
             encrypt_to: self.encrypt_to.as_ref(),
             now_ms: NOW_MS,
             max_age_s: 300,
+            display: None,
         };
         let evidence = ResponseEvidence {
             pid_issuer: self.issuer.as_ref(),

@@ -126,6 +126,7 @@ impl Show {
                 encrypt_to: None,
                 now_ms: self.now_ms,
                 max_age_s: 300,
+                display: None,
             },
             &ResponseEvidence {
                 pid_issuer: None,
@@ -458,6 +459,7 @@ fn a_wallet_reads_what_of_a_realpass_is_asked() {
             state: "s-1",
             wallet_nonce: None,
             encrypt_to: None,
+            display: None,
             iat_s: NOW_MS / 1000,
             exp_s: NOW_MS / 1000 + 300,
         }

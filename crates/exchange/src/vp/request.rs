@@ -14,8 +14,9 @@ use super::{
     MDOC_ID, PASS_ID, PID_ID, REQUEST_TYP, RequestRefused, WALLET_AUDIENCE, WalletLink, client_id,
     is_http_url,
 };
+use crate::display::{self, Terms};
 use crate::jwe::{DecryptionKey, Enc, EncryptionKey};
-use crate::registration::{self, Registration};
+use crate::registration::{self, Purpose, Registration};
 
 // ---- the request, gate side ---------------------------------------------------------------
 
@@ -36,6 +37,8 @@ pub struct RequestContent<'a> {
     /// The key of this login that the answer is encrypted to (`direct_post.jwt`); none where it
     /// comes in the clear, inside TLS.
     pub encrypt_to: Option<&'a DecryptionKey>,
+    /// Where the PID's name is to be shown to everybody (spec/displays.md).
+    pub display: Option<&'a Terms>,
     /// Unix seconds.
     pub iat_s: u64,
     /// Unix seconds.
@@ -61,7 +64,8 @@ impl RequestContent<'_> {
             "state": self.state,
             "iat": self.iat_s,
             "exp": self.exp_s,
-            "dcql_query": query(self.ask),
+            // A badge is an SD-JWT, so a name for everybody is asked for in that format alone.
+            "dcql_query": query_of(self.ask, self.display.is_none()),
             "client_metadata": {
                 "vp_formats_supported": {
                     "dc+sd-jwt": {
@@ -87,6 +91,9 @@ impl RequestContent<'_> {
             let names = Enc::ALL.map(Enc::name);
             metadata["encrypted_response_enc_values_supported"] = json!(names);
         }
+        if let Some(terms) = self.display {
+            payload["transaction_data"] = json!([terms.to_transaction_data(PID_ID)]);
+        }
         if let (Some(nonce), Some(members)) = (self.wallet_nonce, payload.as_object_mut()) {
             members.insert("wallet_nonce".to_owned(), nonce.into());
         }
@@ -99,10 +106,16 @@ impl RequestContent<'_> {
     }
 }
 
+/// As a login asks.
+#[cfg(test)]
+pub(super) fn query(ask: &Ask) -> Value {
+    query_of(ask, true)
+}
+
 /// The query (DCQL, §6): what is asked for, and the signature of the service's DID. Where the DID
 /// alone may be enough, two sets say so, the full answer first; and where an mdoc of the PID can tell
-/// the same, two sets say that either format will do.
-pub(super) fn query(ask: &Ask) -> Value {
+/// the same, two sets say that either format will do. `either_format` says whether it may be told so.
+fn query_of(ask: &Ask, either_format: bool) -> Value {
     let mut credentials = Vec::new();
     let mut either = None;
     if let Some(facts) = &ask.pass {
@@ -114,7 +127,8 @@ pub(super) fn query(ask: &Ask) -> Value {
         let paths = claims.iter().map(ClaimPath::to_value);
         credentials.push(credential(PID_ID, sd_jwt::FORMAT, meta, paths));
         let elements = claims.iter().map(mdoc::pid::element_of);
-        if let Some(elements) = elements.collect::<Option<Vec<_>>>() {
+        let elements = elements.collect::<Option<Vec<_>>>();
+        if let Some(elements) = elements.filter(|_| either_format) {
             let meta = json!({ "doctype_value": mdoc::pid::DOC_TYPE });
             let paths = elements
                 .iter()
@@ -168,6 +182,7 @@ pub struct ClaimedRequest {
     iat_s: u64,
     exp_s: u64,
     asked: Asked,
+    display: Option<Terms>,
 }
 
 /// What a query asks for, by the ids that the answer must use.
@@ -242,6 +257,8 @@ pub struct CheckedRequest {
     /// Its thumbprint (RFC 7638), which an mdoc's device signs.
     pub thumbprint: Option<[u8; 32]>,
     pub registration: Registration,
+    /// Where the name is shown to everybody, if that is asked.
+    pub display: Option<Terms>,
 }
 
 impl ClaimedRequest {
@@ -295,6 +312,11 @@ impl ClaimedRequest {
         let registrar_url = registration::claimed_registrar(&registration_jwt)
             .map_err(|_| RequestRefused::Registration)?;
         let asked = Asked::parse(payload.get("dcql_query").ok_or(RequestRefused::Query)?)?;
+        let display = match payload.get("transaction_data") {
+            None => None,
+            // §8.4: a wallet refuses transaction data that it does not know.
+            Some(data) => Some(asked.display(data).ok_or(RequestRefused::Display)?),
+        };
         Ok(Self {
             compact: compact.to_owned(),
             registration_jwt,
@@ -311,12 +333,18 @@ impl ClaimedRequest {
             iat_s: time_s("iat")?,
             exp_s: time_s("exp")?,
             asked,
+            display,
         })
     }
 
     /// Which service record to fetch.
     pub fn service_id(&self) -> Hash32 {
         self.service_id
+    }
+
+    /// The display that it asks for, if any: unverified, as everything here.
+    pub fn display(&self) -> Option<&Terms> {
+        self.display.as_ref()
     }
 
     /// Which issuer record to fetch: the registrar's, as the registration claims it.
@@ -362,6 +390,15 @@ impl ClaimedRequest {
         registration
             .allows(&self.response_uri, &self.purpose, &claims)
             .map_err(RequestRefused::from)?;
+        if let Some(terms) = &self.display {
+            let lasts_s = terms.expires_s.saturating_sub(evidence.now_s);
+            let in_place = terms.service == self.service_id
+                && self.purpose == Purpose::RealName.code()
+                && (1..=display::MAX_LIFE_S).contains(&lasts_s);
+            if !in_place {
+                return Err(RequestRefused::Display);
+            }
+        }
         Ok(CheckedRequest {
             service_id: self.service_id,
             service_name: registration.name.clone(),
@@ -376,6 +413,7 @@ impl ClaimedRequest {
             encryption: self.encryption,
             thumbprint: self.thumbprint,
             registration,
+            display: self.display,
         })
     }
 }
@@ -392,6 +430,19 @@ impl Asked {
             .filter_map(|fact| fact.claim())
             .chain(of_pid)
             .collect()
+    }
+
+    /// The one display that transaction data asks for: of the PID of this query, by its name alone.
+    fn display(&self, data: &Value) -> Option<Terms> {
+        let [Value::String(data)] = data.as_array()?.as_slice() else {
+            return None;
+        };
+        // A badge is an SD-JWT: there is no other format to choose.
+        let alone = self.did_id.is_some() && self.mdoc.is_none();
+        let pid = self.pid.as_ref().filter(|_| alone)?;
+        let mut paths = pid.claims.clone();
+        paths.sort();
+        (paths == display::name_paths()).then(|| Terms::of_transaction_data(data, &pid.id))?
     }
 
     /// Reads a query. Anything that would let a verifier choose among answers, or ask for every

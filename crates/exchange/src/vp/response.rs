@@ -24,6 +24,7 @@ use super::{
     VpError, parameters,
 };
 use crate::did_proof::{self, VerifiedDid};
+use crate::display::{self, Terms};
 use crate::jwe::DecryptionKey;
 
 // ---- the response, wallet side ------------------------------------------------------------
@@ -287,6 +288,8 @@ pub struct Expected<'a> {
     pub now_ms: u64,
     /// How old the signatures of the wallet may be, in seconds.
     pub max_age_s: u64,
+    /// Where the PID is shown to everybody instead of to this gate: the terms that were asked for.
+    pub display: Option<&'a Terms>,
 }
 
 /// What the gate knows from the ledger.
@@ -432,6 +435,10 @@ pub fn check_response(
         return Err(ResponseRefused::Incomplete.into());
     }
     let pid = match (pid, &presented.pid) {
+        (Some(_), Some(shown)) if expected.display.is_some() => {
+            check_display(shown, expected, evidence)?;
+            None
+        }
         (Some(asked), Some(shown)) if is_mdoc(shown) => {
             Some(check_mdoc(shown, asked, expected, evidence)?)
         }
@@ -498,6 +505,18 @@ fn check_pid(
         },
     )?;
     Ok((asked_claims(&pid.claims, asked)?, pid.exp_s))
+}
+
+/// Y4: what is shown to everybody is the display that was asked for. Its claims are no part of a login.
+fn check_display(
+    shown: &str,
+    expected: &Expected<'_>,
+    evidence: &ResponseEvidence<'_>,
+) -> Result<(), VpError> {
+    let asked = expected.display.ok_or(ResponseRefused::Incomplete)?;
+    let now_s = expected.now_ms / 1000;
+    display::check_shown(shown, asked, evidence.pid_issuer, now_s, expected.max_age_s)?;
+    Ok(())
 }
 
 /// The same where the PID is an mdoc (spec/mdoc.md, M3 and M7 to M9). Its leaf counts if the issuer's
@@ -595,7 +614,7 @@ fn check_pass(
 ///
 /// A retired key signs no more, but what it signed stands until it expires. A compromised key's
 /// signature proves nothing here: a PID copy is in no batch that the ledger could date.
-fn issuer_keys(
+pub(crate) fn issuer_keys(
     presentation: &str,
     issuer: Option<&Issuer>,
 ) -> Result<Vec<sd_jwt::IssuerKey>, VpError> {

@@ -13,6 +13,7 @@
 mod apply;
 mod clock;
 mod committee;
+mod display_verify;
 mod kinds;
 mod load;
 mod login_http;
@@ -32,12 +33,13 @@ use std::borrow::Cow;
 use std::io::Write as _;
 
 /// The benches in the order in which they run.
-const IDS: [&str; 11] = [
+const IDS: [&str; 12] = [
     "apply",
     "order_ed25519",
     "order_p256",
     "order_sm2",
     "dead_validator",
+    "display_verify",
     "finality",
     "finality_p99",
     "resolve_http",
@@ -90,6 +92,7 @@ async fn measure(id: &str) -> Result<Measured, Fail> {
         "order_p256" => order::measure(Suite::P256).await,
         "order_sm2" => order::measure(Suite::Sm2).await,
         "dead_validator" => committee::dead_validator().await,
+        "display_verify" => display_verify::measure().await,
         "finality" => committee::finality(50).await,
         "finality_p99" => committee::finality(99).await,
         "resolve_http" => resolve_http::measure().await,

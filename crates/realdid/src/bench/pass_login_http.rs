@@ -180,6 +180,7 @@ fn set_up(dir: &Path, listen: SocketAddr, node: &Committee, jwt: &str) -> Result
             claims: Vec::new(),
             purpose: None,
         }],
+        policy: None,
     };
     write_config(&dir.join("gate.toml"), &setup).map_err(Fail::of)
 }

@@ -7,7 +7,7 @@ use super::broken;
 use crate::fail::Fail;
 use realdid_core::did::{Inception, Keys, NetworkName, commitment};
 use realdid_core::hash::{Domain, Hash32, hash};
-use realdid_core::operation::{Body, Decision, Enrol, Operation, SignedOperation};
+use realdid_core::operation::{Body, Decision, Enrol, Operation, Show, SignedOperation};
 use realdid_core::state::{
     DidRecord, Governance, Issuer, IssuerKey, KeyStatus, KeyUse, ReasonCode, Standing, TagKey,
 };
@@ -198,6 +198,11 @@ impl Traffic {
             digest,
         );
         self.sign(body, self.by(0))
+    }
+
+    /// A display of a name at a service of this issuer.
+    pub fn display(&self, show: Show) -> SignedOperation {
+        self.sign(Body::Display(show), self.by(0))
     }
 
     /// A decision by the one who governs.

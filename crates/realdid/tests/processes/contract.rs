@@ -20,7 +20,7 @@ fn help(words: &[&str]) -> String {
 }
 
 /// Every command with the options that its help names.
-const COMMANDS: [&[&str]; 36] = [
+const COMMANDS: [&[&str]; 40] = [
     &["up"],
     &["node"],
     &["authority"],
@@ -34,6 +34,7 @@ const COMMANDS: [&[&str]; 36] = [
     &["registrar"],
     &["gate"],
     &["gate", "register"],
+    &["gate", "decisions"],
     &["gate", "rotate-keys"],
     &["wallet", "init"],
     &["wallet", "enrol"],
@@ -42,6 +43,8 @@ const COMMANDS: [&[&str]; 36] = [
     &["wallet", "present"],
     &["wallet", "login"],
     &["wallet", "keep"],
+    &["wallet", "displays"],
+    &["wallet", "withdraw"],
     &["wallet", "unlink-check"],
     &["wallet", "show"],
     &["wallet", "journal"],
@@ -55,6 +58,7 @@ const COMMANDS: [&[&str]; 36] = [
     &["wallet", "did", "deactivate"],
     &["wallet", "kit", "top-up"],
     &["resolve"],
+    &["verify-display"],
     &["bench"],
     &["demo"],
 ];

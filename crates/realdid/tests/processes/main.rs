@@ -14,6 +14,7 @@ mod apart;
 mod committee;
 mod contract;
 mod crash;
+mod displays;
 mod faults;
 mod journey;
 mod nation;

@@ -306,7 +306,7 @@ fn free_ports() -> u16 {
     (0..180u16)
         .map(|step| 20_500 + (start + step) % 180 * 50)
         .find(|base| {
-            [0, 10, 11, 20, 30, 31, 40, 41]
+            [0, 10, 11, 20, 30, 31, 32, 40, 41, 42]
                 .iter()
                 .all(|offset| TcpListener::bind(("127.0.0.1", base + offset)).is_ok())
         })

@@ -90,6 +90,7 @@ fn verified(world: &World, presented: &Presented, request: &CheckedRequest) -> (
         encrypt_to: None,
         now_ms: now_ms(),
         max_age_s: 300,
+        display: None,
     };
     let freshness = Freshness {
         now_ms: now_ms(),

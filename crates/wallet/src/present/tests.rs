@@ -47,6 +47,7 @@ pub(super) fn request(claims: &[&str]) -> CheckedRequest {
             expires_s: 1,
             jti: [0; 16],
         },
+        display: None,
     }
 }
 
@@ -156,6 +157,31 @@ async fn over_asking_and_strangers_are_refused_before_anything_is_shown() {
             .is_err()
     );
     assert_eq!(claimed, 0);
+}
+
+#[test]
+fn a_name_for_everybody_needs_more_than_consent_to_its_claims() {
+    let mut asked = request(&["family_name", "given_name"]);
+    asked.display = Some(realdid_exchange::display::Terms {
+        network: "dev".parse().unwrap(),
+        service: asked.service_id,
+        handle: realdid_exchange::display::Handle::parse("wei.li").unwrap(),
+        expires_s: 1,
+    });
+    let allowing = |words: &[&str]| Consent {
+        allow: words.iter().map(ToString::to_string).collect(),
+        yes: false,
+    };
+    let no = || false;
+    let names = ["family_name", "given_name"];
+    assert!(!consented(&asked, &allowing(&names), no));
+    let elsewhere = [&names[..], &["public:li.wei"]].concat();
+    assert!(!consented(&asked, &allowing(&elsewhere), no));
+    let here = [&names[..], &["public:wei.li"]].concat();
+    assert!(consented(&asked, &allowing(&here), no));
+    assert!(!consented(&asked, &allowing(&["public:wei.li"]), no));
+    asked.display = None;
+    assert!(consented(&asked, &allowing(&names), no));
 }
 
 #[test]
