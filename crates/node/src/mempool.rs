@@ -120,6 +120,9 @@ struct Waiting {
     operations: HashMap<Hash32, Entry>,
     /// Each operation by a hash of its bytes, signatures included.
     by_bytes: HashMap<u64, Hash32>,
+    /// What blocks hold that may become final, by the same hash, with their heights: an operation may
+    /// come here after the block that holds it.
+    held: HashMap<u64, u64>,
     bytes: usize,
 }
 
@@ -170,14 +173,16 @@ impl Mempool {
                 waiting.turns.push_back(source);
             }
             waiting.bytes += size;
-            waiting.by_bytes.insert(self.hasher.hash_one(&bytes), id);
+            let hash = self.hasher.hash_one(&bytes);
+            let proposed = waiting.held.get(&hash).copied();
+            waiting.by_bytes.insert(hash, id);
             waiting.queues.entry(source).or_default().push_back(id);
             waiting.operations.insert(
                 id,
                 Entry {
                     bytes: Bytes(bytes),
                     expires,
-                    proposed: None,
+                    proposed,
                 },
             );
         }
@@ -198,6 +203,10 @@ impl Mempool {
     pub fn hold_back(&self, height: u64, held: &[Bytes]) {
         let mut waiting = self.lock();
         for bytes in held {
+            if waiting.held.len() < MAX_OPERATIONS {
+                let hash = self.hasher.hash_one(&bytes.0);
+                waiting.held.insert(hash, height);
+            }
             if let Some(id) = waiting.find(&self.hasher, bytes)
                 && let Some(entry) = waiting.operations.get_mut(&id)
             {
@@ -276,6 +285,22 @@ impl Mempool {
         taken
     }
 
+    /// [`Mempool::settle`] with the operations of a final block as they stand in it.
+    pub fn settle_block(&self, height: u64, operations: &[Bytes]) {
+        let known: Vec<Option<Hash32>> = {
+            let waiting = self.lock();
+            let find = |bytes| waiting.find(&self.hasher, bytes);
+            operations.iter().map(find).collect()
+        };
+        // The same operation may wait here with other signatures.
+        let read = |bytes: &Bytes| Some(SignedOperation::decode(&bytes.0).ok()?.id());
+        let each = known.into_iter().zip(operations);
+        let ids: Vec<Hash32> = each
+            .filter_map(|(id, bytes)| id.or_else(|| read(bytes)))
+            .collect();
+        self.settle(height, &ids);
+    }
+
     /// Notes what a final block held: those operations are done, and what had been put into
     /// another block at or below that height is free again.
     pub fn settle(&self, height: u64, held: &[Hash32]) {
@@ -285,8 +310,10 @@ impl Mempool {
             turns,
             operations,
             by_bytes,
+            held: in_blocks,
             bytes,
         } = &mut *waiting;
+        in_blocks.retain(|_, at| *at > height);
         let mut gone = |entry: &Entry| {
             *bytes -= entry.bytes.0.len();
             by_bytes.remove(&self.hasher.hash_one(&entry.bytes.0));
@@ -382,14 +409,17 @@ mod tests {
         // By its bytes alone: what does not wait here is nobody's.
         pool.hold_back(5, &[Bytes(vec![1]), Bytes(vec![9])]);
         assert_eq!(pool.take(6, 1, 100), [Bytes(vec![2])]);
-        pool.settle(5, &[]);
-        assert_eq!(pool.take(6, 1, 100), [Bytes(vec![1])]);
+        // Nor does what comes after the block that holds it.
+        pool.add(id(9), ONE, vec![9], 100).unwrap();
+        assert_eq!(pool.take(7, 9, 100), [Bytes(vec![3])]);
+        pool.settle(6, &[id(9), id(2)]);
+        assert_eq!(pool.take(7, 1, 100), [Bytes(vec![1])]);
         assert!(pool.holds(&Bytes(vec![3])) && !pool.holds(&Bytes(vec![9])));
         // The same operation with other signatures is not what was verified.
         pool.add(id(3), ONE, vec![3, 3], 100).unwrap();
         assert!(!pool.holds(&Bytes(vec![3, 3])));
-        pool.settle(6, &[id(1), id(2), id(3)]);
-        assert!(!pool.holds(&Bytes(vec![3])));
+        pool.settle_block(7, &[Bytes(vec![1]), Bytes(vec![3])]);
+        assert!(pool.is_empty() && !pool.holds(&Bytes(vec![3])));
     }
 
     #[test]

@@ -264,18 +264,13 @@ impl<H: Host> Chain for Producer<H> {
 
 impl<H: Host> Producer<H> {
     fn settle(&self, block: &Block) {
-        let held: Vec<_> = block
-            .operations
-            .iter()
-            .filter_map(|bytes| realdid_core::operation::SignedOperation::decode(&bytes.0).ok())
-            .map(|signed| signed.id())
-            .collect();
+        let held = &block.operations;
         metrics::counter!("ledger_operations_total").increment(held.len() as u64);
         metrics::gauge!("ledger_height").set(block.header.height as f64);
         let age_ms = self.host.unix_ms().saturating_sub(block.header.time_ms);
         metrics::histogram!("ledger_finality_seconds").record(age_ms as f64 / 1000.0);
         metrics::gauge!("mempool_operations").set(self.mempool.len() as f64);
-        self.mempool.settle(block.header.height, &held);
+        self.mempool.settle_block(block.header.height, held);
     }
 
     fn report(&self, height: u64, error: &MachineError) {

@@ -2,12 +2,14 @@
 
 use crate::config::{NodeConfig, Peer, ValidatorKeys};
 use crate::engine::deal;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use realdid_core::did::{Inception, Keys, commitment};
 use realdid_core::genesis::{Genesis, NetworkKey, Parameters, PeerKey};
-use realdid_core::hash::HashFunction;
-use realdid_core::operation::{Body, Operation};
+use realdid_core::hash::{Hash32, HashFunction};
+use realdid_core::operation::{Body, Decision, Operation};
 use realdid_core::state::{
-    Governance, Issuer, IssuerKey, KeyStatus, KeyUse, ReasonCode, Standing, did_key,
+    Governance, Issuer, IssuerKey, KeyStatus, KeyUse, ReasonCode, Standing, did_key, governance_key,
 };
 use realdid_core::suite::{SecretKey, Suite};
 use realdid_light::http::NodeClient;
@@ -157,4 +159,36 @@ async fn a_committee_of_one_orders_and_proves() {
         .sign(&[&key(7)]);
     let refused = node.submit(&thief).await.unwrap_err();
     assert_eq!(refused.code(), "op.signer");
+
+    // who decided what, in the public record once the slot is closed, with its proof
+    let decision = Decision::Governors(1, vec![key(8).public(), key(6).public()]);
+    let decide = Operation::new(
+        genesis.network.clone(),
+        5_000,
+        Body::Govern(1, decision, ReasonCode::Scheduled),
+    )
+    .sign(&[&key(8)]);
+    let height = node.submit_and_wait(&decide, wait).await.unwrap();
+    node.state_at_least(&governance_key(BY), height, wait)
+        .await
+        .unwrap();
+    let decisions = async |query: &str| {
+        let url = format!("http://{}/v1/decisions{query}", config.listen);
+        let answer = reqwest::get(&url).await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    let (status, listed) = decisions("").await;
+    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!((status, &listed["newest"]), (200, &1.into()));
+    let one = &listed["decisions"][0];
+    assert_eq!(one["height"], height);
+    assert_eq!(one["operation"], decide.id().to_string());
+    assert_eq!(one["decision"], "governors");
+    let record: Hash32 = one["state_key"].as_str().unwrap().parse().unwrap();
+    let answer = node.state(&record.0).await.unwrap();
+    let record = URL_SAFE_NO_PAD.encode(answer.value.unwrap().0);
+    assert_eq!(one["record"], record);
+    let (_, none) = decisions("?after=1").await;
+    assert_eq!(none, r#"{"newest":1,"decisions":[]}"#);
+    assert_eq!(decisions("?after=-1").await.0, 400);
 }

@@ -21,6 +21,7 @@ use futures::future::select_all;
 use realdid_core::genesis::Genesis;
 use realdid_core::header::MAX_BLOCK_BYTES;
 use std::future::Future;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -71,6 +72,7 @@ pub struct Seat {
 /// A validator that is up.
 pub struct Running {
     pub handle: Handle<()>,
+    pub alive: Arc<AtomicBool>,
     pub machine: Arc<Machine>,
     pub mempool: Arc<Mempool>,
     pub host: SimHost,
@@ -185,6 +187,7 @@ impl Seat {
             );
         }
         let mempool = Arc::new(Mempool::default());
+        let alive = Arc::new(AtomicBool::new(true));
         let chain = Witnessed {
             who: self.who,
             producer: Producer::on(host.clone(), machine.clone(), mempool.clone()),
@@ -192,6 +195,7 @@ impl Seat {
             machine: machine.clone(),
             witness: shared.witness.clone(),
             honest: self.honest,
+            alive: alive.clone(),
         };
         let rules = BlockRules::of::<Witnessed>(MAX_BLOCK_BYTES);
         let parts = Parts {
@@ -217,6 +221,7 @@ impl Seat {
         });
         Running {
             handle,
+            alive,
             machine,
             mempool,
             host,

@@ -10,6 +10,7 @@ use realdid_core::hash::Hash32;
 use realdid_core::header::Sealed;
 use realdid_light::certificate::verify_finalization;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -105,6 +106,8 @@ pub struct Witnessed {
     pub witness: Arc<Mutex<Witness>>,
     /// What a Byzantine validator takes for final is no evidence.
     pub honest: bool,
+    /// Until its process ends: what is left of it afterwards has no disk and speaks for nobody.
+    pub alive: Arc<AtomicBool>,
 }
 
 impl Chain for Witnessed {
@@ -142,7 +145,7 @@ impl Chain for Witnessed {
         self.producer
             .finalised(height, block, certificate.clone())
             .await;
-        if self.honest {
+        if self.honest && self.alive.load(Ordering::SeqCst) {
             let now = self.host.context.current();
             let sealed = self.machine.closed();
             let mut witness = self.witness.lock().unwrap();

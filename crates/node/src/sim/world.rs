@@ -31,6 +31,7 @@ use realdid_core::operation::{Body, Enrol, Operation, SignedOperation};
 use realdid_testkit::ledger::{START_MS, TestDid, TestNet, seed as bytes};
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -309,6 +310,7 @@ impl World {
     /// Ends a validator's process at once.
     fn crash(&mut self, up: &mut Up, who: usize, keeps_state: bool) {
         if let Some(running) = up.running.remove(&who) {
+            running.alive.store(false, Ordering::SeqCst);
             running.handle.abort();
             self.crashes += 1;
             self.torn += usize::from(self.seats[who].disk.is_dead());
