@@ -221,14 +221,7 @@ fn run_example(root: &Path, example: &str, id: &str) -> Result<(Ours, Option<Pee
     let text = shell::output(command(
         root,
         &shell::cargo(),
-        &[
-            "run",
-            "--quiet",
-            "--example",
-            example,
-            "--",
-            id,
-        ],
+        &["run", "--quiet", "--example", example, "--", id],
     ))?;
     let ours: Ours = last_object(example, &text)?;
     same_id(id, &ours.id)?;

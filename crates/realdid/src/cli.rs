@@ -21,7 +21,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Start a small nation: ledger, authority, registrar, two gates and two demo services
+    /// Start a small nation: ledger, authority, registrar, three gates and three demo services
     Up(UpArgs),
     /// Run a validator alone
     Node(PartArgs),

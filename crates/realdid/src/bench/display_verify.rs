@@ -53,7 +53,8 @@ pub async fn measure() -> Result<Measured, Fail> {
     Ok(Measured {
         id: "display_verify",
         workload: "200 badges in turn, each read from JSON and checked with the ledger's proofs of display and service against \
-                   one checkpoint, three P-256 signatures, and the place where it is seen; issuer and registrar are proved once",
+                   one checkpoint, three P-256 signatures, and the place where it is seen; issuer and registrar are proved once"
+            .into(),
         unit: "badges/cpu-s",
         ours,
         limit: Some("its signature checks alone: 3 P-256 verifications with ready keys"),
