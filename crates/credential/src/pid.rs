@@ -357,4 +357,4 @@ fn is_date(text: &str) -> bool {
 
 #[cfg(test)]
 #[path = "pid_tests.rs"]
-mod tests;
+pub(crate) mod tests;

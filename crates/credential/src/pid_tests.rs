@@ -4,7 +4,7 @@ use super::*;
 use crate::path::ClaimPath;
 use crate::sd_jwt::{Binding, IssuerEvidence, IssuerKey, ParsedSdJwt, present};
 
-fn pid() -> Pid {
+pub(crate) fn pid() -> Pid {
     Pid {
         given_name: "Ada".into(),
         family_name: "Example".into(),

@@ -3,9 +3,6 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::io::Write as _;
-use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use realdid_credential::ClaimPath;
@@ -14,6 +11,7 @@ use realdid_credential::mdoc::{self, Element, Mdoc, MdocError, Transcript};
 use realdid_credential::sd_jwt::{
     self, Binding, Evidence, IssuerEvidence, IssuerKey, ParsedSdJwt, SdJwtError, Terms,
 };
+use realdid_testkit::peer;
 use serde_json::{Value, json};
 
 const ISS: &str = "https://authority.test";
@@ -23,25 +21,7 @@ const NONCE: &str = "n-0S6_WzA2Mj";
 const KID: &str = "k1";
 
 fn ask_the_peer(script: &str, case: &Value) -> Value {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peer");
-    assert!(
-        folder.join("node_modules").is_dir(),
-        "the peer is installed by `cargo xtask test`, or by `npm ci --ignore-scripts` in {}",
-        folder.display()
-    );
-    let mut peer = Command::new("node")
-        .args(["--no-warnings", script])
-        .current_dir(folder)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = peer.stdin.take().unwrap();
-    input.write_all(case.to_string().as_bytes()).unwrap();
-    drop(input);
-    let output = peer.wait_with_output().unwrap();
-    assert!(output.status.success());
-    serde_json::from_slice(&output.stdout).unwrap()
+    peer::ask(env!("CARGO_MANIFEST_DIR"), script, case)
 }
 
 /// The peer reads the clock, so its credentials and ours are of now.

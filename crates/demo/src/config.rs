@@ -40,6 +40,23 @@ pub enum Theme {
     Stage,
 }
 
+impl Theme {
+    /// Name and tagline.
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Forum => (
+                "Harbour Forum",
+                "Slow talk about boats, tides and the people who know both.",
+            ),
+            Self::Market => (
+                "Night Market",
+                "Lanterns, noodles and second-hand radios, until two in the morning.",
+            ),
+            Self::Stage => ("Open Stage", "Say it to ten people or to ten million."),
+        }
+    }
+}
+
 impl DemoConfig {
     pub(crate) fn sign_in(&self) -> SignInConfig {
         SignInConfig {
@@ -51,62 +68,21 @@ impl DemoConfig {
         }
     }
 
-    /// A discussion site.
-    pub fn harbour_forum(
+    /// A service with the name and the look of its theme.
+    pub fn of(
+        theme: Theme,
         listen: SocketAddr,
         issuer: String,
         client_id: String,
         client_secret: String,
     ) -> Self {
+        let (name, tagline) = theme.words();
         Self {
             listen,
             public_url: format!("http://{listen}"),
-            name: "Harbour Forum".to_owned(),
-            tagline: "Slow talk about boats, tides and the people who know both.".to_owned(),
-            theme: Theme::Forum,
-            issuer,
-            client_id,
-            client_secret,
-            claims: Vec::new(),
-            data: None,
-        }
-    }
-
-    /// A shop.
-    pub fn night_market(
-        listen: SocketAddr,
-        issuer: String,
-        client_id: String,
-        client_secret: String,
-    ) -> Self {
-        Self {
-            listen,
-            public_url: format!("http://{listen}"),
-            name: "Night Market".to_owned(),
-            tagline: "Lanterns, noodles and second-hand radios, until two in the morning."
-                .to_owned(),
-            theme: Theme::Market,
-            issuer,
-            client_id,
-            client_secret,
-            claims: Vec::new(),
-            data: None,
-        }
-    }
-
-    /// A platform on which people have followers.
-    pub fn open_stage(
-        listen: SocketAddr,
-        issuer: String,
-        client_id: String,
-        client_secret: String,
-    ) -> Self {
-        Self {
-            listen,
-            public_url: format!("http://{listen}"),
-            name: "Open Stage".to_owned(),
-            tagline: "Say it to ten people or to ten million.".to_owned(),
-            theme: Theme::Stage,
+            name: name.to_owned(),
+            tagline: tagline.to_owned(),
+            theme,
             issuer,
             client_id,
             client_secret,

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 use url::Url;
 
-use crate::{DemoConfig, router};
+use crate::{DemoConfig, Theme, router};
 
 const CLIENT: &str = "harbour";
 const SECRET: &str = "not-a-secret";
@@ -157,7 +157,8 @@ struct Browser {
 
 impl Browser {
     fn at(issuer: &str) -> Self {
-        let mut config = DemoConfig::harbour_forum(
+        let mut config = DemoConfig::of(
+            Theme::Forum,
             ([127, 0, 0, 1], 18100).into(),
             issuer.to_owned(),
             CLIENT.to_owned(),
@@ -427,7 +428,8 @@ async fn two_services_on_one_host_leave_each_other_alone() {
     let authorize = browser.start_login().await;
     let code = provider.agree(&authorize);
 
-    let config = DemoConfig::night_market(
+    let config = DemoConfig::of(
+        Theme::Market,
         ([127, 0, 0, 1], 18101).into(),
         provider.url.clone(),
         "night market; 2".to_owned(),
@@ -490,7 +492,8 @@ async fn probes_and_description_answer() {
 
 #[test]
 fn the_secret_is_not_in_the_debug_text() {
-    let config = DemoConfig::night_market(
+    let config = DemoConfig::of(
+        Theme::Market,
         ([127, 0, 0, 1], 18101).into(),
         "http://127.0.0.1:1".to_owned(),
         CLIENT.to_owned(),

@@ -222,7 +222,7 @@ fn ask(request: &AuthorizationRequest) -> Ask {
 }
 
 /// The issuer that a RealPass claims: which record of the ledger to fetch.
-pub(crate) fn claimed_pass_issuer(presentation: &str) -> Option<Hash32> {
+fn claimed_pass_issuer(presentation: &str) -> Option<Hash32> {
     presentation.split_once('.')?.0.parse().ok()
 }
 
@@ -234,6 +234,12 @@ pub(crate) struct OpenLogin {
     pub(crate) cookie: String,
     start: Start,
     registration: Arc<Registration>,
+}
+
+/// Who issued what was presented; none where nothing was, or where the ledger has no such issuer.
+pub(crate) struct ClaimedIssuers {
+    pub pid: Option<Issuer>,
+    pub pass: Option<Issuer>,
 }
 
 /// Somebody who came in, as the gate remembers them until what they showed lapses.
@@ -403,21 +409,7 @@ impl Inner {
         start: &Start,
         presented: &Presented,
     ) -> Result<(Login, Entered), Refusal> {
-        let pid_issuer = match &presented.pid {
-            Some(pid) => {
-                let url = vp::claimed_pid_issuer(pid).map_err(VpError::from)?;
-                let by = self.trust.snapshot().light.hash_function();
-                self.issuer(&issuer_id(by, &url)).await?
-            }
-            None => None,
-        };
-        let pass_issuer = match &presented.pass {
-            Some(pass) => {
-                let id = claimed_pass_issuer(pass).ok_or(VpError::from(RealPassError::Form))?;
-                self.issuer(&id).await?
-            }
-            None => None,
-        };
+        let issuers = self.claimed_issuers(presented).await?;
         let now_ms = now_ms();
         let snapshot = self.trust.snapshot();
         let expected = Expected {
@@ -431,8 +423,8 @@ impl Inner {
             display: None,
         };
         let evidence = ResponseEvidence {
-            pid_issuer: pid_issuer.as_ref(),
-            pass_issuer: pass_issuer.as_ref(),
+            pid_issuer: issuers.pid.as_ref(),
+            pass_issuer: issuers.pass.as_ref(),
             light: &snapshot.light,
             freshness: &self.trust.freshness(now_ms),
         };
@@ -493,6 +485,29 @@ impl Inner {
             lapses_s: lapses_s.unwrap_or_default(),
         };
         Ok((login, entered))
+    }
+
+    /// The records of whoever issued what is presented, by what it claims.
+    pub(crate) async fn claimed_issuers(
+        &self,
+        presented: &Presented,
+    ) -> Result<ClaimedIssuers, Refusal> {
+        let pid = match &presented.pid {
+            Some(pid) => {
+                let url = vp::claimed_pid_issuer(pid).map_err(VpError::from)?;
+                let by = self.trust.snapshot().light.hash_function();
+                self.issuer(&issuer_id(by, &url)).await?
+            }
+            None => None,
+        };
+        let pass = match &presented.pass {
+            Some(pass) => {
+                let id = claimed_pass_issuer(pass).ok_or(VpError::from(RealPassError::Form))?;
+                self.issuer(&id).await?
+            }
+            None => None,
+        };
+        Ok(ClaimedIssuers { pid, pass })
     }
 
     /// An issuer's record, as fresh as the gate's limits ask; none where it is proved absent.

@@ -1,5 +1,5 @@
 //! How an operation comes to wait here, whoever hands it in: a client over HTTP or another
-//! validator (spec/headers.md, H20).
+//! validator (spec/operations.md, Q1).
 //!
 //! What waits was found admissible by this node itself, signatures first: so the mempool holds
 //! nothing that another merely claims, and a block's execution need not verify again what it holds.

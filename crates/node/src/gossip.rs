@@ -1,5 +1,5 @@
 //! Validators tell each other the operations that clients hand in, so that whoever proposes next
-//! can include them (spec/headers.md, H20 to H22).
+//! can include them (spec/operations.md, Q4).
 //!
 //! The validator that a client asked tells all others, once; nobody passes on what was told to it,
 //! since every validator is connected to every other. It is help, not a duty: what does not arrive,

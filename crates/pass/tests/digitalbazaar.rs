@@ -3,13 +3,10 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::io::Write;
-use std::path::Path;
-use std::process::{Command, Stdio};
-
 use realdid_pass::bbs::{Proof, SecretKey, Setting, random_scalars_for_proof};
 use realdid_pass::curve::{Scalar, WIDE_BYTES};
 use realdid_pass::suite::Interface;
+use realdid_testkit::peer;
 use serde_json::{Value, json};
 
 const HEADER: &[u8] = b"header";
@@ -26,25 +23,7 @@ fn random(count: usize) -> Vec<Scalar> {
 }
 
 fn ask_the_peer(case: &Value) -> Value {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peer");
-    assert!(
-        folder.join("node_modules").is_dir(),
-        "the peer is installed by `cargo xtask test`, or by `npm ci --ignore-scripts` in {}",
-        folder.display()
-    );
-    let mut peer = Command::new("node")
-        .arg("bbs.mjs")
-        .current_dir(folder)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = peer.stdin.take().unwrap();
-    input.write_all(case.to_string().as_bytes()).unwrap();
-    drop(input);
-    let output = peer.wait_with_output().unwrap();
-    assert!(output.status.success());
-    serde_json::from_slice(&output.stdout).unwrap()
+    peer::ask(env!("CARGO_MANIFEST_DIR"), "bbs.mjs", case)
 }
 
 #[test]

@@ -8,7 +8,7 @@ use realdid_core::did::NetworkName;
 use realdid_core::genesis::{Genesis, NetworkKey, Parameters, PeerKey};
 use realdid_core::state::Governance;
 use realdid_core::suite::{SecretKey, Suite};
-use realdid_demo::DemoConfig;
+use realdid_demo::{DemoConfig, Theme};
 use realdid_gate::{Accounts, ClientSetup, GateSetup};
 use realdid_node::config::{NodeConfig, Peer, ValidatorKeys, example_config};
 use realdid_node::engine::deal;
@@ -280,13 +280,14 @@ impl Nation {
 
     /// The configuration of a demo service.
     pub fn demo_config(&self, index: u16, secret: String) -> DemoConfig {
-        let make = match index {
-            0 => DemoConfig::harbour_forum,
-            STAGE => DemoConfig::open_stage,
-            _ => DemoConfig::night_market,
+        let theme = match index {
+            0 => Theme::Forum,
+            STAGE => Theme::Stage,
+            _ => Theme::Market,
         };
         let client = SERVICE_NAMES[usize::from(index)].0.to_owned();
-        let mut config = make(
+        let mut config = DemoConfig::of(
+            theme,
             self.at(SERVICES + index),
             self.gate_url(index),
             client,

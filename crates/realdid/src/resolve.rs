@@ -10,7 +10,7 @@ use realdid_core::did::{Inception, MAX_INCEPTION_BYTES, NetworkName};
 use realdid_core::genesis::Genesis;
 use realdid_core::hash::Hash32;
 use realdid_core::state::did_key;
-use realdid_light::http::NodeClient;
+use realdid_light::http::{NodeClient, NodeError};
 use realdid_light::resolve::{self, ResolutionError};
 use realdid_light::{Freshness, LightClient};
 use realdid_serve::files;
@@ -34,12 +34,7 @@ pub async fn run(args: ResolveArgs) -> Result<Value, Fail> {
     })?;
     let inception = args.inception.as_deref().map(read_inception).transpose()?;
     let nation = Nation::read(&args.nation.dir)?;
-    let nodes = match (&args.node, &nation) {
-        (Some(url), _) => vec![url.clone()],
-        (None, Some(nation)) => nation.node_urls(),
-        (None, None) => vec!["http://127.0.0.1:20400".to_owned()],
-    };
-    let node = NodeClient::new(nodes)?;
+    let node = node(args.node.as_deref(), nation.as_ref())?;
     let genesis = trusted(args.trust.as_deref(), &did.network, nation.as_ref(), &node).await?;
     let mut light = LightClient::new(genesis);
     light.advance(&node.checkpoint().await?)?;
@@ -71,6 +66,15 @@ fn read_inception(path: &Path) -> Result<Inception, Fail> {
             &error.to_string(),
             "give the file that `realdid wallet did new --inception` wrote",
         )
+    })
+}
+
+/// The node that is named, those of the nation in the folder, or the first of a nation that runs here.
+pub fn node(named: Option<&str>, nation: Option<&Nation>) -> Result<NodeClient, NodeError> {
+    NodeClient::new(match (named, nation) {
+        (Some(url), _) => vec![url.to_owned()],
+        (None, Some(nation)) => nation.node_urls(),
+        (None, None) => vec!["http://127.0.0.1:20400".to_owned()],
     })
 }
 

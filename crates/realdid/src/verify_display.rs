@@ -7,14 +7,13 @@
 use crate::cli::VerifyDisplayArgs;
 use crate::fail::Fail;
 use crate::nation::{Nation, no_http, now_ms};
-use crate::resolve::trusted;
+use crate::resolve::{node, trusted};
 use realdid_core::answer::StateAnswer;
 use realdid_core::hash::Hash32;
 use realdid_core::state::{display_key, issuer_key, service_key};
 use realdid_core::trie::Key;
 use realdid_exchange::display::{self, Badge, MAX_BADGE_BYTES, Place, Records};
 use realdid_exchange::vp::VpError;
-use realdid_light::http::NodeClient;
 use realdid_light::{Freshness, LightClient};
 use realdid_serve::files::FileError;
 use serde_json::{Value, json};
@@ -62,12 +61,7 @@ pub async fn run(args: VerifyDisplayArgs) -> Result<Value, Fail> {
         None => seen.address,
     };
     let nation = Nation::read(&args.nation.dir)?;
-    let nodes = match (&args.node, &nation) {
-        (Some(url), _) => vec![url.clone()],
-        (None, Some(nation)) => nation.node_urls(),
-        (None, None) => vec!["http://127.0.0.1:20400".to_owned()],
-    };
-    let node = NodeClient::new(nodes)?;
+    let node = node(args.node.as_deref(), nation.as_ref())?;
     let network = &claimed.terms.network;
     let genesis = trusted(args.trust.as_deref(), network, nation.as_ref(), &node).await?;
     let by = genesis.hash_function();

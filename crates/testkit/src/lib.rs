@@ -2,6 +2,7 @@
 
 pub mod chain;
 pub mod ledger;
+pub mod peer;
 pub mod person;
 pub mod trie;
 pub mod turns;

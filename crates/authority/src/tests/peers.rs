@@ -6,32 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use realdid_credential::jose::decode_unverified;
 use realdid_credential::mdoc::{Mdoc, claimed_chain};
-
+use realdid_testkit::peer;
 use serde_json::json;
-use std::io::Write as _;
-use std::process::{Command, Stdio};
-
-fn ask_the_peer(case: &Value) -> Value {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peer");
-    assert!(
-        folder.join("node_modules").is_dir(),
-        "the peer is installed by `cargo xtask test`, or by `npm ci --ignore-scripts` in {}",
-        folder.display()
-    );
-    let mut peer = Command::new("node")
-        .args(["--no-warnings", "wallet.mjs"])
-        .current_dir(folder)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = peer.stdin.take().unwrap();
-    input.write_all(case.to_string().as_bytes()).unwrap();
-    drop(input);
-    let output = peer.wait_with_output().unwrap();
-    assert!(output.status.success());
-    serde_json::from_slice(&output.stdout).unwrap()
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wallet_of_others_gets_both_formats_and_is_refused_by_name() {
@@ -49,7 +25,8 @@ async fn a_wallet_of_others_gets_both_formats_and_is_refused_by_name() {
         "offer": enrolled.credential_offer,
         "txCode": enrolled.tx_code,
     });
-    let seen = tokio::task::spawn_blocking(move || ask_the_peer(&case)).await;
+    let ask = move || peer::ask(env!("CARGO_MANIFEST_DIR"), "wallet.mjs", &case);
+    let seen = tokio::task::spawn_blocking(ask).await;
     let seen = seen.unwrap();
     served.abort();
 

@@ -128,7 +128,7 @@ mod tests {
     use crate::cbor::{self, Writer};
     use crate::cose;
     use crate::mdoc::{IssuerSigned, Mdoc, Plain};
-    use crate::pid::{Assurance, Sex};
+    use crate::pid::tests::pid;
 
     const TERMS: Terms<'_> = Terms {
         doc_type: DOC_TYPE,
@@ -138,22 +138,6 @@ mod tests {
         x5chain: &[&[0x30, 0x00]],
         status: None,
     };
-
-    fn pid() -> Pid {
-        Pid {
-            given_name: "Ada".into(),
-            family_name: "Example".into(),
-            birthdate: "1996-02-29".into(),
-            age_over_18: true,
-            sex: Sex::Female,
-            nationalities: vec!["XA".into()],
-            region: "Somewhere".into(),
-            resident_number: None,
-            issuing_authority: "Test Authority".into(),
-            issuing_country: "XA".into(),
-            assurance: Assurance::High,
-        }
-    }
 
     fn key(n: u8) -> SigningKey {
         SigningKey::p256(&[n; 32]).unwrap()

@@ -13,8 +13,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use realdid_core::hash::Hash32;
-use realdid_core::state::{Display, DisplayStatus, ReasonCode, issuer_id};
-use realdid_credential::realpass::RealPassError;
+use realdid_core::state::{Display, DisplayStatus, ReasonCode};
 use realdid_exchange::display::order::{Act, Order};
 use realdid_exchange::display::{
     self, Badge, DisplayError, Handle, Place, Records, Terms, Verified,
@@ -34,7 +33,7 @@ use super::log::Reason;
 use super::policy::Policy;
 use crate::keys::random;
 use crate::refusal::Refusal;
-use crate::routes::{Inner, claimed_pass_issuer};
+use crate::routes::Inner;
 use crate::{GateError, now_ms};
 
 /// The most requests that are open at a time.
@@ -404,21 +403,7 @@ impl Inner {
         open: &Open,
         presented: &Presented,
     ) -> Result<String, Refusal> {
-        let by = self.trust.snapshot().light.hash_function();
-        let pid_issuer = match &presented.pid {
-            Some(pid) => {
-                let url = vp::claimed_pid_issuer(pid).map_err(VpError::from)?;
-                self.issuer(&issuer_id(by, &url)).await?
-            }
-            None => None,
-        };
-        let pass_issuer = match &presented.pass {
-            Some(pass) => {
-                let id = claimed_pass_issuer(pass).ok_or(VpError::from(RealPassError::Form))?;
-                self.issuer(&id).await?
-            }
-            None => None,
-        };
+        let issuers = self.claimed_issuers(presented).await?;
         let now_ms = now_ms();
         let snapshot = self.trust.snapshot();
         let checked = vp::check_response(
@@ -434,8 +419,8 @@ impl Inner {
                 display: Some(&open.terms),
             },
             &ResponseEvidence {
-                pid_issuer: pid_issuer.as_ref(),
-                pass_issuer: pass_issuer.as_ref(),
+                pid_issuer: issuers.pid.as_ref(),
+                pass_issuer: issuers.pass.as_ref(),
                 light: &snapshot.light,
                 freshness: &self.trust.freshness(now_ms),
             },

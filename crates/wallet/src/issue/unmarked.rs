@@ -37,12 +37,7 @@ pub fn check_unmarked(
             ));
         }
     }
-    if copies
-        .iter()
-        .any(|copy| copy.claims() != copies[0].claims())
-    {
-        return Err(marked("all copies say the same about their holder"));
-    }
+    say_the_same(copies.iter().map(|copy| copy.claims()))?;
     check_times((first.iat, first.exp), parameters, now_s)
 }
 
@@ -64,6 +59,15 @@ fn check_times(times: (u64, u64), parameters: &Parameters, now_s: u64) -> Result
             "the times are the start of the epoch, and its end plus the refresh lead",
         ))
     }
+}
+
+/// Whether all copies say the same about their holder.
+fn say_the_same<T: PartialEq>(mut claims: impl Iterator<Item = T>) -> Result<(), CliError> {
+    let first = claims.next();
+    if claims.any(|other| Some(&other) != first.as_ref()) {
+        return Err(marked("all copies say the same about their holder"));
+    }
+    Ok(())
 }
 
 fn marked(rule: &str) -> CliError {
@@ -149,12 +153,7 @@ pub fn check_unmarked_mdocs(
             "all copies are alike but for salts, keys and signatures",
         ));
     }
-    if copies
-        .iter()
-        .any(|copy| copy.claims() != copies[0].claims())
-    {
-        return Err(marked("all copies say the same about their holder"));
-    }
+    say_the_same(copies.iter().map(|copy| copy.claims()))?;
     if first.has_status {
         return Err(marked("a short-lived copy has no status"));
     }
