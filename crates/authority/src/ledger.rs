@@ -21,8 +21,10 @@ use std::time::Duration;
 
 use crate::text::Clock;
 
-/// How long an operation may take until it is final.
-const FINAL_TIMEOUT: Duration = Duration::from_secs(20);
+/// How many slots an operation may take until it is final.
+const FINAL_SLOTS: u64 = 3;
+/// The least of that, for networks with short slots.
+const MIN_FINAL: Duration = Duration::from_secs(20);
 /// For how many blocks an operation of ours may be in a block.
 const EXPIRY_BLOCKS: u64 = 1000;
 /// The greatest age of an answer: slots are seconds on a development network and a minute else.
@@ -231,7 +233,7 @@ impl Ledger {
         match self {
             Self::Node(ledger) => Ok(ledger
                 .node
-                .submit_and_wait(operation, FINAL_TIMEOUT)
+                .submit_and_wait(operation, ledger.patience())
                 .await?),
             #[cfg(test)]
             Self::Memory(ledger) => ledger.apply(operation),
@@ -258,6 +260,12 @@ pub struct NodeLedger {
 }
 
 impl NodeLedger {
+    /// How long to wait until an operation is final.
+    fn patience(&self) -> Duration {
+        let slots = FINAL_SLOTS.saturating_mul(self.genesis.parameters.slot_s);
+        Duration::from_secs(slots).max(MIN_FINAL)
+    }
+
     async fn advance(&self) -> Result<CheckedHeader, LedgerError> {
         let checkpoint = self.node.checkpoint().await?;
         let mut light = self.light.lock().unwrap_or_else(PoisonError::into_inner);
@@ -278,7 +286,10 @@ impl NodeLedger {
             &Freshness,
         ) -> Result<Proved<Option<T>>, LightError>,
     ) -> Result<Seen<T>, LedgerError> {
-        let answer = self.node.state_at_least(key, height, FINAL_TIMEOUT).await?;
+        let answer = self
+            .node
+            .state_at_least(key, height, self.patience())
+            .await?;
         let slot_ms = self.genesis.parameters.slot_s * 1000;
         let freshness = Freshness {
             now_ms: self.clock.now_ms(),

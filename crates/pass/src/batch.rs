@@ -1,7 +1,7 @@
 //! Verifying many presentations under one issuer key (spec/realpass.md, rule B16).
 //!
-//! Each proof's responses are checked one by one, since the draft sends the challenge. The pairings
-//! are shared: of each proof, h(Abar, W) = h(Bbar, BP2) is to hold, and a sum of these equations
+//! Each proof's responses are checked by themselves, since the draft sends the challenge; what the
+//! multiplications of all share is inversions. The pairings are shared: of each proof, h(Abar, W) = h(Bbar, BP2) is to hold, and a sum of these equations
 //! with random weights, of 2^128 each, holds for a false one with a chance of 2^-128. Where the sum
 //! fails, halves are tried until the false ones stand alone.
 
@@ -11,6 +11,7 @@ use crate::curve::{Affine, weighted_sum};
 use crate::error::PassError;
 use crate::hedge::Hedge;
 use crate::key::PassKey;
+use crate::nym;
 use crate::present::{Context, Presentation, Shown};
 
 /// A presentation with what it is to be verified against.
@@ -27,15 +28,23 @@ pub fn verify_batch(
     key: &PassKey,
     claims: &[Claim<'_>],
 ) -> Vec<Result<Shown, PassError>> {
-    let mut answers: Vec<Result<Shown, PassError>> = claims
-        .iter()
-        .map(|claim| {
-            claim
-                .presentation
-                .verify_responses(key, claim.context, claim.binding)?;
-            Ok(claim.presentation.shown())
-        })
-        .collect();
+    let mut answers: Vec<Result<Shown, PassError>> = Vec::with_capacity(claims.len());
+    let mut claimed = Vec::with_capacity(claims.len());
+    for claim in claims {
+        let against = claim
+            .presentation
+            .against(key, claim.context, claim.binding);
+        answers.push(against.map(|against| {
+            claimed.push(against);
+            claim.presentation.shown()
+        }));
+    }
+    let readable = answers.iter_mut().filter(|answer| answer.is_ok());
+    for (answer, response) in readable.zip(nym::verify_responses(&claimed)) {
+        if let Err(why) = response {
+            *answer = Err(why);
+        }
+    }
 
     let open: Vec<usize> = (0..claims.len())
         .filter(|index| answers[*index].is_ok())

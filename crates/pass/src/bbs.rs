@@ -12,7 +12,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::curve::{
     Affine, Multiples, POINT_BYTES, PUBLIC_POINT_BYTES, Point, PublicPoint, SCALAR_BYTES, Scalar,
-    SecretTable, pairings_cancel, sum_of_multiples, sum_public, to_affine,
+    SecretTable, Terms, pairings_cancel, sum_of_multiples, sum_public, to_affine,
 };
 use crate::error::PassError;
 use crate::octets::Reader;
@@ -291,37 +291,34 @@ impl Setting {
         proof: &Proof,
         disclosed: &[(usize, Scalar)],
     ) -> Result<ProofInit, PassError> {
-        let (init, _) =
-            self.proof_verify_init_with(proof, disclosed, None, |_| Point::default())?;
-        Ok(init)
+        let passing = Multiples::of_passing(&proof.points());
+        let sums = self.proof_verify_sums(proof, disclosed, &passing)?;
+        let [t1, t2] = to_affine(sums.map(sum_of_multiples));
+        Ok(proof.init(t1, t2))
     }
 
-    /// The same, with what the pseudonym draft adds: another point and a sum with it, so that all
-    /// points share their inversions.
-    pub(crate) fn proof_verify_init_with(
-        &self,
+    /// T1 and T2 of the same section, as sums that are yet to be made. `passing` begins with the
+    /// multiples of the proof's [`points`](Proof::points).
+    pub(crate) fn proof_verify_sums<'a>(
+        &'a self,
         proof: &Proof,
         disclosed: &[(usize, Scalar)],
-        another: Option<Affine>,
-        sum: impl FnOnce(&[Multiples]) -> Point,
-    ) -> Result<(ProofInit, Affine), PassError> {
+        passing: &'a [Multiples],
+    ) -> Result<[Terms<'a>; 2], PassError> {
         let indexes: Vec<usize> = disclosed.iter().map(|(index, _)| *index).collect();
         let hidden = hidden_indexes(&indexes, self.message_count())?;
+        let [a_bar, b_bar, d, ..] = passing else {
+            return Err(PassError::Length);
+        };
         if hidden.len() != proof.hats.len() {
             return Err(PassError::Length);
         }
-        let mut points = vec![proof.b_bar, proof.a_bar, proof.d];
-        points.extend(another);
-        let passing = Multiples::of_passing(&points);
-        let [_, _, d, another @ ..] = passing.as_slice() else {
-            return Err(PassError::Length);
-        };
         // 2. T1
-        let t1 = sum_of_multiples(
-            passing
-                .iter()
-                .zip([proof.challenge, proof.e_hat, proof.r1_hat]),
-        );
+        let t1 = vec![
+            (b_bar, proof.challenge),
+            (a_bar, proof.e_hat),
+            (d, proof.r1_hat),
+        ];
         // 3. and 4. T2, with Bv's terms multiplied by the challenge one by one: then all but D are
         // fixed points.
         let mut scalars = vec![Scalar::default(); self.points.len()];
@@ -333,16 +330,8 @@ impl Setting {
             scalars[index + 1] = *hat;
         }
         let fixed = self.multiples().iter().zip(scalars);
-        let t2 = sum_of_multiples(fixed.chain(std::iter::once((d, proof.r3_hat))));
-        let [t1, t2, sum] = to_affine([t1, t2, sum(another)]);
-        let init = ProofInit {
-            a_bar: proof.a_bar,
-            b_bar: proof.b_bar,
-            d: proof.d,
-            t1,
-            t2,
-        };
-        Ok((init, sum))
+        let t2 = fixed.chain(std::iter::once((d, proof.r3_hat))).collect();
+        Ok([t1, t2])
     }
 
     /// `ProofChallengeCalculate` (section 3.7.4). `between` is what the pseudonym draft adds after
@@ -462,10 +451,26 @@ pub struct Proof {
 }
 
 impl Proof {
+    /// The points whose multiples verifying needs: (Abar, Bbar, D).
+    pub(crate) fn points(&self) -> [Affine; 3] {
+        [self.a_bar, self.b_bar, self.d]
+    }
+
+    /// What the challenge is a hash of, once T1 and T2 are known.
+    pub(crate) fn init(&self, t1: Affine, t2: Affine) -> ProofInit {
+        ProofInit {
+            a_bar: self.a_bar,
+            b_bar: self.b_bar,
+            d: self.d,
+            t1,
+            t2,
+        }
+    }
+
     /// `proof_to_octets` (section 4.2.4.4).
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(3 * POINT_BYTES + (4 + self.hats.len()) * SCALAR_BYTES);
-        for point in [&self.a_bar, &self.b_bar, &self.d] {
+        for point in self.points() {
             out.extend(point.to_bytes());
         }
         for scalar in [&self.e_hat, &self.r1_hat, &self.r3_hat] {

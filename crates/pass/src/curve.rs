@@ -1,7 +1,9 @@
 //! BLS12-381 as the drafts use it, on `blst`: scalars, points of both groups, multiplications,
 //! hashing to the curve and the pairing product (spec/realpass.md, rules B1 to B5).
 //!
-//! This is the one module with unsafe code. `blst`'s safe face knows BLS signatures only; scalar
+//! Sums with public scalars are in `sums`, and what makes many of them quick in `steps`.
+//!
+//! These are the only modules with unsafe code. `blst`'s safe face knows BLS signatures only; scalar
 //! fields, bare points and pairing products are reachable through its C functions alone. Each call
 //! here passes references to initialised values of the types that the C header names, and lengths
 //! taken from the slices themselves; no pointer outlives its call.
@@ -15,26 +17,30 @@
 
 #![allow(unsafe_code)]
 
+mod steps;
+mod sums;
+
 use std::ptr;
-use std::sync::OnceLock;
 
 use blst::{
-    BLST_ERROR, blst_bendian_from_scalar, blst_expand_message_xmd, blst_final_exp, blst_fp,
-    blst_fp_cneg, blst_fp_eucl_inverse, blst_fp_mul, blst_fp6, blst_fp12, blst_fp12_is_one,
-    blst_fp12_mul, blst_fr, blst_fr_add, blst_fr_cneg, blst_fr_eucl_inverse, blst_fr_from_scalar,
-    blst_fr_mul, blst_fr_sub, blst_hash_to_g1, blst_lendian_from_scalar, blst_miller_loop_lines,
-    blst_p1, blst_p1_add_affine, blst_p1_add_or_double, blst_p1_add_or_double_affine,
-    blst_p1_affine, blst_p1_affine_compress, blst_p1_affine_generator, blst_p1_affine_in_g1,
-    blst_p1_affine_is_inf, blst_p1_cneg, blst_p1_double, blst_p1_from_affine, blst_p1_generator,
-    blst_p1_is_equal, blst_p1_is_inf, blst_p1_mult, blst_p1_to_affine, blst_p1_uncompress,
-    blst_p1s_mult_pippenger, blst_p1s_mult_pippenger_scratch_sizeof, blst_p1s_to_affine, blst_p2,
-    blst_p2_affine, blst_p2_affine_compress, blst_p2_affine_generator, blst_p2_affine_in_g2,
-    blst_p2_affine_is_inf, blst_p2_generator, blst_p2_mult, blst_p2_to_affine, blst_p2_uncompress,
-    blst_precompute_lines, blst_scalar, blst_scalar_fr_check, blst_scalar_from_be_bytes,
-    blst_scalar_from_bendian, blst_scalar_from_fr, limb_t,
+    BLST_ERROR, blst_bendian_from_scalar, blst_expand_message_xmd, blst_final_exp, blst_fp6,
+    blst_fp12, blst_fp12_is_one, blst_fp12_mul, blst_fr, blst_fr_add, blst_fr_cneg,
+    blst_fr_eucl_inverse, blst_fr_from_scalar, blst_fr_mul, blst_fr_sub, blst_hash_to_g1,
+    blst_lendian_from_scalar, blst_miller_loop_lines, blst_p1, blst_p1_add_or_double,
+    blst_p1_add_or_double_affine, blst_p1_affine, blst_p1_affine_compress, blst_p1_affine_in_g1,
+    blst_p1_affine_is_inf, blst_p1_cneg, blst_p1_double, blst_p1_from_affine, blst_p1_is_equal,
+    blst_p1_is_inf, blst_p1_mult, blst_p1_to_affine, blst_p1_uncompress, blst_p1s_to_affine,
+    blst_p2, blst_p2_affine, blst_p2_affine_compress, blst_p2_affine_generator,
+    blst_p2_affine_in_g2, blst_p2_affine_is_inf, blst_p2_generator, blst_p2_mult,
+    blst_p2_to_affine, blst_p2_uncompress, blst_precompute_lines, blst_scalar,
+    blst_scalar_fr_check, blst_scalar_from_be_bytes, blst_scalar_from_bendian, blst_scalar_from_fr,
 };
 use subtle::{ConditionallySelectable, ConstantTimeEq};
 use zeroize::{Zeroize, Zeroizing};
+
+pub use sums::{
+    Multiples, Terms, WEIGHT_BYTES, sum_of_multiples, sum_public, sums_of_multiples, weighted_sum,
+};
 
 /// Length of a scalar, in bytes (`octet_scalar_length`).
 pub const SCALAR_BYTES: usize = 32;
@@ -44,8 +50,6 @@ pub const POINT_BYTES: usize = 48;
 pub const PUBLIC_POINT_BYTES: usize = 96;
 /// Bits of a scalar: the order has 255.
 const SCALAR_BITS: usize = 255;
-/// Length of the weights of [`weighted_sum`], in bytes.
-pub const WEIGHT_BYTES: usize = 16;
 /// What is hashed to one scalar (`expand_len`), in bytes.
 pub const WIDE_BYTES: usize = 48;
 /// Longest output of `expand_message_xmd` with SHA-256: 255 blocks of 32 bytes.
@@ -187,6 +191,7 @@ impl std::ops::Neg for Scalar {
 
 /// A point of G1 in affine form, of the right subgroup; from bytes never the identity.
 #[derive(Clone, Copy)]
+#[repr(transparent)]
 pub struct Affine(blst_p1_affine);
 
 impl Affine {
@@ -233,6 +238,7 @@ impl Eq for Affine {}
 
 /// A point of G1 in the form that arithmetic uses. The default is the identity.
 #[derive(Clone, Copy, Default)]
+#[repr(transparent)]
 pub struct Point(blst_p1);
 
 impl Point {
@@ -299,268 +305,22 @@ impl std::ops::Neg for Point {
 
 /// Brings several points into affine form with one inversion for all.
 pub fn to_affine<const N: usize>(points: [Point; N]) -> [Affine; N] {
-    let raw = points.map(|point| point.0);
-    let mut out = [blst_p1_affine::default(); N];
-    if N > 0 {
-        // A null after the first pointer says that the points lie one after another.
-        let first: [*const blst_p1; 2] = [raw.as_ptr(), ptr::null()];
-        // SAFETY: N points are read from `raw` and N written to `out`; both hold N.
-        unsafe { blst_p1s_to_affine(out.as_mut_ptr(), first.as_ptr(), N) };
-    }
-    out.map(Affine)
+    let mut out = [Affine(blst_p1_affine::default()); N];
+    write_affine(&points, &mut out);
+    out
 }
 
-/// The sum of points times public scalars. Not constant time.
-pub fn sum_public(terms: &[(Affine, Scalar)]) -> Point {
-    let points: Vec<Affine> = terms.iter().map(|(point, _)| *point).collect();
-    let multiples = Multiples::of_passing(&points);
-    sum_of_multiples(
-        multiples
-            .iter()
-            .zip(terms)
-            .map(|(multiples, (_, scalar))| (multiples, *scalar)),
-    )
-}
-
-/// The sum of many points, each times a weight: two numbers of 64 bits, little-endian, the weight
-/// a + b·z². Different pairs are different weights, since both are below z². Not constant time.
-pub fn weighted_sum(points: &[Affine], weights: &[[u8; WEIGHT_BYTES]]) -> Point {
-    let count = points.len().min(weights.len());
-    let mut out = blst_p1::default();
+/// The same for as many points as both slices hold.
+fn write_affine(points: &[Point], out: &mut [Affine]) {
+    let count = points.len().min(out.len());
     if count == 0 {
-        return Point(out);
+        return;
     }
-    // P and z²·P, so that all scalars are half as long.
-    let mut halves: Vec<blst_p1_affine> = Vec::with_capacity(2 * count);
-    for Affine(point) in &points[..count] {
-        let mut image = *point;
-        image.x = times_beta(&point.x);
-        // SAFETY: both are initialised, and may be one.
-        unsafe { blst_fp_cneg(&mut image.y, &point.y, true) };
-        halves.extend([*point, image]);
-    }
-    let point_list: [*const blst_p1_affine; 2] = [halves.as_ptr(), ptr::null()];
-    let scalar_list: [*const u8; 2] = [weights.as_ptr().cast(), ptr::null()];
-    // SAFETY: the scratch has the size that blst asks for this count; `2 * count` points, and as
-    // many scalars of half a weight, lie one after another behind the first pointers. blst steps
-    // from scalar to scalar by as many bytes as the bits fill, which is what each has.
-    unsafe {
-        let scratch_bytes = blst_p1s_mult_pippenger_scratch_sizeof(halves.len());
-        let mut scratch = vec![0 as limb_t; scratch_bytes.div_ceil(size_of::<limb_t>())];
-        blst_p1s_mult_pippenger(
-            &mut out,
-            point_list.as_ptr(),
-            halves.len(),
-            scalar_list.as_ptr(),
-            4 * WEIGHT_BYTES,
-            scratch.as_mut_ptr(),
-        );
-    }
-    Point(out)
-}
-
-/// Width of the digits for a point that stays: 256 odd multiples, 36 KiB, of which those of a key
-/// fit a processor's cache.
-const STAYING_WIDTH: u32 = 10;
-/// Width of the digits for a point that is used once or twice: 8 odd multiples.
-const PASSING_WIDTH: u32 = 5;
-
-/// Odd multiples of a point, for sums with public scalars. Not constant time.
-pub struct Multiples {
-    /// P, 3P, 5P, …
-    odd: Vec<Multiple>,
-    width: u32,
-}
-
-/// A point M, and z²·M = (β·x, -y).
-#[derive(Clone, Copy)]
-struct Multiple {
-    x: blst_fp,
-    beta_x: blst_fp,
-    y: blst_fp,
-}
-
-impl Multiples {
-    /// Of points that many sums will use: about 0.2 ms each.
-    pub fn of_staying(points: &[Affine]) -> Vec<Self> {
-        Self::of(points, STAYING_WIDTH)
-    }
-
-    /// Of points that a sum or two will use.
-    pub fn of_passing(points: &[Affine]) -> Vec<Self> {
-        Self::of(points, PASSING_WIDTH)
-    }
-
-    fn of(points: &[Affine], width: u32) -> Vec<Self> {
-        let each = 1usize << (width - 2);
-        let mut all: Vec<blst_p1> = Vec::with_capacity(points.len() * each);
-        for point in points {
-            let mut multiple = Point::from(*point);
-            let twice = multiple + multiple;
-            for _ in 0..each {
-                all.push(multiple.0);
-                multiple = multiple + twice;
-            }
-        }
-        // One inversion for all.
-        let mut affine = vec![blst_p1_affine::default(); all.len()];
-        if !all.is_empty() {
-            let first: [*const blst_p1; 2] = [all.as_ptr(), ptr::null()];
-            // SAFETY: both vectors hold as many points as are read and written.
-            unsafe { blst_p1s_to_affine(affine.as_mut_ptr(), first.as_ptr(), all.len()) };
-        }
-        affine
-            .chunks_exact(each)
-            .map(|odd| Self {
-                odd: odd
-                    .iter()
-                    .map(|point| Multiple {
-                        x: point.x,
-                        beta_x: times_beta(&point.x),
-                        y: point.y,
-                    })
-                    .collect(),
-                width,
-            })
-            .collect()
-    }
-}
-
-/// Bits of half a scalar, and one for the carry.
-const HALF_BITS: usize = 129;
-
-/// The sum of points, given by their multiples, times public scalars. Not constant time.
-///
-/// Straus' way, with one chain of doublings for all, over scalars that are halved by the curve's
-/// endomorphism (Gallant, Lambert, Vanstone): k·P = low·P + high·(z²·P), and z²·P = (β·x, -y).
-pub fn sum_of_multiples<'a>(terms: impl Iterator<Item = (&'a Multiples, Scalar)>) -> Point {
-    let halves: Vec<(&Multiples, bool, u128)> = terms
-        .flat_map(|(multiples, scalar)| {
-            let (low, high) = split(&scalar);
-            [(multiples, false, low), (multiples, true, high)]
-        })
-        .filter(|(_, _, half)| *half != 0)
-        .collect();
-    // Digits by bit, then by half: what one step of the chain reads lies together.
-    let mut digits = vec![0; HALF_BITS * halves.len()];
-    for (index, (multiples, _, half)) in halves.iter().enumerate() {
-        non_adjacent_form(*half, multiples.width, |bit, digit| {
-            digits[bit * halves.len() + index] = digit;
-        });
-    }
-    // The sum and room for the next, which change places instead of being copied.
-    let (mut one, mut other) = (blst_p1::default(), blst_p1::default());
-    let (mut sum, mut next) = (&mut one, &mut other);
-    let mut begun = false;
-    for bit in (0..HALF_BITS).rev() {
-        if begun {
-            // SAFETY: both are initialised.
-            unsafe { blst_p1_double(next, sum) };
-            (sum, next) = (next, sum);
-        }
-        let row = &digits[bit * halves.len()..][..halves.len()];
-        for (digit, (multiples, is_high, _)) in row.iter().zip(&halves) {
-            if *digit == 0 {
-                continue;
-            }
-            begun = true;
-            let entry = &multiples.odd[usize::from(i16::unsigned_abs(*digit) / 2)];
-            let mut term = blst_p1_affine {
-                x: if *is_high { entry.beta_x } else { entry.x },
-                y: entry.y,
-            };
-            // SAFETY: all are initialised. The quick addition is wrong for equal points alone, and
-            // then answers with the identity; that is looked for, so that whoever chooses the
-            // scalars finds none for which the sum is wrong.
-            unsafe {
-                blst_fp_cneg(&mut term.y, &entry.y, *is_high != (*digit < 0));
-                blst_p1_add_affine(next, sum, &term);
-                if blst_p1_is_inf(next) {
-                    blst_p1_add_or_double_affine(next, sum, &term);
-                }
-            }
-            (sum, next) = (next, sum);
-        }
-    }
-    Point(*sum)
-}
-
-/// z, by whose powers the curve is made; its sign is of no matter here.
-const Z: u64 = 0xd201_0000_0001_0000;
-
-/// Halves a scalar: low + high · z², both below 2^128.
-fn split(scalar: &Scalar) -> (u128, u128) {
-    let bytes = scalar.to_little_endian();
-    let mut limbs = [0u64; 4];
-    for (limb, bytes) in limbs.iter_mut().zip(bytes.chunks_exact(8)) {
-        *limb = bytes
-            .iter()
-            .rev()
-            .fold(0, |limb, byte| (limb << 8) | u64::from(*byte));
-    }
-    let mut divide = || {
-        let mut rest = 0u128;
-        for limb in limbs.iter_mut().rev() {
-            let dividend = (rest << 64) | u128::from(*limb);
-            *limb = (dividend / u128::from(Z)) as u64;
-            rest = dividend % u128::from(Z);
-        }
-        rest
-    };
-    let (first, second) = (divide(), divide());
-    // The order is below z^4, so the quotient has two limbs.
-    let high = (u128::from(limbs[1]) << 64) | u128::from(limbs[0]);
-    (second * u128::from(Z) + first, high)
-}
-
-/// The digits of a number that are not zero, by their bits: each odd and below 2^(width-1) either
-/// way, and no two within `width` bits.
-fn non_adjacent_form(mut number: u128, width: u32, mut digit_at: impl FnMut(usize, i16)) {
-    let mut bit = 0;
-    while number != 0 {
-        let zeros = number.trailing_zeros();
-        number >>= zeros;
-        bit += zeros as usize;
-        let window = (number & ((1 << width) - 1)) as i16;
-        number >>= width;
-        if window >= 1 << (width - 1) {
-            number += 1;
-            digit_at(bit, window - (1 << width));
-        } else {
-            digit_at(bit, window);
-        }
-        bit += width as usize;
-    }
-}
-
-/// The x of z²·P, from that of P.
-fn times_beta(x: &blst_fp) -> blst_fp {
-    let mut product = blst_fp::default();
-    // SAFETY: all are initialised.
-    unsafe { blst_fp_mul(&mut product, x, endomorphism()) };
-    product
-}
-
-/// β: by what z² multiplies the x of every point. Taken from the generator, once.
-fn endomorphism() -> &'static blst_fp {
-    static BETA: OnceLock<blst_fp> = OnceLock::new();
-    BETA.get_or_init(|| {
-        let mut z_squared = [0; SCALAR_BYTES];
-        z_squared[..16].copy_from_slice(&(u128::from(Z) * u128::from(Z)).to_le_bytes());
-        let mut image = blst_p1::default();
-        let mut affine = blst_p1_affine::default();
-        let mut inverse = blst_fp::default();
-        let mut beta = blst_fp::default();
-        // SAFETY: 255 bits are read from 32 bytes; the generator is a constant of blst.
-        unsafe {
-            let generator = blst_p1_generator();
-            blst_p1_mult(&mut image, generator, z_squared.as_ptr(), SCALAR_BITS);
-            blst_p1_to_affine(&mut affine, &image);
-            blst_fp_eucl_inverse(&mut inverse, &(*blst_p1_affine_generator()).x);
-            blst_fp_mul(&mut beta, &affine.x, &inverse);
-        }
-        beta
-    })
+    // A null after the first pointer says that the points lie one after another.
+    let first: [*const blst_p1; 2] = [points.as_ptr().cast(), ptr::null()];
+    // SAFETY: `count` points are read and written, and both slices hold as many; `Point` and
+    // `Affine` are laid out as what they wrap.
+    unsafe { blst_p1s_to_affine(out.as_mut_ptr().cast(), first.as_ptr(), count) };
 }
 
 /// Entries of a row of [`SecretTable`]: the multiples 0 to 15, one for each window of four bits.

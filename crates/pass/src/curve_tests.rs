@@ -1,5 +1,8 @@
 use super::*;
 
+/// z, by whose powers the curve is made.
+const Z: u64 = 0xd201_0000_0001_0000;
+
 fn scalar(seed: u8) -> Scalar {
     Scalar::from_wide(&expand_message(&[seed], b"test"))
 }
@@ -57,6 +60,55 @@ fn equal_and_opposite_terms_add_up() {
     assert!(table.sum_secret(&opposite) == Some(Point::default()));
     let equal = [(0, scalar(7)), (1, scalar(7))];
     assert!(table.sum_secret(&equal) == Some(naive(&terms)));
+}
+
+#[test]
+fn sums_in_step_are_those_of_sums_alone() {
+    // Enough for steps: multiples of all points, and sums of all kinds beside each other.
+    let bases: Vec<Affine> = (0..30).map(|seed| point(seed % 28)).collect();
+    let passing = Multiples::of_passing(&bases);
+    let staying = Multiples::of_staying(&bases[..3]);
+    let mut sums: Vec<Vec<(usize, Scalar)>> = vec![
+        Vec::new(),
+        vec![(0, Scalar::default())],
+        vec![(0, Scalar::one())],
+        vec![(0, minus_one())],
+        // Points 0 and 28 are one, as are 1 and 29: equal terms, and opposite ones.
+        vec![(0, scalar(7)), (28, scalar(7))],
+        vec![(0, scalar(7)), (28, -scalar(7))],
+        vec![
+            (1, scalar(7)),
+            (29, scalar(8)),
+            (1, scalar(7)),
+            (29, scalar(8)),
+        ],
+        vec![(1, small(2)), (29, Scalar::one()), (1, -small(3))],
+    ];
+    sums.extend((0..24u8).map(|sum| {
+        let terms = (sum..sum + sum / 2).map(|at| (usize::from(at % 30), scalar(at)));
+        terms.collect()
+    }));
+    for multiples in [passing, staying] {
+        let sums: Vec<&Vec<(usize, Scalar)>> = (sums.iter())
+            .filter(|terms| terms.iter().all(|(at, _)| *at < multiples.len()))
+            .cycle()
+            .take(40)
+            .collect();
+        let terms = sums.iter().map(|terms| {
+            let terms = terms.iter().map(|(at, scalar)| (&multiples[*at], *scalar));
+            terms.collect()
+        });
+        let together = sums_of_multiples(terms.collect());
+        assert_eq!(together.len(), sums.len());
+        for (index, (sum, terms)) in together.iter().zip(&sums).enumerate() {
+            let terms: Vec<(Affine, Scalar)> = terms
+                .iter()
+                .map(|(at, scalar)| (bases[*at], *scalar))
+                .collect();
+            assert!(*sum == naive(&terms).to_affine(), "{index}");
+        }
+    }
+    assert!(sums_of_multiples(Vec::new()).is_empty());
 }
 
 /// A number of 64 bits.
@@ -166,39 +218,4 @@ fn weighted_sums_agree_for_every_count() {
         assert!(weighted_sum(&bases, &weights) == naive(&terms), "{count}");
     }
     assert!(weighted_sum(&[], &[]) == Point::default());
-}
-
-#[test]
-fn halves_and_digits_give_the_number_back() {
-    let z = Scalar::from_wide(&{
-        let mut wide = [0; WIDE_BYTES];
-        wide[WIDE_BYTES - 8..].copy_from_slice(&Z.to_be_bytes());
-        wide
-    });
-    let of = |number: u128| {
-        let mut wide = [0; WIDE_BYTES];
-        wide[WIDE_BYTES - 16..].copy_from_slice(&number.to_be_bytes());
-        Scalar::from_wide(&wide)
-    };
-    let mut cases: Vec<Scalar> = (0..=255).map(scalar).collect();
-    cases.extend([Scalar::default(), Scalar::one(), minus_one(), z, z * z, -z]);
-    cases.extend([z * z - Scalar::one(), z * z * z, of(u128::MAX)]);
-    for case in cases {
-        let (low, high) = split(&case);
-        assert!(of(low) + of(high) * z * z == case);
-        for width in [PASSING_WIDTH, STAYING_WIDTH] {
-            for number in [low, high, u128::MAX, 1 << 127] {
-                let mut digits = [0i16; HALF_BITS];
-                non_adjacent_form(number, width, |bit, digit| digits[bit] = digit);
-                let two = of(2);
-                let sum = digits.iter().rev().fold(Scalar::default(), |sum, digit| {
-                    let size = of(u128::from(digit.unsigned_abs()));
-                    sum * two + if *digit < 0 { -size } else { size }
-                });
-                assert!(sum == of(number));
-                assert!(digits.iter().all(|digit| *digit == 0 || digit % 2 != 0));
-            }
-        }
-        assert!(sum_public(&[(point(1), case)]) == naive(&[(point(1), case)]));
-    }
 }

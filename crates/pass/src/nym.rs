@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::bbs::{Proof, Setting, Signature, proof_finalize, random_scalars_for_proof, shown};
 use crate::curve::{
-    Affine, Multiples, Point, Scalar, hash_to_curve_g1, sum_of_multiples, to_affine,
+    Affine, Multiples, Point, Scalar, Terms, hash_to_curve_g1, sums_of_multiples, to_affine,
 };
 use crate::error::PassError;
 use crate::suite::{Interface, hash_to_scalar, octets_of_length};
@@ -134,50 +134,100 @@ pub fn proof_gen(
     Ok((proof, pseudonym))
 }
 
-/// `CoreProofVerifyWithNym` but for the pairing, which a batch shares.
-pub fn proof_verify_responses(
-    setting: &Setting,
-    proof: &Proof,
-    pseudonym: &Affine,
-    secrets: usize,
-    context: &ContextPoint,
-    disclosed: &[(usize, Scalar)],
-    presentation_header: &[u8],
-) -> Result<(), PassError> {
-    let first_secret = setting
-        .message_count()
-        .checked_sub(secrets)
-        .ok_or(PassError::Messages)?;
-    if secrets == 0
-        || disclosed
-            .last()
-            .is_some_and(|(last, _)| *last >= first_secret)
-    {
-        return Err(PassError::Disclosed);
+/// A proof with a pseudonym, and what it is verified against.
+pub struct Claimed<'a> {
+    pub setting: &'a Setting,
+    pub proof: &'a Proof,
+    pub pseudonym: &'a Affine,
+    /// How many of the last messages are the pseudonym's secrets.
+    pub secrets: usize,
+    pub context: &'a ContextPoint,
+    /// The disclosed messages by index, ascending.
+    pub disclosed: Vec<(usize, Scalar)>,
+    pub presentation_header: Vec<u8>,
+}
+
+/// `CoreProofVerifyWithNym` but for the pairings, of several proofs, whose multiplications then
+/// share their inversions. The answers stand in the order of the claims.
+pub fn verify_responses(claims: &[Claimed<'_>]) -> Vec<Result<(), PassError>> {
+    let points: Vec<Affine> = claims.iter().flat_map(Claimed::points).collect();
+    let passing = Multiples::of_passing(&points);
+    let mut sums = Vec::with_capacity(SUMS * claims.len());
+    let begun: Vec<Result<(), PassError>> = claims
+        .iter()
+        .zip(passing.chunks_exact(POINTS))
+        .map(|(claim, passing)| {
+            sums.extend(claim.sums(passing)?);
+            Ok(())
+        })
+        .collect();
+    let sums = sums_of_multiples(sums);
+    let (mut sums, _) = sums.as_chunks();
+    claims
+        .iter()
+        .zip(begun)
+        .map(|(claim, begun)| {
+            begun?;
+            let (own, rest) = sums.split_first().ok_or(PassError::Length)?;
+            sums = rest;
+            claim.check(own)
+        })
+        .collect()
+}
+
+/// Points of a claim whose multiples are needed.
+const POINTS: usize = 4;
+/// Sums of a claim: T1, T2 and U.
+const SUMS: usize = 3;
+
+impl Claimed<'_> {
+    fn points(&self) -> [Affine; POINTS] {
+        let [a_bar, b_bar, d] = self.proof.points();
+        [a_bar, b_bar, d, *self.pseudonym]
     }
-    // PseudonymProofVerifyInit. As many hats as hidden messages, so the last are the secrets'.
-    let hats = proof
-        .hats
-        .get(proof.hats.len().saturating_sub(secrets)..)
-        .unwrap_or_default();
-    let scalars = [context.evaluate(hats), -proof.challenge];
-    let own = context.op_multiples.iter();
-    let (init, u) =
-        setting.proof_verify_init_with(proof, disclosed, Some(*pseudonym), |pseudonym| {
-            sum_of_multiples(own.chain(pseudonym).zip(scalars))
-        })?;
-    if u.is_identity() {
-        return Err(PassError::Identity);
+
+    /// `ProofVerifyInit` and `PseudonymProofVerifyInit`, as sums that are yet to be made.
+    fn sums<'a>(&'a self, passing: &'a [Multiples]) -> Result<[Terms<'a>; SUMS], PassError> {
+        let first_secret = self
+            .setting
+            .message_count()
+            .checked_sub(self.secrets)
+            .ok_or(PassError::Messages)?;
+        if self.secrets == 0
+            || self
+                .disclosed
+                .last()
+                .is_some_and(|(last, _)| *last >= first_secret)
+        {
+            return Err(PassError::Disclosed);
+        }
+        let [t1, t2] = self
+            .setting
+            .proof_verify_sums(self.proof, &self.disclosed, passing)?;
+        // As many hats as hidden messages, so the last are the secrets'.
+        let hats = &self.proof.hats;
+        let hats = &hats[hats.len().saturating_sub(self.secrets)..];
+        let own = self.context.op_multiples.iter();
+        let scalars = [self.context.evaluate(hats), -self.proof.challenge];
+        let u = own.chain(passing.last()).zip(scalars).collect();
+        Ok([t1, t2, u])
     }
-    let challenge = setting.challenge(
-        &init,
-        &[*pseudonym, u],
-        disclosed,
-        presentation_header,
-        &context.octets(),
-    );
-    if challenge != proof.challenge {
-        return Err(PassError::Challenge);
+
+    /// Whether the challenge is that of what the responses stand for.
+    fn check(&self, [t1, t2, u]: &[Affine; SUMS]) -> Result<(), PassError> {
+        if u.is_identity() {
+            return Err(PassError::Identity);
+        }
+        let challenge = self.setting.challenge(
+            &self.proof.init(*t1, *t2),
+            &[*self.pseudonym, *u],
+            &self.disclosed,
+            &self.presentation_header,
+            &self.context.octets(),
+        );
+        if challenge != self.proof.challenge {
+            return Err(PassError::Challenge);
+        }
+        Ok(())
     }
-    Ok(())
 }

@@ -6,13 +6,13 @@ use std::fmt;
 use rand_core::CryptoRng;
 
 use crate::bbs::{Proof, random_scalars_for_proof};
-use crate::curve::{Affine, POINT_BYTES, SCALAR_BYTES, Scalar};
+use crate::curve::{Affine, POINT_BYTES, SCALAR_BYTES};
 use crate::error::PassError;
 use crate::hedge::Hedge;
 use crate::hold::Credential;
 use crate::issue::versioned;
 use crate::key::{MAX_MESSAGE_BYTES, MAX_MESSAGES, PassKey, SECRETS, VERSION, scalar_of};
-use crate::nym::{self, ContextPoint, Showing};
+use crate::nym::{self, Claimed, ContextPoint, Showing};
 
 /// Longest encoding of a presentation: every message shown, since one takes more bytes than the
 /// response of one that is hidden.
@@ -193,18 +193,21 @@ impl Presentation {
         context: &Context,
         binding: &[u8],
     ) -> Result<Shown, PassError> {
-        self.verify_responses(key, context, binding)?;
+        let claimed = self.against(key, context, binding)?;
+        for response in nym::verify_responses(&[claimed]) {
+            response?;
+        }
         key.setting.proof_pairing(&self.proof)?;
         Ok(self.shown())
     }
 
-    /// All of it but the pairing, which a batch shares. Nothing is true before that.
-    pub(crate) fn verify_responses(
-        &self,
-        key: &PassKey,
-        context: &Context,
+    /// The proof with what it is to be verified against, as the scheme sees it.
+    pub(crate) fn against<'a>(
+        &'a self,
+        key: &'a PassKey,
+        context: &'a Context,
         binding: &[u8],
-    ) -> Result<(), PassError> {
+    ) -> Result<Claimed<'a>, PassError> {
         if self
             .disclosed
             .last()
@@ -212,20 +215,19 @@ impl Presentation {
         {
             return Err(PassError::Disclosed);
         }
-        let disclosed: Vec<(usize, Scalar)> = self
-            .disclosed
-            .iter()
-            .map(|(index, message)| (*index, scalar_of(message)))
-            .collect();
-        nym::proof_verify_responses(
-            &key.setting,
-            &self.proof,
-            &self.pseudonym,
-            SECRETS,
-            &context.0,
-            &disclosed,
-            &presentation_header(binding),
-        )
+        Ok(Claimed {
+            setting: &key.setting,
+            proof: &self.proof,
+            pseudonym: &self.pseudonym,
+            secrets: SECRETS,
+            context: &context.0,
+            disclosed: self
+                .disclosed
+                .iter()
+                .map(|(index, message)| (*index, scalar_of(message)))
+                .collect(),
+            presentation_header: presentation_header(binding),
+        })
     }
 
     pub(crate) fn shown(&self) -> Shown {

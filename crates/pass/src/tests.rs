@@ -554,7 +554,7 @@ fn a_batch_answers_what_each_alone_would() {
         binding: BINDING,
     };
     // 0 good, 1 good in another context, 2 false at the pairing, 3 false at the challenge.
-    let layouts: [&[u8]; 9] = [
+    let layouts: [&[u8]; 10] = [
         &[],
         &[0],
         &[2],
@@ -564,6 +564,7 @@ fn a_batch_answers_what_each_alone_would() {
         &[2, 0, 3, 1, 2, 0, 2],
         &[2, 2, 2, 2],
         &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2],
+        &[3, 0, 1, 0, 3, 0, 0, 1, 2, 0, 0, 3, 1],
     ];
     for layout in layouts {
         let claims: Vec<Claim<'_>> = layout

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::bbs::{Proof, PublicKey, SecretKey, Setting, Signature, random_scalars_for_proof};
 use crate::blind::{CommitmentBases, CommitmentWithProof, all_messages, blind_sign};
 use crate::curve::{Affine, Point, Scalar, WIDE_BYTES, expand_message};
-use crate::nym::{self, ContextPoint, Showing, combined_header};
+use crate::nym::{self, Claimed, ContextPoint, Showing, combined_header};
 use crate::suite::{Interface, hash_to_scalar, p1};
 
 const SEED: &[u8] = b"3.141592653589793238462643383279";
@@ -468,16 +468,19 @@ fn nym_proofs_are_the_fixtures() {
         let proof = Proof::from_bytes(&fixture.bytes("/proof")).unwrap();
         let presentation_header = fixture.bytes("/presentationHeader");
         let context = ContextPoint::new(&fixture.bytes("/context_id"));
-        let verified = nym::proof_verify_responses(
-            &setting,
-            &proof,
-            &fixture.point("/pseudonym"),
-            secrets.len(),
-            &context,
-            &shown,
-            &presentation_header,
-        )
-        .and_then(|()| setting.proof_pairing(&proof));
+        let claimed = Claimed {
+            setting: &setting,
+            proof: &proof,
+            pseudonym: &fixture.point("/pseudonym"),
+            secrets: secrets.len(),
+            context: &context,
+            disclosed: shown.clone(),
+            presentation_header: presentation_header.clone(),
+        };
+        let verified = nym::verify_responses(&[claimed])
+            .into_iter()
+            .collect::<Result<(), _>>()
+            .and_then(|()| setting.proof_pairing(&proof));
         assert_eq!(verified.is_ok(), fixture.is_valid(), "{name}: {verified:?}");
 
         let secret_count = secrets.len();

@@ -15,6 +15,7 @@ use crate::pieces::each_form;
 use crate::sqlite;
 use crate::times::{self, TimeJoin};
 use crate::transcript::{Login, Transcript, without_staple};
+use crate::words;
 
 /// Bytes that make a value.
 const VALUE: usize = 8;
@@ -237,8 +238,8 @@ impl Check {
         self.read_times(source, bytes);
     }
 
-    /// Integers of a database's rows that are times, in seconds or milliseconds, of the days of the
-    /// transcripts.
+    /// Integers of a database that are times of the days of the transcripts: SQLite's by row, in
+    /// seconds or milliseconds, others' as [`words`] finds them.
     fn read_times(&mut self, source: &str, bytes: &[u8]) {
         const DAY_MS: u64 = 86_400_000;
         let all = self.sides.iter().flat_map(|side| &side.times);
@@ -247,7 +248,11 @@ impl Check {
         };
         let days = first.saturating_sub(DAY_MS)..=last.saturating_add(DAY_MS);
         let events = self.events.entry(source.to_owned()).or_default();
-        for row in sqlite::rows(bytes) {
+        let Some(rows) = sqlite::rows(bytes) else {
+            events.extend(words::times(bytes, &days));
+            return;
+        };
+        for row in rows {
             for integer in row.integers {
                 let forms = [integer, integer.saturating_mul(1000)];
                 events.extend(forms.into_iter().filter(|time| days.contains(time)));

@@ -16,6 +16,7 @@ pub mod pieces;
 mod sqlite;
 pub mod times;
 pub mod transcript;
+mod words;
 
 pub use check::{Check, Join, Report};
 pub use times::TimeJoin;

@@ -11,14 +11,14 @@ const TABLE_LEAF: u8 = 0x0d;
 const WAL_HEADER: usize = 32;
 const WAL_FRAME: usize = 24;
 
-/// All rows, or none if the bytes are of another kind.
-pub fn rows(bytes: &[u8]) -> Vec<Row> {
+/// All rows, or `None` if the bytes are of another kind.
+pub fn rows(bytes: &[u8]) -> Option<Vec<Row>> {
     let mut rows = Vec::new();
     if bytes.starts_with(b"SQLite format 3\0") {
         let size = match be(bytes, 16, 2) {
             Some(1) => 65_536,
             Some(size) => size as usize,
-            None => return rows,
+            None => return None,
         };
         if size.is_power_of_two() && size >= 512 {
             for (index, page) in bytes.chunks_exact(size).enumerate() {
@@ -34,8 +34,10 @@ pub fn rows(bytes: &[u8]) -> Vec<Row> {
                 leaf(&frame[WAL_FRAME..], 0, &mut rows);
             }
         }
+    } else {
+        return None;
     }
-    rows
+    Some(rows)
 }
 
 fn leaf(page: &[u8], at: usize, rows: &mut Vec<Row>) {

@@ -261,6 +261,16 @@ fn database(times_s: &[u64]) -> Vec<u8> {
     file
 }
 
+/// Rows as PostgreSQL lays them out in its pages: a name, and a time in a column of eight bytes.
+fn postgres(times: impl Iterator<Item = u64>) -> Vec<u8> {
+    let mut file = vec![0; 24];
+    for time in times {
+        file.extend(b"a name  ");
+        file.extend(time.to_le_bytes());
+    }
+    file
+}
+
 /// Times that follow no pattern, spread over `span_s`.
 fn spread(seed: u64, count: u64, span_s: u64) -> Vec<u64> {
     let draw = |index| u64::from_be_bytes(bytes::<8>(seed + index)) % span_s;
@@ -305,18 +315,29 @@ fn p4_logins_that_follow_what_the_authority_stored_are_seen() {
         .map(|time| time + 3)
         .chain(logins)
         .collect();
-    let report = check(
-        &[at_times(10, &on_demand), elsewhere.clone()],
-        &database(&refreshes),
-        &[],
-    );
-    let between: Vec<_> = report
-        .times
-        .iter()
-        .map(|join| join.between.join(" and "))
-        .collect();
-    assert_eq!(between, ["service 10 and the authority"]);
-    assert!(report.joined && report.times[0].close >= 25);
+    const YEAR_2000_S: u64 = 946_684_800;
+    let forms = [
+        database(&refreshes),
+        postgres(refreshes.iter().copied()),
+        postgres(refreshes.iter().map(|time| time * 1000 + 7)),
+        // Microseconds since 2000, as commits stand in its log, at no column's place.
+        postgres(
+            refreshes
+                .iter()
+                .map(|time| (time - YEAR_2000_S) * 1_000_000),
+        )[3..]
+            .to_vec(),
+    ];
+    for stored in forms {
+        let report = check(&[at_times(10, &on_demand), elsewhere.clone()], &stored, &[]);
+        let between: Vec<_> = report
+            .times
+            .iter()
+            .map(|join| join.between.join(" and "))
+            .collect();
+        assert_eq!(between, ["service 10 and the authority"]);
+        assert!(report.joined && report.times[0].close >= 25);
+    }
     // Two services visited one after the other.
     let visits: Vec<u64> = spread(9000, 100, DAY).iter().map(|time| time + 4).collect();
     let report = check(&[at_times(10, &visits), elsewhere], &[], &[]);

@@ -24,9 +24,9 @@ pub struct UnlinkArgs {
     /// What a gate wrote down of its logins; given twice, for two services
     #[arg(long = "transcript", value_name = "FILE", required = true)]
     pub transcripts: Vec<PathBuf>,
-    /// The authority's folder, keys and database
-    #[arg(long, value_name = "DIR")]
-    pub authority: PathBuf,
+    /// The authority's folder, keys and database; given again for the data folder of its PostgreSQL
+    #[arg(long, value_name = "DIR", required = true)]
+    pub authority: Vec<PathBuf>,
     /// The folder of a node, with the block log and the state
     #[arg(long, value_name = "DIR")]
     pub node: PathBuf,
@@ -42,7 +42,8 @@ pub fn run(args: &UnlinkArgs) -> Result<Value, CliError> {
         ));
     };
     let mut check = Check::new(&transcript(one)?, &transcript(other)?);
-    for (source, folder) in [("authority", &args.authority), ("node", &args.node)] {
+    let authority = args.authority.iter().map(|folder| ("authority", folder));
+    for (source, folder) in authority.chain([("node", &args.node)]) {
         let files = files_under(folder)?;
         if files.is_empty() {
             return Err(CliError::user(

@@ -31,7 +31,7 @@ impl Case {
         fs::write(at("node/blocks/log"), own(3, 5000)).unwrap();
         let args = UnlinkArgs {
             transcripts: vec![at("a.json"), at("b.json")],
-            authority: at("authority"),
+            authority: vec![at("authority")],
             node: at("node"),
         };
         let case = Self { dir, args };
