@@ -70,6 +70,16 @@ const BENCHES: [(&str, By); 22] = [
     ("pass_refresh_http", By::Realdid(None)),
 ];
 
+/// The program as the tests start it. Beside an example cargo gives it the features that it has in
+/// tests, so that what it depends on is not built twice.
+const BUILD: [&str; 6] = [
+    "build",
+    "--workspace",
+    "--bin",
+    "realdid",
+    "--example",
+    "measure-credential",
+];
 const PEERS: &str = "bench/peers";
 const RESULTS: &str = "bench/results";
 /// Presentations that the page makes and that count.
@@ -167,11 +177,7 @@ pub fn run(root: &Path, args: &[String]) -> Result<(), Failure> {
         return Ok(());
     }
     if benches.iter().any(|(_, by)| matches!(by, By::Realdid(_))) {
-        shell::run(command(
-            root,
-            &shell::cargo(),
-            &["build", "--package", "realdid"],
-        ))?;
+        shell::run(command(root, &shell::cargo(), &BUILD))?;
     }
     if benches.iter().any(|(id, _)| *id == "pass_refresh_http") {
         needs::postgresql(root)?;

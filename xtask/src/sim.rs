@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use crate::needs::{self, Runner};
 use crate::shell::{self, Failure, command};
 
 /// How many seeds a run without arguments plays.
@@ -29,13 +30,32 @@ pub fn run(root: &Path, args: &[String]) -> Result<(), Failure> {
     if wanted.finality {
         tests.push(FINALITY);
     }
-    let mut args = vec!["test", "--package", "realdid-node", "--lib", "--"];
-    args.extend(["--exact", "--nocapture", "--test-threads", "1"]);
-    args.extend(tests);
+    let runner = needs::runner(root);
+    let args = arguments(runner, &tests);
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let mut test = command(root, &shell::cargo(), &args);
     test.env("REALDID_SIM_FROM", wanted.from.to_string());
     test.env("REALDID_SIM_SEEDS", wanted.seeds.to_string());
     shell::run(test)
+}
+
+/// The whole workspace is named, as `cargo xtask test` does: a package alone would have other
+/// features, and most of what it depends on would be built again.
+fn arguments(runner: Runner, tests: &[&str]) -> Vec<String> {
+    let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    match runner {
+        Runner::Nextest => {
+            let mut args = words("nextest run --workspace --profile sim --no-capture -E");
+            let named: Vec<String> = tests.iter().map(|test| format!("test(={test})")).collect();
+            args.push(format!("package(realdid-node) & ({})", named.join(" | ")));
+            args
+        }
+        Runner::CargoTest => {
+            let mut args = words("test --workspace --lib -- --exact --nocapture --test-threads 1");
+            args.extend(tests.iter().map(|test| (*test).to_owned()));
+            args
+        }
+    }
 }
 
 fn parse(args: &[String]) -> Option<Wanted> {
@@ -70,6 +90,17 @@ mod tests {
     fn parsed(line: &str) -> Option<(u64, u64, bool)> {
         let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
         parse(&args).map(|wanted| (wanted.from, wanted.seeds, wanted.finality))
+    }
+
+    #[test]
+    fn either_runner_is_given_the_tests_by_name() {
+        let nextest = arguments(Runner::Nextest, &["a", "b"]);
+        let filter = nextest.last().map(String::as_str);
+        assert_eq!(
+            filter,
+            Some("package(realdid-node) & (test(=a) | test(=b))")
+        );
+        assert!(arguments(Runner::CargoTest, &["a", "b"]).ends_with(&["a".into(), "b".into()]));
     }
 
     #[test]

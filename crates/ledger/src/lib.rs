@@ -35,13 +35,14 @@ mod tests;
 use realdid_core::codec::{self, Bytes};
 use realdid_core::did::NetworkName;
 use realdid_core::genesis::Parameters;
-use realdid_core::hash::{Domain, HashFunction};
+use realdid_core::hash::{Domain, Hash32, HashFunction};
 use realdid_core::header::Receipt;
 use realdid_core::operation::{Body, Decision, SignedOperation};
 use realdid_core::rule::Rule;
 use realdid_core::state::{IssuerKey, KeyUse};
 use realdid_core::suite::PublicKey;
 use state::{Read, Records};
+use std::sync::Arc;
 
 /// When an operation is applied: its block's height and time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,62 +84,87 @@ pub fn apply_block<R: Read>(
     operations: &[Bytes],
     records: &mut Records<R>,
 ) -> Result<Vec<Receipt>, R::Error> {
-    apply_block_knowing(network, now, operations, &|_| false, records)
+    apply_block_knowing(network, now, operations, &|_| None, records)
 }
 
-/// The same where `verified` tells of an operation's bytes whether their signatures were verified
-/// before, by [`admissible`]: a validator that kept them in its mempool need not do that again.
-/// Every other rule is held as ever.
+/// An operation that was read from its bytes, with its id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    pub id: Hash32,
+    pub signed: SignedOperation,
+}
+
+impl Known {
+    pub fn of(signed: SignedOperation) -> Self {
+        Self {
+            id: signed.id(),
+            signed,
+        }
+    }
+}
+
+/// The same where `verified` gives, for an operation's bytes, what was read from exactly these and
+/// had its signatures verified before, by [`admissible`]: a validator that kept it in its mempool
+/// need not do that again. Every other rule is held as ever.
 pub fn apply_block_knowing<R: Read>(
     network: Network<'_>,
     now: Moment,
     operations: &[Bytes],
-    verified: &dyn Fn(&Bytes) -> bool,
+    verified: &dyn Fn(&Bytes) -> Option<Arc<Known>>,
     records: &mut Records<R>,
 ) -> Result<Vec<Receipt>, R::Error> {
     let parameters = governance::parameters_at(network, now.height, records)?;
     let network = network.under(&parameters);
-    let decoded: Vec<Option<SignedOperation>> = operations
+    // O8: to validators of old it is no operation, so it is none to those of today.
+    let ours = |known: &Arc<Known>| network.knows(&known.signed.operation.body);
+    let read: Vec<(Option<Arc<Known>>, bool)> = operations
         .iter()
-        .map(|bytes| SignedOperation::decode(&bytes.0).ok())
-        // O8: to validators of old it is no operation, so it is none to those of today.
-        .map(|signed| signed.filter(|signed| network.knows(&signed.operation.body)))
+        .map(|bytes| match verified(bytes) {
+            Some(known) => (Some(known).filter(ours), true),
+            None => {
+                let signed = SignedOperation::decode(&bytes.0).ok();
+                let known = signed.map(|signed| Arc::new(Known::of(signed)));
+                (known.filter(ours), false)
+            }
+        })
         .collect();
     // Signatures first: nobody makes a validator verify a proof without one.
-    let allowed: Vec<Result<(), Rule>> = decoded
+    let allowed: Vec<Result<(), Rule>> = read
         .iter()
-        .zip(operations)
-        .map(|(signed, bytes)| match signed {
-            Some(signed) if verified(bytes) => well_formed(network, now.height, signed),
-            Some(signed) => admissible(network, now.height, signed),
+        .map(|(known, verified)| match known {
+            Some(known) if *verified => well_formed(network, now.height, &known.signed),
+            Some(known) => admissible(network, now.height, &known.signed),
             // A proposer may put anything into a block; what is no operation has no effect.
             None => Err(Rule::Shape),
         })
         .collect();
-    let to_prove: Vec<Option<&SignedOperation>> = decoded
+    let to_prove: Vec<Option<&SignedOperation>> = read
         .iter()
         .zip(&allowed)
-        .map(|(signed, allowed)| signed.as_ref().filter(|_| allowed.is_ok()))
+        .map(|((known, _), allowed)| {
+            let known = known.as_ref().filter(|_| allowed.is_ok());
+            known.map(|known| &known.signed)
+        })
         .collect();
     let proofs = personhood::prove(network, now, &to_prove, records)?;
     let mut receipts = Vec::with_capacity(operations.len());
-    for (((bytes, signed), allowed), proof) in
-        operations.iter().zip(&decoded).zip(allowed).zip(&proofs)
+    for (((bytes, (known, _)), allowed), proof) in
+        operations.iter().zip(&read).zip(allowed).zip(&proofs)
     {
-        receipts.push(match signed {
+        receipts.push(match known {
             None => Receipt {
                 operation: network
                     .hash_function()
                     .tagged(Domain::Operation, &[&bytes.0]),
                 refused: Some(Rule::Shape),
             },
-            Some(signed) => {
+            Some(known) => {
                 let outcome = match allowed {
-                    Ok(()) => all_or_nothing(network, now, signed, proof, records)?,
+                    Ok(()) => all_or_nothing(network, now, &known.signed, proof, records)?,
                     Err(rule) => Err(rule),
                 };
                 Receipt {
-                    operation: signed.id(),
+                    operation: known.id,
                     refused: outcome.err(),
                 }
             }

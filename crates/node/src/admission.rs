@@ -5,11 +5,11 @@
 //! nothing that another merely claims, and a block's execution need not verify again what it holds.
 
 use crate::machine::{Machine, MachineError};
-use crate::mempool::{Mempool, Refused, Source};
+use crate::mempool::{Mempool, Refused};
 use realdid_core::codec::Bytes;
 use realdid_core::operation::SignedOperation;
 use realdid_core::rule::Rule;
-use realdid_ledger::{Network, admissible};
+use realdid_ledger::{Known, Network, admissible};
 
 /// Who hands an operation in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,8 +55,8 @@ pub fn admit(
     machine
         .try_verified(signed, now_ms)?
         .map_err(NotAdmitted::Rule)?;
-    let (source, expires) = (Source::of(signed), signed.operation.expires);
-    mempool.add(id, source, bytes.0.clone(), expires)?;
+    let signed = signed.clone();
+    mempool.add(Known { id, signed }, bytes.0.clone())?;
     if by == By::Client {
         mempool.outbox().put(bytes);
     }

@@ -19,7 +19,7 @@ use realdid_core::rule::Rule;
 use realdid_core::state::{decode_record, parameters_key};
 use realdid_core::trie::Key;
 use realdid_ledger::state::{Read, Records};
-use realdid_ledger::{Moment, Network, apply_block_knowing, apply_verified};
+use realdid_ledger::{Known, Moment, Network, apply_block_knowing, apply_verified};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
@@ -250,17 +250,17 @@ impl Machine {
         bytes: &[u8],
         certificate: Option<&[u8]>,
     ) -> Result<Option<Block>, MachineError> {
-        self.finalise_knowing(height, bytes, certificate, &|_| false)
+        self.finalise_knowing(height, bytes, certificate, &|_| None)
     }
 
-    /// The same where `verified` tells whether the signatures of an operation were verified before,
-    /// as its bytes stand.
+    /// The same where `verified` gives what was read from an operation's bytes, as they stand, if its
+    /// signatures were verified before.
     pub fn finalise_knowing(
         &self,
         height: u64,
         bytes: &[u8],
         certificate: Option<&[u8]>,
-        verified: &dyn Fn(&Bytes) -> bool,
+        verified: &dyn Fn(&Bytes) -> Option<Arc<Known>>,
     ) -> Result<Option<Block>, MachineError> {
         let mut open = self.lock();
         if height <= open.tip.height {
@@ -281,7 +281,7 @@ impl Machine {
         &self,
         open: &mut OpenSlot,
         block: &Block,
-        verified: &dyn Fn(&Bytes) -> bool,
+        verified: &dyn Fn(&Bytes) -> Option<Arc<Known>>,
         log: Option<(&[u8], Option<&[u8]>)>,
     ) -> Result<(), MachineError> {
         let (height, rules) = (
@@ -386,7 +386,7 @@ impl Machine {
             for (height, bytes) in batch {
                 let entry: LogEntry = codec::decode(&bytes, MAX_ENTRY_BYTES)?;
                 let block = Block::decode(&entry.block.0)?;
-                self.execute(&mut open, &block, &|_| false, None)?;
+                self.execute(&mut open, &block, &|_| None, None)?;
                 if open.receipts_root != entry.receipts_root {
                     return Err(MachineError::Foreign);
                 }

@@ -11,10 +11,11 @@ use crate::gossip::Outbox;
 use realdid_core::codec::Bytes;
 use realdid_core::hash::Hash32;
 use realdid_core::operation::{Body, SignedOperation};
+use realdid_ledger::Known;
 use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher as _;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 /// The most operations that wait.
@@ -129,6 +130,8 @@ struct Waiting {
 #[derive(Debug)]
 struct Entry {
     bytes: Bytes,
+    /// What was read from these bytes and found admissible.
+    known: Option<Arc<Known>>,
     /// The last height at which it may be in a block.
     expires: u64,
     /// The height of a block that holds it and is not final yet.
@@ -148,13 +151,20 @@ impl Default for Mempool {
 }
 
 impl Mempool {
-    /// Adds an operation that was found admissible.
-    pub fn add(
+    /// Adds an operation that was found admissible, with the bytes that it was read from.
+    pub fn add(&self, known: Known, bytes: Vec<u8>) -> Result<(), Refused> {
+        let (id, source) = (known.id, Source::of(&known.signed));
+        let expires = known.signed.operation.expires;
+        self.insert(id, source, bytes, expires, Some(Arc::new(known)))
+    }
+
+    fn insert(
         &self,
         id: Hash32,
         source: Source,
         bytes: Vec<u8>,
         expires: u64,
+        known: Option<Arc<Known>>,
     ) -> Result<(), Refused> {
         {
             let mut waiting = self.lock();
@@ -181,6 +191,7 @@ impl Mempool {
                 id,
                 Entry {
                     bytes: Bytes(bytes),
+                    known,
                     expires,
                     proposed,
                 },
@@ -197,6 +208,13 @@ impl Mempool {
     /// Whether an operation waits with exactly these bytes.
     pub fn holds(&self, bytes: &Bytes) -> bool {
         self.lock().find(&self.hasher, bytes).is_some()
+    }
+
+    /// What was read from exactly these bytes and found admissible, if it waits here.
+    pub fn known(&self, bytes: &Bytes) -> Option<Arc<Known>> {
+        let waiting = self.lock();
+        let id = waiting.find(&self.hasher, bytes)?;
+        waiting.operations.get(&id)?.known.clone()
     }
 
     /// Notes that a block at `height`, which may become final, holds these operations.
@@ -370,6 +388,13 @@ mod tests {
     const ONE: Source = Source::Issuer(Hash32([1; 32]));
     const TWO: Source = Source::Issuer(Hash32([2; 32]));
 
+    impl Mempool {
+        /// Bytes that nobody reads.
+        fn put(&self, id: Hash32, by: Source, bytes: Vec<u8>, expires: u64) -> Result<(), Refused> {
+            self.insert(id, by, bytes, expires, None)
+        }
+    }
+
     fn id(n: u8) -> Hash32 {
         Hash32([n; 32])
     }
@@ -384,8 +409,8 @@ mod tests {
     fn keeps_order_holds_back_what_is_proposed_and_frees_what_was_lost() {
         let pool = Mempool::default();
         for n in 1..=3 {
-            pool.add(id(n), ONE, vec![n], 100).unwrap();
-            pool.add(id(n), ONE, vec![n], 100).unwrap();
+            pool.put(id(n), ONE, vec![n], 100).unwrap();
+            pool.put(id(n), ONE, vec![n], 100).unwrap();
         }
         assert_eq!(pool.len(), 3);
         let first = pool.take(5, 2, 100);
@@ -404,19 +429,19 @@ mod tests {
     fn what_another_put_into_a_block_is_held_back_until_that_block_is_final_or_lost() {
         let pool = Mempool::default();
         for n in 1..=3 {
-            pool.add(id(n), ONE, vec![n], 100).unwrap();
+            pool.put(id(n), ONE, vec![n], 100).unwrap();
         }
         // By its bytes alone: what does not wait here is nobody's.
         pool.hold_back(5, &[Bytes(vec![1]), Bytes(vec![9])]);
         assert_eq!(pool.take(6, 1, 100), [Bytes(vec![2])]);
         // Nor does what comes after the block that holds it.
-        pool.add(id(9), ONE, vec![9], 100).unwrap();
+        pool.put(id(9), ONE, vec![9], 100).unwrap();
         assert_eq!(pool.take(7, 9, 100), [Bytes(vec![3])]);
         pool.settle(6, &[id(9), id(2)]);
         assert_eq!(pool.take(7, 1, 100), [Bytes(vec![1])]);
         assert!(pool.holds(&Bytes(vec![3])) && !pool.holds(&Bytes(vec![9])));
         // The same operation with other signatures is not what was verified.
-        pool.add(id(3), ONE, vec![3, 3], 100).unwrap();
+        pool.put(id(3), ONE, vec![3, 3], 100).unwrap();
         assert!(!pool.holds(&Bytes(vec![3, 3])));
         pool.settle_block(7, &[Bytes(vec![1]), Bytes(vec![3])]);
         assert!(pool.is_empty() && !pool.holds(&Bytes(vec![3])));
@@ -425,12 +450,12 @@ mod tests {
     #[test]
     fn expires_and_refuses_beyond_its_bounds() {
         let pool = Mempool::default();
-        pool.add(id(1), ONE, vec![0; 10], 4).unwrap();
+        pool.put(id(1), ONE, vec![0; 10], 4).unwrap();
         assert!(pool.take(5, 10, 100).is_empty());
         pool.settle(4, &[]);
         assert!(pool.is_empty());
         let long = vec![0; MAX_BYTES + 1];
-        assert_eq!(pool.add(id(2), ONE, long, 9), Err(Refused::Full));
+        assert_eq!(pool.put(id(2), ONE, long, 9), Err(Refused::Full));
         assert!(pool.take(5, 10, 100).is_empty());
     }
 
@@ -438,37 +463,37 @@ mod tests {
     fn a_source_has_its_bound_and_leaves_room_for_others() {
         let pool = Mempool::default();
         for n in 0..ONE.bound() {
-            pool.add(numbered(n), ONE, vec![1], 9).unwrap();
+            pool.put(numbered(n), ONE, vec![1], 9).unwrap();
         }
         let more = numbered(ONE.bound());
-        assert_eq!(pool.add(more, ONE, vec![1], 9), Err(Refused::Source));
+        assert_eq!(pool.put(more, ONE, vec![1], 9), Err(Refused::Source));
         // What waits already is answered as before.
-        assert_eq!(pool.add(numbered(0), ONE, vec![1], 9), Ok(()));
+        assert_eq!(pool.put(numbered(0), ONE, vec![1], 9), Ok(()));
         for n in 0..TWO.bound() {
-            pool.add(numbered(1_000_000 + n), TWO, vec![2], 9).unwrap();
+            pool.put(numbered(1_000_000 + n), TWO, vec![2], 9).unwrap();
         }
         assert_eq!(pool.len(), MAX_OPERATIONS);
         assert_eq!(
-            pool.add(more, Source::Governance, vec![3], 9),
+            pool.put(more, Source::Governance, vec![3], 9),
             Err(Refused::Full)
         );
         // Room again, once a block is final.
         pool.settle(1, &[numbered(0)]);
-        assert_eq!(pool.add(more, ONE, vec![1], 9), Ok(()));
+        assert_eq!(pool.put(more, ONE, vec![1], 9), Ok(()));
         let did = Source::Did(id(7));
         pool.settle(2, &[more]);
-        assert_eq!(pool.add(id(9), did, vec![1], 9), Ok(()));
+        assert_eq!(pool.put(id(9), did, vec![1], 9), Ok(()));
     }
 
     #[test]
     fn sources_take_turns_and_each_keeps_its_order() {
         let pool = Mempool::default();
         for n in 1..=6 {
-            pool.add(id(n), ONE, vec![n], 100).unwrap();
+            pool.put(id(n), ONE, vec![n], 100).unwrap();
         }
-        pool.add(id(11), TWO, vec![11], 100).unwrap();
-        pool.add(id(12), TWO, vec![12], 100).unwrap();
-        pool.add(id(21), Source::Governance, vec![21], 100).unwrap();
+        pool.put(id(11), TWO, vec![11], 100).unwrap();
+        pool.put(id(12), TWO, vec![12], 100).unwrap();
+        pool.put(id(21), Source::Governance, vec![21], 100).unwrap();
         let bytes = |taken: Vec<Bytes>| -> Vec<u8> { taken.iter().map(|b| b.0[0]).collect() };
         assert_eq!(bytes(pool.take(5, 4, 100)), [1, 11, 21, 2]);
         // The second block begins with the source whose turn it was.
@@ -480,10 +505,10 @@ mod tests {
     #[test]
     fn what_does_not_fit_waits_and_holds_up_its_own_source_alone() {
         let pool = Mempool::default();
-        pool.add(id(1), ONE, vec![1; 80], 100).unwrap();
-        pool.add(id(2), ONE, vec![2; 10], 100).unwrap();
-        pool.add(id(3), TWO, vec![3; 30], 100).unwrap();
-        pool.add(id(4), TWO, vec![4; 30], 100).unwrap();
+        pool.put(id(1), ONE, vec![1; 80], 100).unwrap();
+        pool.put(id(2), ONE, vec![2; 10], 100).unwrap();
+        pool.put(id(3), TWO, vec![3; 30], 100).unwrap();
+        pool.put(id(4), TWO, vec![4; 30], 100).unwrap();
         let lengths =
             |taken: Vec<Bytes>| -> Vec<usize> { taken.iter().map(|b| b.0.len()).collect() };
         assert_eq!(lengths(pool.take(5, 10, 70)), [30, 30]);

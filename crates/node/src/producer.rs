@@ -228,7 +228,7 @@ impl<H: Host> Chain for Producer<H> {
             let done = self
                 .host
                 .work(move || {
-                    let verified = |bytes: &Bytes| mempool.holds(bytes);
+                    let verified = |bytes: &Bytes| mempool.known(bytes);
                     let certificate = certificate.as_deref();
                     machine.finalise_knowing(height, &block, certificate, &verified)
                 })

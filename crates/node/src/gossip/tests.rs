@@ -4,6 +4,7 @@ use super::*;
 use crate::store::tests::MemoryStore;
 use crate::store::{BlockLog, BlockLogOptions};
 use realdid_core::hash::Hash32;
+use realdid_ledger::Known;
 use realdid_testkit::ledger::TestNet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +49,15 @@ async fn what_a_client_hands_in_is_told_once_and_taken_by_who_can_check_it() {
     assert!(hear(&other, &far, &told, now_ms) && hear(&other, &far, &told, now_ms));
     assert_eq!(far.len(), 3);
     assert!(operations.iter().all(|bytes| far.holds(bytes)));
+    for bytes in &operations {
+        let known = far.known(bytes).unwrap();
+        assert_eq!(
+            *known,
+            Known::of(SignedOperation::decode(&bytes.0).unwrap())
+        );
+        let other = [bytes.0.as_slice(), &[0]].concat();
+        assert_eq!(far.known(&Bytes(other)), None);
+    }
     for pool in [&near, &far] {
         let more = tokio::time::timeout(Duration::from_millis(50), pool.outbox().next());
         assert!(more.await.is_err());

@@ -1,12 +1,12 @@
 //! What a decision of governance changes in blocks, and what a validator refuses for it alone.
 
 use super::*;
-use crate::mempool::Source;
 use crate::store::tests::MemoryStore;
 use crate::store::{BlockLog, BlockLogOptions};
 use realdid_core::hash::Hash32;
 use realdid_core::operation::{Body, Decision, SignedOperation};
 use realdid_core::state::ReasonCode;
+use realdid_ledger::Known;
 use realdid_testkit::ledger::TestNet;
 
 /// A producer, and blocks that are final in it.
@@ -35,8 +35,7 @@ impl Chained {
 
     fn wait(&self, signed: &SignedOperation) {
         let pool = &self.producer.mempool;
-        let source = Source::of(signed);
-        pool.add(signed.id(), source, signed.encode(), 5_000)
+        pool.add(Known::of(signed.clone()), signed.encode())
             .unwrap();
     }
 

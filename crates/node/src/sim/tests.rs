@@ -71,6 +71,13 @@ fn p10_under_faults_nothing_forks_nothing_final_is_lost_and_all_goes_on_after_he
     assert!(failed.is_empty(), "seeds that failed: {failed:?}");
 }
 
+/// A seed that failed once, by what the simulator did wrong: a process that had ended still answered
+/// for a block that its disk did not have.
+#[test]
+fn p10_what_a_process_did_after_its_end_is_not_done() {
+    assert!(with_room(|| run(&Plan::draw(19))).is_ok());
+}
+
 #[test]
 fn a_seed_is_the_same_run_each_time() {
     let play = |seed| with_room(|| run(&Plan::draw(seed))).unwrap();

@@ -10,6 +10,7 @@ use realdid_core::hash::Hash32;
 use realdid_core::header::Sealed;
 use realdid_light::certificate::verify_finalization;
 use std::collections::BTreeMap;
+use std::future::pending;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -31,6 +32,8 @@ pub struct Witness {
     /// The height up to which each validator has answered that a block is durable.
     durable: BTreeMap<usize, u64>,
     proposed: BTreeMap<[u8; 32], SystemTime>,
+    /// When each height was first final and durable on each validator.
+    kept: BTreeMap<(usize, u64), SystemTime>,
     /// From a proposal to its being final and durable, on each validator that was up.
     pub delays: Vec<Duration>,
 }
@@ -47,6 +50,11 @@ impl Witness {
     /// The height that must be in a validator's block log whatever happened to it.
     pub fn durable(&self, who: usize) -> u64 {
         self.durable.get(&who).copied().unwrap_or(0)
+    }
+
+    /// When a height was final and durable on a validator that has it.
+    pub fn kept_at(&self, who: usize, height: u64) -> Option<SystemTime> {
+        self.kept.get(&(who, height)).copied()
     }
 
     /// The highest that is final anywhere.
@@ -89,6 +97,7 @@ impl Witness {
         let durable = self.durable.entry(who).or_default();
         if height > *durable {
             *durable = height;
+            self.kept.insert((who, height), now);
             let delay = self.proposed.get(&digest);
             let delay = delay.and_then(|proposed| now.duration_since(*proposed).ok());
             self.delays.extend(delay);
@@ -108,6 +117,18 @@ pub struct Witnessed {
     pub honest: bool,
     /// Until its process ends: what is left of it afterwards has no disk and speaks for nobody.
     pub alive: Arc<AtomicBool>,
+}
+
+impl Witnessed {
+    /// Never returns where the process has ended. What runs in it is told to end, and ends a little
+    /// later: until then its disk is nobody's, while the engine's stores, which are the runtime's, are
+    /// already those of the process that comes after it. What it answered for they would remember, and
+    /// the block log would not have.
+    async fn if_alive(&self) {
+        if !self.alive.load(Ordering::SeqCst) {
+            pending::<()>().await;
+        }
+    }
 }
 
 impl Chain for Witnessed {
@@ -142,10 +163,12 @@ impl Chain for Witnessed {
     async fn finalised(&self, height: u64, block: Vec<u8>, certificate: Option<Vec<u8>>) {
         let info = Self::describe(&block).unwrap();
         assert_eq!(info.height, height);
+        self.if_alive().await;
         self.producer
             .finalised(height, block, certificate.clone())
             .await;
-        if self.honest && self.alive.load(Ordering::SeqCst) {
+        self.if_alive().await;
+        if self.honest {
             let now = self.host.context.current();
             let sealed = self.machine.closed();
             let mut witness = self.witness.lock().unwrap();

@@ -434,7 +434,8 @@ impl World {
                 Some(Some((height, refused))) => {
                     assert_eq!(refused, None, "an operation that was admissible");
                     self.operations[n].height = Some(height);
-                    let delay = now.duration_since(first).unwrap();
+                    let kept = self.witness.lock().unwrap().kept_at(at, height);
+                    let delay = kept.unwrap_or(now).duration_since(first).unwrap();
                     self.operation_delays.push(delay);
                 }
                 Some(None) if waited < PATIENCE => {}
