@@ -87,7 +87,7 @@ pub struct PublicKey {
 impl PublicKey {
     /// Checks `bytes` as a key of `suite`: length, point on the curve, not of small order.
     pub fn new(suite: Suite, bytes: &[u8]) -> Result<Self, KeyError> {
-        known::get_or(suite, bytes, || Self::checked(suite, bytes))
+        known::known_or(suite, bytes, || Self::checked(suite, bytes))
     }
 
     fn checked(suite: Suite, bytes: &[u8]) -> Result<Self, KeyError> {

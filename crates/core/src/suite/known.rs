@@ -16,7 +16,7 @@ thread_local! {
 }
 
 /// The key with these bytes, if it is remembered; what `check` says otherwise.
-pub(super) fn get_or(
+pub(super) fn known_or(
     suite: Suite,
     bytes: &[u8],
     check: impl FnOnce() -> Result<PublicKey, KeyError>,
@@ -60,7 +60,7 @@ mod tests {
         let read = |suite, bytes: &[u8]| PublicKey::new(suite, bytes);
         assert_eq!(read(Suite::P256, known.bytes()).as_ref(), Ok(&known));
         let unchecked = || -> Result<PublicKey, KeyError> { Err(KeyError::Invalid) };
-        let again = get_or(Suite::P256, known.bytes(), unchecked);
+        let again = known_or(Suite::P256, known.bytes(), unchecked);
         assert_eq!(again, Ok(known.clone()), "not checked again");
         // The same place, and yet checked: another suite, one byte more, one changed, cut short.
         let mut changed = known.bytes().to_vec();
@@ -74,7 +74,7 @@ mod tests {
             (Suite::P256, &known.bytes()[..32]),
             (Suite::P256, &known.bytes()[..9]),
         ] {
-            assert_eq!(get_or(suite, bytes, unchecked), Err(KeyError::Invalid));
+            assert_eq!(known_or(suite, bytes, unchecked), Err(KeyError::Invalid));
         }
     }
 
@@ -82,14 +82,14 @@ mod tests {
     fn what_is_refused_is_not_remembered_and_what_is_driven_out_is_checked_again() {
         let refused = || Err(KeyError::Invalid);
         let one = key(2);
-        assert!(get_or(Suite::P256, one.bytes(), refused).is_err());
-        assert!(get_or(Suite::P256, one.bytes(), refused).is_err());
+        assert!(known_or(Suite::P256, one.bytes(), refused).is_err());
+        assert!(known_or(Suite::P256, one.bytes(), refused).is_err());
         // Enough to meet in one place, and never more than there are places.
         for n in 0..2 * PLACES as u64 {
             let mut bytes = one.bytes().to_vec();
             bytes[8..16].copy_from_slice(&n.to_be_bytes());
             let suite = Suite::P256;
-            let taken = get_or(suite, &bytes, || {
+            let taken = known_or(suite, &bytes, || {
                 let bytes = bytes.clone();
                 Ok(PublicKey { suite, bytes })
             });
@@ -98,6 +98,6 @@ mod tests {
         KNOWN.with_borrow(|known| assert_eq!(known.len(), PLACES));
         let mut first = one.bytes().to_vec();
         first[8..16].copy_from_slice(&0u64.to_be_bytes());
-        assert!(get_or(Suite::P256, &first, refused).is_err());
+        assert!(known_or(Suite::P256, &first, refused).is_err());
     }
 }
