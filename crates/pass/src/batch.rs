@@ -39,9 +39,9 @@ pub fn verify_batch(
             claim.presentation.shown()
         }));
     }
-    let readable = answers.iter_mut().filter(|answer| answer.is_ok());
-    for (answer, response) in readable.zip(nym::verify_responses(&claimed)) {
-        if let Err(why) = response {
+    let mut responses = nym::verify_responses(&claimed).into_iter();
+    for answer in answers.iter_mut().filter(|answer| answer.is_ok()) {
+        if let Err(why) = responses.next().unwrap_or(Err(PassError::Length)) {
             *answer = Err(why);
         }
     }

@@ -194,9 +194,8 @@ impl Presentation {
         binding: &[u8],
     ) -> Result<Shown, PassError> {
         let claimed = self.against(key, context, binding)?;
-        for response in nym::verify_responses(&[claimed]) {
-            response?;
-        }
+        let mut answers = nym::verify_responses(&[claimed]);
+        answers.pop().ok_or(PassError::Length)??;
         key.setting.proof_pairing(&self.proof)?;
         Ok(self.shown())
     }
