@@ -14,7 +14,7 @@ use realdid_core::state::{
 use realdid_core::suite::{SecretKey, Suite};
 use realdid_light::http::NodeClient;
 use realdid_light::{DidStanding, Freshness, LightClient};
-use std::net::{SocketAddr, TcpListener};
+use realdid_testkit::ports::free_address;
 use std::path::Path;
 use std::time::Duration;
 
@@ -22,13 +22,6 @@ const BY: HashFunction = HashFunction::Sha256;
 
 fn key(seed: u8) -> SecretKey {
     SecretKey::from_seed(Suite::Ed25519, [seed; 32]).unwrap()
-}
-
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
 }
 
 fn issuer() -> Issuer {

@@ -4,5 +4,6 @@ pub mod chain;
 pub mod ledger;
 pub mod peer;
 pub mod person;
+pub mod ports;
 pub mod trie;
 pub mod turns;

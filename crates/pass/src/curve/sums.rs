@@ -5,8 +5,6 @@
 //! endomorphism (Gallant, Lambert, Vanstone): k·P = low·P + high·(z²·P), and z²·P = (β·x, -y).
 //! A sum alone runs over projective points. Many run [in step](super::steps) over affine ones.
 
-#![allow(unsafe_code)]
-
 use std::ptr;
 use std::sync::OnceLock;
 

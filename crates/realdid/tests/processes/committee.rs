@@ -11,13 +11,14 @@ use realdid_core::operation::{Body, Enrol, Operation, SignedOperation};
 use realdid_node::config::{NodeConfig, Peer, ValidatorKeys, example_config};
 use realdid_node::engine::{Dealt, deal};
 use realdid_testkit::ledger::{TestNet, seed};
+use realdid_testkit::ports::free_address;
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -552,19 +553,6 @@ fn answered(
                 .map_err(|_| None)
         })
     })
-}
-
-/// An address on loopback that nobody listens on now. Its port is below those that the system gives
-/// to whoever connects, one of which could be taken before the validator listens, or while it is
-/// down. Each test process begins elsewhere.
-fn free_address() -> SocketAddr {
-    static DRAWN: AtomicU16 = AtomicU16::new(0);
-    let begin = std::process::id() as u16 % 80 * 30;
-    (0..2400)
-        .map(|_| 30_000 + (begin + DRAWN.fetch_add(1, Ordering::Relaxed)) % 2400)
-        .map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
-        .find(|address| TcpListener::bind(address).is_ok())
-        .unwrap()
 }
 
 fn random() -> u64 {
