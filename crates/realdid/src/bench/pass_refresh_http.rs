@@ -18,12 +18,15 @@ use realdid_exchange::oidc::Accounts;
 use realdid_exchange::vci::{PassAnswer, PassRequest};
 use realdid_pass::facts::{Adult, Assurance, Continuity, FACTS, Facts, Kind, Region};
 use realdid_pass::{IssuerKey, PseudonymSecrets, Request};
+use reqwest::StatusCode;
 use serde::Deserialize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// How many people there are; none refreshes twice.
 const PEOPLE: usize = 20_000;
+/// How an authority refuses somebody whom the register does not know as living.
+const NOT_ACTIVE: &str = r#""code":"enrolment.suspended""#;
 /// Refreshes under way at a time.
 const PARALLEL: usize = 16;
 
@@ -131,7 +134,8 @@ fn seed(commitment: &[u8; 48]) -> String {
          FROM generate_series(1, {PEOPLE}) AS n;
          INSERT INTO enrolments SELECT person, sha256(('tag' || n)::bytea), 0, 1, 0, 'none', 1, 0
          FROM people;
-         INSERT INTO tokens SELECT sha256(('refresh-' || n)::bytea), 2, person, 1, 4102444800
+         INSERT INTO tokens (hash, kind, person, generation, expires_s, jkt, granted, named)
+         SELECT sha256(('refresh-' || n)::bytea), 2, person, 1, 4102444800, '', '', 0
          FROM people;
          INSERT INTO kept SELECT person, '\\x{}'::bytea, 0, 0 FROM people;
          ANALYZE;",
@@ -165,11 +169,7 @@ impl Scene {
                 if person > PEOPLE {
                     break;
                 }
-                // The third resident has died.
-                if person != 3 {
-                    self.refresh(person, url, &client).await?;
-                    done += 1;
-                }
+                done += usize::from(self.refresh(person, url, &client).await?);
             }
             Ok(done)
         };
@@ -177,13 +177,21 @@ impl Scene {
         Ok(try_join_all(workers).await?.iter().sum())
     }
 
-    async fn refresh(&self, person: usize, url: &str, http: &reqwest::Client) -> Result<(), Fail> {
+    /// Whether this person got a RealPass. The third resident has died, and where two residents were
+    /// drawn with one number the register knows one of them: these are refused, and do not count.
+    async fn refresh(
+        &self,
+        person: usize,
+        url: &str,
+        http: &reqwest::Client,
+    ) -> Result<bool, Fail> {
         let form = format!("grant_type=refresh_token&refresh_token=refresh-{person}");
         let post = http
             .post(format!("{url}/token"))
             .header("content-type", "application/x-www-form-urlencoded")
             .body(form);
-        let token: Token = serde_json::from_str(&text(post).await?).map_err(|_| no_answer())?;
+        let (_, token) = answer(post).await?;
+        let token: Token = serde_json::from_str(&token).map_err(|_| no_answer())?;
         // The next epoch's, ahead of time, as wallets do.
         let epoch = self.genesis.parameters.epoch_at(now_ms()) + 1;
         let body = PassRequest {
@@ -195,22 +203,19 @@ impl Scene {
             .bearer_auth(token.access_token)
             .header("content-type", "application/json")
             .body(body.to_body().to_string());
-        let answer = text(post).await?;
+        let (status, answer) = answer(post).await?;
+        if status == StatusCode::BAD_REQUEST && answer.contains(NOT_ACTIVE) {
+            return Ok(false);
+        }
         PassAnswer::parse(answer.as_bytes(), epoch).map_err(Fail::of)?;
-        Ok(())
+        Ok(true)
     }
 }
 
-async fn text(request: reqwest::RequestBuilder) -> Result<String, Fail> {
-    let answer = request
-        .send()
-        .await
-        .and_then(reqwest::Response::error_for_status);
-    answer
-        .map_err(|_| no_answer())?
-        .text()
-        .await
-        .map_err(|_| no_answer())
+async fn answer(request: reqwest::RequestBuilder) -> Result<(StatusCode, String), Fail> {
+    let answer = request.send().await.map_err(|_| no_answer())?;
+    let status = answer.status();
+    Ok((status, answer.text().await.map_err(|_| no_answer())?))
 }
 
 fn no_answer() -> Fail {
