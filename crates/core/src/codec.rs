@@ -66,6 +66,11 @@ pub fn decode<'b, T: Decode<'b, ()> + Encode<()>>(
     Ok(value)
 }
 
+/// Reads a value from bytes that [`decode`] accepted before: what it found is not looked for again.
+pub fn decode_again<'b, T: Decode<'b, ()>>(bytes: &'b [u8]) -> Result<T, CodecError> {
+    minicbor::decode(bytes).map_err(|_| CodecError::Malformed)
+}
+
 /// A CBOR byte string of any length that the surrounding limit admits.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Bytes(pub Vec<u8>);

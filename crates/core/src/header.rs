@@ -105,6 +105,23 @@ impl Block {
         }
     }
 
+    /// Reads a block that [`Block::decode`] accepted before.
+    pub fn decode_again(bytes: &[u8]) -> Result<Self, CodecError> {
+        codec::decode_again(bytes)
+    }
+
+    /// The header of a block that [`Block::decode`] accepted before.
+    pub fn header_again(bytes: &[u8]) -> Result<Header, CodecError> {
+        /// Its operations stay unread behind it.
+        #[derive(Decode)]
+        #[cbor(array)]
+        struct Head {
+            #[n(0)]
+            header: Header,
+        }
+        codec::decode_again::<Head>(bytes).map(|head| head.header)
+    }
+
     pub fn encode(&self) -> Vec<u8> {
         codec::encode(self)
     }

@@ -4,6 +4,7 @@
 //! purpose or network is valid for another. Public keys are checked when they are read: a
 //! [`PublicKey`] is always a valid, non-trivial point of its curve.
 
+mod ed25519;
 mod known;
 mod p256;
 mod sm2;
@@ -38,6 +39,14 @@ impl Suite {
             Self::Ed25519 => "ed25519",
             Self::P256 => "p256",
             Self::Sm2 => "sm2",
+        }
+    }
+
+    /// The length of its public keys in bytes.
+    fn key_bytes(self) -> usize {
+        match self {
+            Self::Ed25519 => 32,
+            Self::P256 | Self::Sm2 => 33,
         }
     }
 
@@ -77,36 +86,29 @@ pub enum KeyError {
     Signature,
 }
 
+/// The longest public key of any suite in bytes.
+const MAX_KEY_BYTES: usize = 33;
+
 /// A public key that is known to be a valid point of its curve.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PublicKey {
     suite: Suite,
-    bytes: Vec<u8>,
+    /// The encoded point, and zeros.
+    bytes: [u8; MAX_KEY_BYTES],
 }
 
 impl PublicKey {
     /// Checks `bytes` as a key of `suite`: length, point on the curve, not of small order.
     pub fn new(suite: Suite, bytes: &[u8]) -> Result<Self, KeyError> {
-        known::known_or(suite, bytes, || Self::checked(suite, bytes))
-    }
-
-    fn checked(suite: Suite, bytes: &[u8]) -> Result<Self, KeyError> {
-        let valid = match suite {
-            Suite::Ed25519 => bytes
-                .try_into()
-                .ok()
-                .and_then(|bytes| ed25519_dalek::VerifyingKey::from_bytes(bytes).ok())
-                .is_some_and(|key| !key.is_weak()),
-            Suite::P256 => p256::is_point(bytes),
-            Suite::Sm2 => sm2::is_point(bytes),
-        };
-        if !valid {
-            return Err(KeyError::Invalid);
-        }
-        Ok(Self {
+        let mut key = Self {
             suite,
-            bytes: bytes.to_vec(),
-        })
+            bytes: [0; MAX_KEY_BYTES],
+        };
+        let length = suite.key_bytes();
+        let bytes = Some(bytes).filter(|bytes| bytes.len() == length);
+        key.bytes[..length].copy_from_slice(bytes.ok_or(KeyError::Invalid)?);
+        known::with(&key, |_| ()).ok_or(KeyError::Invalid)?;
+        Ok(key)
     }
 
     pub fn suite(&self) -> Suite {
@@ -115,7 +117,7 @@ impl PublicKey {
 
     /// The encoded point: 32 bytes for Ed25519, 33 for P-256 and SM2.
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+        &self.bytes[..self.suite.key_bytes()]
     }
 
     /// Verifies `signature` over `message` in this context and network.
@@ -127,31 +129,44 @@ impl PublicKey {
         signature: &Signature,
     ) -> Result<(), KeyError> {
         let signed = signed_bytes(context, network, message);
-        let valid = match self.suite {
-            Suite::Ed25519 => {
-                let key = self
-                    .bytes
-                    .as_slice()
-                    .try_into()
-                    .ok()
-                    .and_then(|bytes| ed25519_dalek::VerifyingKey::from_bytes(bytes).ok());
-                let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
-                key.is_some_and(|key| key.verify_strict(&signed, &signature).is_ok())
-            }
-            Suite::P256 => p256::verifies(&self.bytes, &signed, &signature.0),
-            Suite::Sm2 => sm2::verifies(&self.bytes, &signed, &signature.0),
-        };
-        if valid {
-            Ok(())
-        } else {
-            Err(KeyError::Signature)
+        let verifies = |key: &Point| key.verifies(&signed, &signature.0);
+        match known::with(self, verifies) {
+            Some(true) => Ok(()),
+            _ => Err(KeyError::Signature),
+        }
+    }
+}
+
+/// A public key as the library of its suite takes it.
+enum Point {
+    Ed25519(ed25519::Key),
+    P256(p256::Key),
+    Sm2(sm2::Key),
+}
+
+impl Point {
+    /// `None`: these bytes are no key.
+    fn parse(key: &PublicKey) -> Option<Self> {
+        let bytes = key.bytes();
+        match key.suite {
+            Suite::Ed25519 => ed25519::Key::parse(bytes).map(Self::Ed25519),
+            Suite::P256 => p256::Key::parse(bytes).map(Self::P256),
+            Suite::Sm2 => sm2::Key::parse(bytes).map(Self::Sm2),
+        }
+    }
+
+    fn verifies(&self, message: &[u8], signature: &[u8; 64]) -> bool {
+        match self {
+            Self::Ed25519(key) => key.verifies(message, signature),
+            Self::P256(key) => key.verifies(message, signature),
+            Self::Sm2(key) => key.verifies(message, signature),
         }
     }
 }
 
 impl std::fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:?}:{}", self.suite, hex::encode(&self.bytes))
+        write!(f, "{:?}:{}", self.suite, hex::encode(self.bytes()))
     }
 }
 
@@ -163,7 +178,7 @@ impl<C> Encode<C> for PublicKey {
     ) -> Result<(), minicbor::encode::Error<W::Error>> {
         e.array(2)?;
         self.suite.encode(e, ctx)?;
-        e.bytes(&self.bytes)?.ok()
+        e.bytes(self.bytes())?.ok()
     }
 }
 
@@ -217,7 +232,7 @@ impl SecretKey {
     }
 
     pub fn public(&self) -> PublicKey {
-        let bytes = match self.suite {
+        let encoded = match self.suite {
             Suite::Ed25519 => ed25519_dalek::SigningKey::from_bytes(&self.seed)
                 .verifying_key()
                 .to_bytes()
@@ -225,6 +240,8 @@ impl SecretKey {
             Suite::P256 => p256::public(&self.seed),
             Suite::Sm2 => sm2::public(&self.seed),
         };
+        let mut bytes = [0; MAX_KEY_BYTES];
+        bytes[..encoded.len()].copy_from_slice(&encoded);
         PublicKey {
             suite: self.suite,
             bytes,

@@ -94,6 +94,11 @@ impl<R: Read> Records<R> {
         self.journal.push((key, before));
     }
 
+    /// Takes back what the last operation changed.
+    pub fn take_back(&mut self) {
+        self.undo(Mark(0));
+    }
+
     pub(crate) fn mark(&mut self) -> Mark {
         self.journal.clear();
         Mark(0)

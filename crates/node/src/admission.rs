@@ -6,7 +6,8 @@
 
 use crate::machine::{Machine, MachineError};
 use crate::mempool::{Mempool, Refused};
-use realdid_core::codec::Bytes;
+use realdid_core::codec::{Bytes, CodecError};
+use realdid_core::hash::Hash32;
 use realdid_core::operation::SignedOperation;
 use realdid_core::rule::Rule;
 use realdid_ledger::{Known, Network, admissible};
@@ -23,6 +24,9 @@ pub enum By {
 /// Why an operation does not wait here.
 #[derive(Debug, thiserror::Error)]
 pub enum NotAdmitted {
+    /// These bytes are no operation.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
     #[error("{}", .0.text())]
     Rule(Rule),
     #[error(transparent)]
@@ -31,34 +35,73 @@ pub enum NotAdmitted {
     Machine(#[from] MachineError),
 }
 
-/// Takes an operation in, `bytes` as it came. What waits or was accepted already is answered the
-/// same: a client may lose an answer. Reads the disk.
+/// Takes operations in, as their bytes came; answers of each its id, or why it does not wait here.
+/// What waits or was accepted already is answered the same: a client may lose an answer. Each is judged
+/// by itself, on top of what is final. Reads the disk.
 pub fn admit(
     machine: &Machine,
     mempool: &Mempool,
-    signed: &SignedOperation,
-    bytes: Bytes,
+    operations: Vec<Bytes>,
     by: By,
     now_ms: u64,
-) -> Result<(), NotAdmitted> {
-    let id = signed.id();
-    if mempool.contains(&id) || matches!(machine.receipt(&id)?, Some((_, None))) {
-        return Ok(());
-    }
+) -> Vec<Result<Hash32, NotAdmitted>> {
     let height = machine.tip().height + 1;
     let parameters = machine.parameters_at(height);
     let network = Network {
         name: &machine.genesis().network,
         parameters: &parameters,
     };
-    admissible(network, height, signed).map_err(NotAdmitted::Rule)?;
-    machine
-        .try_verified(signed, now_ms)?
-        .map_err(NotAdmitted::Rule)?;
-    let signed = signed.clone();
-    mempool.add(Known { id, signed }, bytes.0.clone())?;
-    if by == By::Client {
-        mempool.outbox().put(bytes);
+    // The lock that reading the state takes is held for no signature.
+    let mut waits: Vec<Result<Hash32, NotAdmitted>> = Vec::with_capacity(operations.len());
+    let mut verified = Vec::new();
+    for bytes in operations {
+        let read = read(machine, mempool, &bytes).and_then(|read| {
+            if let Read::New(known) = &read {
+                admissible(network, height, &known.signed).map_err(NotAdmitted::Rule)?;
+            }
+            Ok(read)
+        });
+        waits.push(match read {
+            Ok(Read::Waits(id)) => Ok(id),
+            Ok(Read::New(known)) => {
+                let id = known.id;
+                verified.push((waits.len(), known, bytes));
+                Ok(id)
+            }
+            Err(why) => Err(why),
+        });
     }
-    Ok(())
+    let signed: Vec<_> = verified.iter().map(|(_, known, _)| &known.signed).collect();
+    let outcomes = machine.try_verified(&signed, now_ms);
+    for ((place, known, bytes), outcome) in verified.into_iter().zip(outcomes) {
+        let added = match outcome {
+            Ok(Ok(())) => mempool.add(known, bytes.0.clone()).map_err(Into::into),
+            Ok(Err(rule)) => Err(NotAdmitted::Rule(rule)),
+            Err(error) => Err(error.into()),
+        };
+        match added {
+            Ok(()) if by == By::Client => mempool.outbox().put(bytes),
+            Ok(()) => {}
+            Err(why) => waits[place] = Err(why),
+        }
+    }
+    waits
+}
+
+enum Read {
+    /// It waits here, or was accepted.
+    Waits(Hash32),
+    New(Known),
+}
+
+fn read(machine: &Machine, mempool: &Mempool, bytes: &Bytes) -> Result<Read, NotAdmitted> {
+    if let Some(known) = mempool.known(bytes) {
+        return Ok(Read::Waits(known.id));
+    }
+    let known = Known::of(SignedOperation::decode(&bytes.0)?);
+    let id = known.id;
+    if mempool.contains(&id) || matches!(machine.receipt(&id)?, Some((_, None))) {
+        return Ok(Read::Waits(id));
+    }
+    Ok(Read::New(known))
 }

@@ -9,7 +9,7 @@ use crate::admission::{By, NotAdmitted, admit};
 use crate::machine::Machine;
 use crate::mempool::Mempool;
 use realdid_core::codec::{self, Bytes};
-use realdid_core::operation::{MAX_OPERATION_BYTES, SignedOperation};
+use realdid_core::operation::MAX_OPERATION_BYTES;
 use realdid_core::rule::Rule;
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -86,21 +86,16 @@ pub fn hear(machine: &Machine, mempool: &Mempool, message: &[u8], now_ms: u64) -
     let Ok(operations) = codec::decode::<Vec<Bytes>>(message, MAX_MESSAGE_BYTES) else {
         return false;
     };
-    for bytes in operations {
-        if mempool.holds(&bytes) {
-            continue;
-        }
-        let Ok(signed) = SignedOperation::decode(&bytes.0) else {
-            return false;
-        };
-        match admit(machine, mempool, &signed, bytes, By::Validator, now_ms) {
-            // A signature is good or bad whatever this node knows.
-            Err(NotAdmitted::Rule(Rule::Signature)) => return false,
-            // The other knows another height or has more room, or this disk fails.
-            Ok(()) | Err(_) => {}
-        }
-    }
-    true
+    let waits = admit(machine, mempool, operations, By::Validator, now_ms);
+    // Bytes and a signature are good or bad whatever this node knows. For the rest, the other knows
+    // another height or has more room, or this disk fails.
+    let never = |why: &NotAdmitted| {
+        matches!(
+            why,
+            NotAdmitted::Codec(_) | NotAdmitted::Rule(Rule::Signature)
+        )
+    };
+    !waits.iter().any(|waits| waits.as_ref().is_err_and(never))
 }
 
 #[cfg(test)]

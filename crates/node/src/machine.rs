@@ -226,20 +226,25 @@ impl Machine {
         Ok(Some((logged.height, receipt.refused)))
     }
 
-    /// Whether an operation whose signatures were verified would be accepted on top of what is final
-    /// now.
+    /// Whether operations whose signatures were verified would be accepted on top of what is final
+    /// now, each by itself.
     pub fn try_verified(
         &self,
-        signed: &SignedOperation,
+        operations: &[&SignedOperation],
         time_ms: u64,
-    ) -> Result<Result<(), Rule>, MachineError> {
+    ) -> Vec<Result<Result<(), Rule>, MachineError>> {
         let open = self.lock();
         let now = Moment {
             height: open.tip.height + 1,
             time_ms: time_ms.max(open.tip.time_ms),
         };
         let mut records = Records::new(self.below(&open));
-        Ok(apply_verified(self.network(), now, signed, &mut records)?)
+        let mut each = |signed: &&SignedOperation| {
+            let outcome = apply_verified(self.network(), now, signed, &mut records)?;
+            records.take_back();
+            Ok(outcome)
+        };
+        operations.iter().map(&mut each).collect()
     }
 
     /// Takes the next final block: executes it and makes it durable. A block that is known is

@@ -173,7 +173,7 @@ impl<H: Host> Chain for Producer<H> {
         let Block {
             header: parent,
             operations: held,
-        } = Block::decode(parent).ok()?;
+        } = Block::decode_again(parent).ok()?;
         if self.parameters(&parent).rules > NEWEST_RULES {
             return None;
         }
@@ -200,12 +200,13 @@ impl<H: Host> Chain for Producer<H> {
     }
 
     async fn verify(&self, parent: &[u8], block: &[u8]) -> bool {
-        let (Ok(parent), Ok(block)) = (Block::decode(parent), Block::decode(block)) else {
+        let read = (Block::header_again(parent), Block::decode_again(block));
+        let (Ok(parent), Ok(block)) = read else {
             return false;
         };
         loop {
             let progressed = self.progressed.notified();
-            if let Some(verdict) = self.judge(&parent.header, &block, self.host.unix_ms()) {
+            if let Some(verdict) = self.judge(&parent, &block, self.host.unix_ms()) {
                 if verdict {
                     let height = block.header.height;
                     self.mempool.hold_back(height, &block.operations);

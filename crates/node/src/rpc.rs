@@ -6,6 +6,7 @@
 pub(crate) mod decisions;
 
 use crate::admission::{By, NotAdmitted, admit};
+use crate::gossip;
 use crate::host::unix_ms;
 use crate::machine::{Machine, MachineError};
 use crate::mempool::{Mempool, Refused};
@@ -25,7 +26,7 @@ use realdid_core::did::Inception;
 use realdid_core::genesis::Parameters;
 use realdid_core::hash::Hash32;
 use realdid_core::header::{Block, Checkpoint};
-use realdid_core::operation::{MAX_OPERATION_BYTES, SignedOperation};
+use realdid_core::operation::MAX_OPERATION_BYTES;
 use realdid_core::state::{Family, did_key};
 use realdid_core::trie::{Key, Prefix};
 use realdid_light::resolve::{self, ResolutionError};
@@ -36,6 +37,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use utoipa::{OpenApi, ToSchema};
 
+/// The longest batch of operations: as long as what validators tell each other.
+const MAX_BATCH_BYTES: usize = gossip::MAX_MESSAGE_BYTES;
 /// How long a question may wait for a closed slot to be sealed and certified.
 const SEAL_WAIT: Duration = Duration::from_secs(3);
 /// The longest time after which a client is asked to try again.
@@ -64,6 +67,7 @@ pub struct Rpc {
     ),
     paths(
         submit,
+        submit_batch,
         receipt,
         genesis,
         checkpoint,
@@ -82,6 +86,10 @@ pub struct Api;
 pub fn router(rpc: Rpc) -> Router {
     Router::new()
         .route("/v1/operations", post(submit))
+        .route(
+            "/v1/operations/batch",
+            post(submit_batch).layer(DefaultBodyLimit::max(MAX_BATCH_BYTES)),
+        )
         .route("/v1/operations/{hash}", get(receipt))
         .route("/v1/genesis", get(genesis))
         .route("/v1/checkpoint", get(checkpoint))
@@ -117,37 +125,82 @@ struct Admitted {
     )
 )]
 async fn submit(State(rpc): State<Rpc>, body: axum::body::Bytes) -> Result<Response, Problem> {
-    let signed = SignedOperation::decode(&body).map_err(|error| {
-        Problem::bad_request(
-            error.code(),
-            error.to_string(),
-            "send one signed operation in canonical CBOR, as spec/operations.md says",
-        )
-    })?;
-    let id = signed.id();
-    let (machine, mempool) = (rpc.machine.clone(), rpc.mempool.clone());
-    let bytes = Bytes(body.to_vec());
-    let taken = move || admit(&machine, &mempool, &signed, bytes, By::Client, unix_ms());
-    let taken = tokio::task::spawn_blocking(taken).await;
-    taken
-        .map_err(|_| Problem::internal())?
-        .map_err(|refusal| match refusal {
-            NotAdmitted::Rule(rule) => Problem::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                rule.code(),
-                rule.text(),
-                "read the current state, correct the operation and sign it again",
-            ),
-            NotAdmitted::NoRoom(refused) => {
-                let parameters = rpc.machine.parameters_at(rpc.machine.tip().height + 1);
-                overloaded(refused, &parameters, rpc.mempool.len())
-            }
-            NotAdmitted::Machine(error) => unavailable(error),
-        })?;
+    let taken = rpc.admit(vec![Bytes(body.to_vec())]).await?.pop();
+    let id = taken.ok_or_else(Problem::internal)??;
     let admitted = Admitted {
         hash: id.to_string(),
     };
     Ok((StatusCode::ACCEPTED, Json(admitted)).into_response())
+}
+
+/// What became of the operations of a batch, in its order.
+#[derive(Serialize, ToSchema)]
+struct Batch {
+    operations: Vec<BatchOperation>,
+}
+
+/// What `/v1/operations` would have answered.
+#[derive(Serialize, ToSchema)]
+struct BatchOperation {
+    /// 202, 400, 422, 429 or 503.
+    status: u16,
+    /// Lowercase hex, where the status is 202.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hash: Option<String>,
+    /// The code of the failed rule, elsewhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'static str>,
+}
+
+/// Hands in several signed operations; each is taken, or not, by itself.
+#[utoipa::path(
+    post, path = "/v1/operations/batch",
+    request_body(content = Vec<u8>, content_type = "application/cbor"),
+    responses(
+        (status = 200, description = "what became of each, in order; those of 429 may be sent again \
+            after the time in Retry-After", body = Batch),
+        (status = 400, description = "not a canonical array of byte strings, or an empty one"),
+        (status = 413, description = "longer than a batch may be"),
+    )
+)]
+async fn submit_batch(
+    State(rpc): State<Rpc>,
+    body: axum::body::Bytes,
+) -> Result<Response, Problem> {
+    let malformed = |code, rule: String| {
+        let fix = "send a canonical CBOR array of byte strings, each one signed operation";
+        Problem::bad_request(code, rule, fix)
+    };
+    let operations: Vec<Bytes> = codec::decode(&body, MAX_BATCH_BYTES)
+        .map_err(|error| malformed(error.code(), error.to_string()))?;
+    if operations.is_empty() {
+        let rule = "a batch holds at least one operation".to_owned();
+        return Err(malformed("operation.empty_batch", rule));
+    }
+    let mut again_s = None;
+    let answer = |taken: Result<Hash32, Problem>| match taken {
+        Ok(id) => BatchOperation {
+            status: StatusCode::ACCEPTED.as_u16(),
+            hash: Some(id.to_string()),
+            code: None,
+        },
+        Err(problem) => {
+            again_s = again_s.max(problem.retries_after_s());
+            BatchOperation {
+                status: problem.status().as_u16(),
+                hash: None,
+                code: Some(problem.code()),
+            }
+        }
+    };
+    let taken = rpc.admit(operations).await?;
+    let operations = taken.into_iter().map(answer).collect();
+    let mut response = Json(Batch { operations }).into_response();
+    if let Some(seconds) = again_s {
+        let headers = response.headers_mut();
+        headers.insert(header::RETRY_AFTER, seconds.into());
+    }
+    Ok(response)
 }
 
 /// 429, with how long the blocks take that what waits fills.
@@ -411,6 +464,36 @@ struct Status {
 }
 
 impl Rpc {
+    /// Takes in operations from a client.
+    async fn admit(&self, operations: Vec<Bytes>) -> Result<Vec<Result<Hash32, Problem>>, Problem> {
+        let (machine, mempool) = (self.machine.clone(), self.mempool.clone());
+        let admitting = move || admit(&machine, &mempool, operations, By::Client, unix_ms());
+        let admitted = tokio::task::spawn_blocking(admitting).await;
+        let refused = |refusal| match refusal {
+            NotAdmitted::Codec(error) => Problem::bad_request(
+                error.code(),
+                error.to_string(),
+                "send one signed operation in canonical CBOR, as spec/operations.md says",
+            ),
+            NotAdmitted::Rule(rule) => Problem::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                rule.code(),
+                rule.text(),
+                "read the current state, correct the operation and sign it again",
+            ),
+            NotAdmitted::NoRoom(refused) => {
+                let parameters = self.machine.parameters_at(self.machine.tip().height + 1);
+                overloaded(refused, &parameters, self.mempool.len())
+            }
+            NotAdmitted::Machine(error) => unavailable(error),
+        };
+        let admitted = admitted.map_err(|_| Problem::internal())?;
+        Ok(admitted
+            .into_iter()
+            .map(|taken| taken.map_err(refused))
+            .collect())
+    }
+
     fn status(&self) -> Status {
         let progress = self.machine.watch().borrow().clone();
         let genesis = self.machine.genesis();

@@ -4,6 +4,7 @@ use crate::config::{NodeConfig, Peer, ValidatorKeys};
 use crate::engine::deal;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use realdid_core::codec::{self, Bytes};
 use realdid_core::did::{Inception, Keys, commitment};
 use realdid_core::genesis::{Genesis, NetworkKey, Parameters, PeerKey};
 use realdid_core::hash::{Hash32, HashFunction};
@@ -152,6 +153,33 @@ async fn a_committee_of_one_orders_and_proves() {
         .sign(&[&key(7)]);
     let refused = node.submit(&thief).await.unwrap_err();
     assert_eq!(refused.code(), "op.signer");
+
+    // a batch: each by itself
+    let batch = async |body: Vec<u8>| {
+        let url = format!("http://{}/v1/operations/batch", config.listen);
+        let sent = reqwest::Client::new().post(url).body(body).send().await;
+        let answer = sent.unwrap();
+        let status = answer.status().as_u16();
+        (status, answer.json::<serde_json::Value>().await.unwrap())
+    };
+    let junk = Bytes(vec![0; 9]);
+    let each = vec![Bytes(thief.encode()), Bytes(anchor.encode()), junk];
+    let (status, answer) = batch(codec::encode(&each)).await;
+    let expected = serde_json::json!([
+        {"status": 422, "code": "op.signer"},
+        {"status": 202, "hash": anchor.id().to_string()},
+        {"status": 400, "code": "codec.malformed"},
+    ]);
+    assert_eq!((status, &answer["operations"]), (200, &expected));
+    for (body, code) in [
+        (codec::encode(&Vec::<Bytes>::new()), "operation.empty_batch"),
+        (anchor.encode(), "codec.malformed"),
+        (vec![], "codec.malformed"),
+    ] {
+        let (status, answer) = batch(body).await;
+        assert_eq!((status, &answer["code"]), (400, &code.into()));
+    }
+    assert_eq!(batch(vec![0; 64 * 1024 + 1]).await.0, 413);
 
     // who decided what, in the public record once the slot is closed, with its proof
     let decision = Decision::Governors(1, vec![key(8).public(), key(6).public()]);

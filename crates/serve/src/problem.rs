@@ -81,6 +81,11 @@ impl Problem {
         self
     }
 
+    /// What [`Problem::retry_after`] set.
+    pub fn retries_after_s(&self) -> Option<u64> {
+        self.retry_after_s
+    }
+
     pub fn status(&self) -> StatusCode {
         self.status
     }

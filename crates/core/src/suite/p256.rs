@@ -8,27 +8,38 @@
 use p256::ecdsa::signature::Signer as _;
 use p256::ecdsa::{Signature, SigningKey};
 
-/// Whether `bytes` are a compressed point of the curve, other than infinity.
-pub(super) fn is_point(bytes: &[u8]) -> bool {
-    // The libraries know longer, hybrid and compact forms too.
-    bytes.len() == 33 && matches!(bytes[0], 2 | 3) && verifier::is_point(bytes)
-}
+/// A public key: a point of the curve, other than infinity.
+pub(super) struct Key(verifier::Key);
 
-pub(super) fn verifies(key: &[u8], message: &[u8], signature: &[u8; 64]) -> bool {
-    verifier::verifies(key, message, signature)
+impl Key {
+    /// From a compressed point.
+    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
+        // The libraries know longer, hybrid and compact forms too.
+        let compressed = bytes.len() == 33 && matches!(bytes[0], 2 | 3);
+        let key = compressed.then(|| verifier::Key::parse(bytes))?;
+        key.map(Self)
+    }
+
+    pub(super) fn verifies(&self, message: &[u8], signature: &[u8; 64]) -> bool {
+        self.0.verifies(message, signature)
+    }
 }
 
 #[cfg(not(target_arch = "wasm32"))]
 mod verifier {
-    use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ParsedPublicKey, UnparsedPublicKey};
+    use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED, ParsedPublicKey};
 
-    pub(super) fn is_point(bytes: &[u8]) -> bool {
-        ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, bytes).is_ok()
-    }
+    pub(super) struct Key(ParsedPublicKey);
 
-    pub(super) fn verifies(key: &[u8], message: &[u8], signature: &[u8; 64]) -> bool {
-        let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, key);
-        key.verify(message, signature).is_ok()
+    impl Key {
+        pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
+            let key = ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, bytes);
+            key.ok().map(Self)
+        }
+
+        pub(super) fn verifies(&self, message: &[u8], signature: &[u8; 64]) -> bool {
+            self.0.verify_sig(message, signature).is_ok()
+        }
     }
 }
 
@@ -40,14 +51,17 @@ mod portable {
     use p256::ecdsa::signature::Verifier as _;
     use p256::ecdsa::{Signature, VerifyingKey};
 
-    pub(super) fn is_point(bytes: &[u8]) -> bool {
-        VerifyingKey::from_sec1_bytes(bytes).is_ok()
-    }
+    pub(super) struct Key(VerifyingKey);
 
-    pub(super) fn verifies(key: &[u8], message: &[u8], signature: &[u8; 64]) -> bool {
-        let key = VerifyingKey::from_sec1_bytes(key);
-        let signature = Signature::from_slice(signature);
-        matches!((key, signature), (Ok(key), Ok(signature)) if key.verify(message, &signature).is_ok())
+    impl Key {
+        pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
+            VerifyingKey::from_sec1_bytes(bytes).ok().map(Self)
+        }
+
+        pub(super) fn verifies(&self, message: &[u8], signature: &[u8; 64]) -> bool {
+            let signature = Signature::from_slice(signature);
+            signature.is_ok_and(|signature| self.0.verify(message, &signature).is_ok())
+        }
     }
 }
 
@@ -112,23 +126,20 @@ mod tests {
             (with(r, &order), false),
             ([0xff; 64], false),
         ] {
-            assert_eq!(verifies(&public, b"m", &signature), expected);
-            assert_eq!(portable::verifies(&public, b"m", &signature), expected);
+            let (ours, theirs) = (Key::parse(&public), portable::Key::parse(&public));
+            assert_eq!(ours.unwrap().verifies(b"m", &signature), expected);
+            assert_eq!(theirs.unwrap().verifies(b"m", &signature), expected);
         }
         for n in 0..=255u8 {
             // About half of all x have no point.
             let mut bytes = public.clone();
             bytes[32] = n;
-            assert_eq!(
-                verifier::is_point(&bytes),
-                portable::is_point(&bytes),
-                "{n}"
-            );
+            let portable = |bytes: &[u8]| portable::Key::parse(bytes).is_some();
+            let native = verifier::Key::parse(&bytes).is_some();
+            assert_eq!(native, portable(&bytes), "{n}");
             bytes[0] = n;
-            assert_eq!(
-                is_point(&bytes),
-                matches!(n, 2 | 3) && portable::is_point(&bytes)
-            );
+            let ours = Key::parse(&bytes).is_some();
+            assert_eq!(ours, matches!(n, 2 | 3) && portable(&bytes));
         }
     }
 }

@@ -11,12 +11,22 @@ use sm2::dsa::{Signature, SigningKey, VerifyingKey};
 /// The default user id of GB/T 35276 and GM/T 0009: the 16 ASCII bytes.
 const USER_ID: &str = "1234567812345678";
 
-/// Whether `bytes` are a compressed point of the curve, other than infinity.
-pub(super) fn is_point(bytes: &[u8]) -> bool {
-    // The library knows a compact form too.
-    bytes.len() == 33
-        && matches!(bytes[0], 2 | 3)
-        && VerifyingKey::from_sec1_bytes(USER_ID, bytes).is_ok()
+/// A public key: a point of the curve, other than infinity.
+pub(super) struct Key(VerifyingKey);
+
+impl Key {
+    /// From a compressed point.
+    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
+        // The library knows a compact form too.
+        let compressed = bytes.len() == 33 && matches!(bytes[0], 2 | 3);
+        let key = compressed.then(|| VerifyingKey::from_sec1_bytes(USER_ID, bytes))?;
+        key.ok().map(Self)
+    }
+
+    pub(super) fn verifies(&self, message: &[u8], signature: &[u8; 64]) -> bool {
+        let signature = Signature::from_slice(signature);
+        signature.is_ok_and(|signature| self.0.verify(message, &signature).is_ok())
+    }
 }
 
 /// Whether a secret is one of the standard's: 1 to the order less two, since `1 + d` is inverted.
@@ -27,12 +37,6 @@ pub(super) fn is_secret(seed: &[u8; 32]) -> bool {
         0x41, 0x22,
     ];
     *seed != ORDER_LESS_ONE && SigningKey::from_slice(USER_ID, seed).is_ok()
-}
-
-pub(super) fn verifies(key: &[u8], message: &[u8], signature: &[u8; 64]) -> bool {
-    let key = VerifyingKey::from_sec1_bytes(USER_ID, key);
-    let signature = Signature::from_slice(signature);
-    matches!((key, signature), (Ok(key), Ok(signature)) if key.verify(message, &signature).is_ok())
 }
 
 pub(super) fn public(seed: &[u8; 32]) -> Vec<u8> {

@@ -22,7 +22,8 @@ pub struct BlockInfo {
 ///
 /// `propose` and `verify` are dropped at any await when consensus leaves the view that asked
 /// (time-out, a certificate seen first, shutdown), so they must be cancellation-safe. They are
-/// called on parents that are not final yet.
+/// called on parents that are not final yet. All blocks that come back here are bytes that
+/// `describe` accepted.
 pub trait Chain: Clone + Send + Sync + 'static {
     /// Reads the facts of an encoded block, `None` if the bytes are not a block.
     ///

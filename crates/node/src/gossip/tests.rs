@@ -4,6 +4,7 @@ use super::*;
 use crate::store::tests::MemoryStore;
 use crate::store::{BlockLog, BlockLogOptions};
 use realdid_core::hash::Hash32;
+use realdid_core::operation::SignedOperation;
 use realdid_ledger::Known;
 use realdid_testkit::ledger::TestNet;
 use std::sync::Arc;
@@ -39,7 +40,8 @@ async fn what_a_client_hands_in_is_told_once_and_taken_by_who_can_check_it() {
         let signed = enrol(&net, n);
         for _ in 0..2 {
             let bytes = Bytes(signed.encode());
-            admit(&one, &near, &signed, bytes, By::Client, now_ms).unwrap();
+            let taken = admit(&one, &near, vec![bytes], By::Client, now_ms);
+            assert_eq!(taken[0].as_ref().ok(), Some(&signed.id()));
         }
     }
     let told = near.outbox().next().await;

@@ -410,9 +410,13 @@ impl World {
         let bytes = Bytes(signed.encode());
         let now_ms = running.host.unix_ms();
         let (machine, mempool) = (&running.machine, &running.mempool);
-        match admit(machine, mempool, signed, bytes, By::Client, now_ms) {
-            Ok(()) | Err(NotAdmitted::Rule(_) | NotAdmitted::NoRoom(_)) => {}
-            Err(NotAdmitted::Machine(error)) => panic!("{error}"),
+        for taken in admit(machine, mempool, vec![bytes], By::Client, now_ms) {
+            match taken {
+                Ok(_) | Err(NotAdmitted::Rule(_) | NotAdmitted::NoRoom(_)) => {}
+                Err(error @ (NotAdmitted::Codec(_) | NotAdmitted::Machine(_))) => {
+                    panic!("{error}")
+                }
+            }
         }
     }
 

@@ -24,7 +24,7 @@ use std::path::Path;
 use minicbor::{Decode, Encode};
 use realdid_core::codec;
 use realdid_core::trie::{EMPTY, Key, Prefix, Root};
-use redb::{TableDefinition, WriteTransaction};
+use redb::{ReadableTable as _, TableDefinition, WriteTransaction};
 
 use super::StoreError;
 use super::tables::Tables;
@@ -93,7 +93,10 @@ impl Index {
             let mut keys = transaction.open_table(KEYS)?;
             for (key, present) in changes {
                 if *present {
-                    if keys.insert(key, ())?.is_none() {
+                    // Most changes are of keys that are there, and looking is much cheaper than
+                    // writing the same again: the page would be copied, and written anew.
+                    if keys.get(key)?.is_none() {
+                        keys.insert(key, ())?;
                         added.push(codec::Bytes(key.to_vec()));
                     }
                 } else if keys.remove(key)?.is_some() {

@@ -1,8 +1,8 @@
 //! The load of the benches of a committee: signed operations, handed in over HTTP at all validators.
 //!
 //! Whoever makes the load shares the machine with what is measured, so it does little: operations
-//! are signed beforehand, many go out at once on each connection (HTTP/1.1 pipelining), and of the
-//! answers the status alone is read. What it takes all the same is told ([`Shares`]).
+//! are signed beforehand, many go out in one request (`/v1/operations/batch`), and of the answers only
+//! how many were taken is read. What it takes all the same is told ([`Shares`]).
 
 use super::network::{Committee, http};
 
@@ -11,6 +11,7 @@ use super::{broken, clock};
 use crate::fail::Fail;
 use crate::nation::now_ms;
 use futures::future::try_join_all;
+use realdid_core::codec::{self, Bytes};
 use realdid_core::operation::SignedOperation;
 use serde::Deserialize;
 use std::cell::Cell;
@@ -36,7 +37,7 @@ pub struct Load<'a> {
     epoch: u64,
     http: reqwest::Client,
     /// Signed beforehand; from there on as they go out.
-    ready: Vec<Vec<u8>>,
+    ready: Vec<Bytes>,
     /// The number of the next operation.
     next: Cell<usize>,
     taken: Cell<f64>,
@@ -58,7 +59,7 @@ impl<'a> Load<'a> {
     /// Signs `ready` operations, and finds the validators.
     pub fn new(committee: &Committee, traffic: &'a Traffic, ready: usize) -> Result<Self, Fail> {
         let epoch = committee.genesis.parameters.epoch_at(now_ms());
-        let sign = |n: usize| traffic.enrol(n as u64, epoch).encode();
+        let sign = |n: usize| Bytes(traffic.enrol(n as u64, epoch).encode());
         Ok(Self {
             traffic,
             urls: committee.urls(),
@@ -71,11 +72,11 @@ impl<'a> Load<'a> {
         })
     }
 
-    fn operations(&self, count: usize) -> Vec<Vec<u8>> {
+    fn operations(&self, count: usize) -> Vec<Bytes> {
         let first = self.next.replace(self.next.get() + count);
         let one = |n: usize| match self.ready.get(n) {
             Some(ready) => ready.clone(),
-            None => self.traffic.enrol(n as u64, self.epoch).encode(),
+            None => Bytes(self.traffic.enrol(n as u64, self.epoch).encode()),
         };
         (first..first + count).map(one).collect()
     }
@@ -109,7 +110,7 @@ impl<'a> Load<'a> {
                     tokio::time::sleep(LOOK).await;
                     continue;
                 }
-                let Ok(taken) = line.hand_in(&self.operations(AT_ONCE)).await else {
+                let Ok(taken) = line.hand_in(self.operations(AT_ONCE)).await else {
                     break;
                 };
                 self.taken.set(self.taken.get() + taken as f64);
@@ -154,7 +155,7 @@ impl<'a> Load<'a> {
             while due < end {
                 tokio::time::sleep_until(due.into()).await;
                 due += pause;
-                let taken = line.hand_in(&self.operations(FEW)).await;
+                let taken = line.hand_in(self.operations(FEW)).await;
                 let taken = taken.map_err(|_| broken("a validator answers"))?;
                 self.taken.set(self.taken.get() + taken as f64);
             }
@@ -190,7 +191,7 @@ impl<'a> Load<'a> {
         let mut delays = Vec::new();
         while Instant::now() < end {
             let url = &self.urls[delays.len() % self.urls.len()];
-            let bytes = self.operations(1).remove(0);
+            let Bytes(bytes) = self.operations(1).remove(0);
             let id = SignedOperation::decode(&bytes).map_err(Fail::of)?.id();
             let began = Instant::now();
             let sent = self.http.post(format!("{url}/v1/operations")).body(bytes);
@@ -244,30 +245,21 @@ impl Line {
     }
 
     /// Hands operations in, all at once; answers how many were taken.
-    async fn hand_in(&mut self, operations: &[Vec<u8>]) -> io::Result<usize> {
-        let mut requests = Vec::new();
-        for operation in operations {
-            let (host, length) = (&self.host, operation.len());
-            let head = format!(
-                "POST /v1/operations HTTP/1.1\r\nhost: {host}\r\ncontent-length: {length}\r\n\r\n"
-            );
-            requests.extend_from_slice(head.as_bytes());
-            requests.extend_from_slice(operation);
-        }
-        self.stream.write_all(&requests).await?;
-        let mut taken = 0;
-        for _ in operations {
-            taken += usize::from(self.answer().await? == 202);
-        }
-        Ok(taken)
-    }
-
-    /// The status of the next answer.
-    async fn answer(&mut self) -> io::Result<u16> {
+    async fn hand_in(&mut self, operations: Vec<Bytes>) -> io::Result<usize> {
+        let body = codec::encode(&operations);
+        let head = format!(
+            "POST /v1/operations/batch HTTP/1.1\r\nhost: {}\r\ncontent-length: {}\r\n\r\n",
+            self.host,
+            body.len()
+        );
+        self.stream
+            .write_all(&[head.as_bytes(), &body].concat())
+            .await?;
         loop {
-            if let Some((status, length)) = first_answer(&self.heard) {
+            if let Some((answer, length)) = first_answer(&self.heard) {
+                let taken = answer.matches("\"status\":202").count();
                 self.heard.drain(..length);
-                return Ok(status);
+                return Ok(taken);
             }
             if self.stream.read_buf(&mut self.heard).await? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
@@ -276,19 +268,19 @@ impl Line {
     }
 }
 
-/// Status and length of the first answer, if it is there whole.
-fn first_answer(heard: &[u8]) -> Option<(u16, usize)> {
+/// The body of the first answer and the whole length, if it is there whole.
+fn first_answer(heard: &[u8]) -> Option<(&str, usize)> {
     const END: &[u8] = b"\r\n\r\n";
     let head = heard.windows(END.len()).position(|at| at == END)?;
     let text = std::str::from_utf8(&heard[..head]).ok()?;
-    let status = text.get(9..12)?.parse().ok()?;
     let body = text.lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
         let length = name.eq_ignore_ascii_case("content-length");
         length.then(|| value.trim().parse::<usize>().ok())?
     });
-    let length = head + END.len() + body.unwrap_or(0);
-    (heard.len() >= length).then_some((status, length))
+    let (from, length) = (head + END.len(), body.unwrap_or(0));
+    let body = heard.get(from..from + length)?;
+    Some((std::str::from_utf8(body).ok()?, from + length))
 }
 
 /// Who had how much of the machine for a while.
@@ -362,8 +354,8 @@ mod tests {
     #[test]
     fn answers_are_told_apart() {
         let one = b"HTTP/1.1 202 Accepted\r\nContent-Length: 3\r\n\r\nabcHTTP/1.1 429 Too\r\n\r\n";
-        assert_eq!(first_answer(one), Some((202, 47)));
-        assert_eq!(first_answer(&one[47..]), Some((429, 20)));
+        assert_eq!(first_answer(one), Some(("abc", 47)));
+        assert_eq!(first_answer(&one[47..]), Some(("", 20)));
         assert_eq!(first_answer(&one[..46]), None);
         assert_eq!(first_answer(b"HTTP/1.1 2"), None);
     }

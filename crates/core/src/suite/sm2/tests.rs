@@ -18,6 +18,10 @@ fn fields(text: &str) -> Vec<(String, String)> {
         .collect()
 }
 
+fn verifies(key: &[u8], message: &[u8], signature: &[u8; 64]) -> bool {
+    Key::parse(key).is_some_and(|key| key.verifies(message, signature))
+}
+
 fn unhex<const N: usize>(text: &str) -> [u8; N] {
     hex::decode(text).unwrap().try_into().unwrap()
 }

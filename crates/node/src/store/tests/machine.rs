@@ -53,7 +53,10 @@ fn seen(machine: &Machine) -> (Header, Option<u64>, Root, bool, bool) {
         machine.store().committed_height(),
         machine.store().root(),
         machine.receipt(&enrol.id()).unwrap().is_some(),
-        machine.try_verified(&enrol, 0).unwrap().is_ok(),
+        machine.try_verified(&[&enrol], 0)[0]
+            .as_ref()
+            .unwrap()
+            .is_ok(),
     )
 }
 
