@@ -429,7 +429,7 @@ impl PublicPoint {
     /// The generator of G2 (`BP2`).
     pub fn generator() -> Self {
         // SAFETY: blst answers with a pointer to a constant.
-        Self::with_lines(unsafe { *blst_p2_affine_generator() })
+        Self::with_lines(unsafe { blst_p2_affine_generator().read_unaligned() })
     }
 
     /// The generator times a secret. Constant time.

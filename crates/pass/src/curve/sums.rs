@@ -416,12 +416,14 @@ fn endomorphism() -> &'static blst_fp {
         let mut affine = blst_p1_affine::default();
         let mut inverse = blst_fp::default();
         let mut beta = blst_fp::default();
-        // SAFETY: 255 bits are read from 32 bytes; the generator is a constant of blst.
+        // SAFETY: 255 bits are read from 32 bytes; the generators are constants of blst, which in
+        // WebAssembly lie on 4 bytes where ours lie on 8: hence read without alignment.
         unsafe {
             let generator = blst_p1_generator();
+            let affine_generator = blst_p1_affine_generator().read_unaligned();
             blst_p1_mult(&mut image, generator, z_squared.as_ptr(), SCALAR_BITS);
             blst_p1_to_affine(&mut affine, &image);
-            blst_fp_eucl_inverse(&mut inverse, &(*blst_p1_affine_generator()).x);
+            blst_fp_eucl_inverse(&mut inverse, &affine_generator.x);
             blst_fp_mul(&mut beta, &affine.x, &inverse);
         }
         beta
