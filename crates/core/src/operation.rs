@@ -11,7 +11,7 @@ use crate::governance::Recognised;
 use crate::hash::{Domain, Hash32};
 use crate::header::Checkpoint;
 use crate::state::{EpochKey, Issuer, IssuerKey, KeyStatus, PersonTag, ReasonCode, Standing};
-use crate::suite::{Context, KeyError, PublicKey, SecretKey, Signature};
+use crate::suite::{self, Claim, Context, KeyError, PublicKey, SecretKey, Signature};
 use minicbor::{Decode, Encode};
 
 /// The longest signed operation in bytes.
@@ -263,6 +263,12 @@ pub struct KeySignature {
     pub signature: Signature,
 }
 
+impl KeySignature {
+    fn claim<'a>(&'a self, context: Context, network: &NetworkName, message: &[u8]) -> Claim<'a> {
+        Claim::new(&self.key, &self.signature, context, network, message)
+    }
+}
+
 /// An issuer's word that it spends one of its quota on this operation.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
@@ -380,18 +386,39 @@ impl SignedOperation {
     /// Verifies every signature, the sponsor's included, each under the key that stands beside
     /// it. Whether those keys may ask for this is the ledger's question.
     pub fn verify_signatures(&self) -> Result<(), KeyError> {
+        self.claims().iter().try_for_each(Claim::verify)
+    }
+
+    /// [`verify_signatures`](Self::verify_signatures) of each of `operations`, in less time.
+    pub fn verify_signatures_of(operations: &[&Self]) -> Vec<Result<(), KeyError>> {
+        let (mut claims, mut ends) = (Vec::new(), Vec::with_capacity(operations.len()));
+        for operation in operations {
+            claims.extend(operation.claims());
+            ends.push(claims.len());
+        }
+        let verdicts = suite::verify_each(&claims);
+        let mut begin = 0;
+        ends.into_iter()
+            .map(|end| {
+                let own = &verdicts[begin..end];
+                begin = end;
+                own.iter().copied().collect()
+            })
+            .collect()
+    }
+
+    /// Each signature with what it is said to be of.
+    fn claims(&self) -> Vec<Claim<'_>> {
         let message = codec::encode(&self.operation);
         let network = &self.operation.network;
-        for by in &self.signatures {
-            by.key
-                .verify(Context::Operation, network, &message, &by.signature)?;
-        }
+        let mut claims: Vec<_> = (self.signatures.iter())
+            .map(|by| by.claim(Context::Operation, network, &message))
+            .collect();
         if let Some(Sponsorship { issuer, by }) = &self.sponsor {
             let message = sponsored_bytes(issuer, &message);
-            by.key
-                .verify(Context::Sponsorship, network, &message, &by.signature)?;
+            claims.push(by.claim(Context::Sponsorship, network, &message));
         }
-        Ok(())
+        claims
     }
 }
 

@@ -128,13 +128,73 @@ impl PublicKey {
         message: &[u8],
         signature: &Signature,
     ) -> Result<(), KeyError> {
-        let signed = signed_bytes(context, network, message);
-        let verifies = |key: &Point| key.verifies(&signed, &signature.0);
-        match known::with(self, verifies) {
-            Some(true) => Ok(()),
-            _ => Err(KeyError::Signature),
+        Claim::new(self, signature, context, network, message).verify()
+    }
+}
+
+/// A signature, and what it is said to be of.
+#[derive(Debug, Clone)]
+pub struct Claim<'a> {
+    key: &'a PublicKey,
+    signature: &'a Signature,
+    signed: Vec<u8>,
+}
+
+impl<'a> Claim<'a> {
+    /// That `signature` is by `key`, over `message` in this context and network.
+    pub fn new(
+        key: &'a PublicKey,
+        signature: &'a Signature,
+        context: Context,
+        network: &NetworkName,
+        message: &[u8],
+    ) -> Self {
+        Self {
+            key,
+            signature,
+            signed: signed_bytes(context, network, message),
         }
     }
+
+    /// Verifies it by itself.
+    pub fn verify(&self) -> Result<(), KeyError> {
+        let verifies = |key: &Point| key.verifies(&self.signed, &self.signature.0);
+        verdict(known::with(self.key, verifies).unwrap_or(false))
+    }
+}
+
+/// Verifies all `claims`; answers of each what [`Claim::verify`] does. Those of Ed25519 are verified
+/// together, which takes less than half the time.
+pub fn verify_each(claims: &[Claim<'_>]) -> Vec<Result<(), KeyError>> {
+    let mut verdicts = Vec::with_capacity(claims.len());
+    let (mut together, mut places) = (Vec::new(), Vec::new());
+    for claim in claims {
+        let ed25519 = known::with(claim.key, |point| match point {
+            Point::Ed25519(key) => Some(key.clone()),
+            Point::P256(_) | Point::Sm2(_) => None,
+        });
+        match ed25519.flatten() {
+            Some(key) => {
+                places.push(verdicts.len());
+                together.push(ed25519::Claim {
+                    key,
+                    message: &claim.signed,
+                    signature: &claim.signature.0,
+                });
+                // Until they are judged, below.
+                verdicts.push(Err(KeyError::Signature));
+            }
+            None => verdicts.push(claim.verify()),
+        }
+    }
+    for (place, verifies) in places.into_iter().zip(ed25519::verify_together(&together)) {
+        verdicts[place] = verdict(verifies);
+    }
+    verdicts
+}
+
+fn verdict(verifies: bool) -> Result<(), KeyError> {
+    verifies.then_some(()).ok_or(KeyError::Signature)
 }
 
 /// A public key as the library of its suite takes it.
@@ -351,6 +411,39 @@ mod tests {
                 "half of all x have a point on any curve"
             );
         }
+    }
+
+    #[test]
+    fn many_are_verified_as_one_is_whatever_their_suites() {
+        let dev: NetworkName = "dev".parse().unwrap();
+        let keys: Vec<_> = (0..9u8)
+            .map(|n| SecretKey::from_seed(Suite::ALL[n as usize % 3], [n / 3 + 1; 32]).unwrap())
+            .map(|secret| (secret.public(), secret))
+            .collect();
+        let signed = |(_, secret): &(PublicKey, SecretKey), message: &[u8]| {
+            secret.sign(Context::Operation, &dev, message)
+        };
+        let signatures: Vec<_> = keys.iter().map(|key| signed(key, b"m")).collect();
+        // None is false, one of each suite is, all are.
+        for bad in [0..0, 4..5, 3..6, 0..9] {
+            let claims: Vec<_> = keys
+                .iter()
+                .zip(&signatures)
+                .enumerate()
+                .map(|(n, ((key, _), signature))| {
+                    let message: &[u8] = if bad.contains(&n) { b"n" } else { b"m" };
+                    Claim::new(key, signature, Context::Operation, &dev, message)
+                })
+                .collect();
+            let verdicts = verify_each(&claims);
+            for (n, verdict) in verdicts.iter().enumerate() {
+                assert_eq!(verdict.is_err(), bad.contains(&n), "{n} of {bad:?}");
+            }
+            assert_eq!(verdicts.len(), claims.len());
+        }
+        let elsewhere = Claim::new(&keys[0].0, &signatures[0], Context::Sponsorship, &dev, b"m");
+        assert_eq!(verify_each(&[elsewhere]), [Err(KeyError::Signature)]);
+        assert_eq!(verify_each(&[]), []);
     }
 
     #[test]

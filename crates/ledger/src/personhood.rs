@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use crate::state::{Read, Records};
 use crate::{Moment, Network};
@@ -130,9 +131,9 @@ fn active<R: Read>(
     network: Network<'_>,
     id: &Hash32,
     records: &Records<R>,
-) -> Result<Result<Issuer, Rule>, R::Error> {
+) -> Result<Result<Arc<Issuer>, Rule>, R::Error> {
     Ok(
-        match records.get::<Issuer>(&issuer_key(network.hash_function(), id))? {
+        match records.issuer(&issuer_key(network.hash_function(), id))? {
             None => Err(Rule::IssuerUnknown),
             Some(issuer) if issuer.standing != Standing::Active => Err(Rule::IssuerSuspended),
             Some(issuer) => Ok(issuer),

@@ -40,7 +40,7 @@ pub(crate) fn batch<R: Read>(
     if records.bytes(&key)?.is_some() {
         return Ok(Err(Rule::BatchExists));
     }
-    rule!(spend_record(asked, &issuer, records)?);
+    rule!(spend_record(asked, (&anchored.issuer, &issuer), records)?);
     let batch = Batch {
         key: anchored.key,
         count: anchored.count,
@@ -71,7 +71,7 @@ pub(crate) fn display<R: Read>(
     if records.bytes(&key)?.is_some() {
         return Ok(Err(Rule::DisplayExists));
     }
-    rule!(spend_record(asked, &issuer, records)?);
+    rule!(spend_record(asked, (&show.issuer, &issuer), records)?);
     let display = Display {
         service: show.service,
         issuer: show.issuer,

@@ -14,6 +14,7 @@ use realdid_core::state::{
     Totals, enrolment_key, issuer_key, service_key, totals_key,
 };
 use realdid_core::suite::PublicKey;
+use std::sync::Arc;
 
 pub(crate) type Outcome<T, E> = Result<Result<T, Rule>, E>;
 
@@ -121,7 +122,7 @@ fn enrolment<R: Read>(
     if enrol.seq != expected {
         return Ok(Err(Rule::Sequence));
     }
-    rule!(spend(asked, &issuer, records, |totals| {
+    rule!(spend(asked, &enrol.issuer, records, |totals| {
         totals.enrolments += 1;
         totals.enrolments <= issuer.enrolment_quota
     })?);
@@ -253,7 +254,7 @@ fn register<R: Read>(
     if records.bytes(&key)?.is_some() {
         return Ok(Err(Rule::ServiceExists));
     }
-    rule!(spend(asked, &issuer, records, |totals| {
+    rule!(spend(asked, issuer_id, records, |totals| {
         totals.registrations += 1;
         totals.registrations <= issuer.registration_quota
     })?);
@@ -332,11 +333,15 @@ pub(crate) fn spend_sponsorship<R: Read>(
     now: Moment,
     sponsorship: &Sponsorship,
     records: &mut Records<R>,
-) -> Outcome<Issuer, R::Error> {
+) -> Outcome<Arc<Issuer>, R::Error> {
     let by = &sponsorship.by.key;
     let asked = Asked { network, now, by };
     let issuer = rule!(acting_issuer(asked, &sponsorship.issuer, records)?);
-    rule!(spend_record(asked, &issuer, records)?);
+    rule!(spend_record(
+        asked,
+        (&sponsorship.issuer, &issuer),
+        records
+    )?);
     Ok(Ok(issuer))
 }
 
@@ -345,8 +350,8 @@ pub(crate) fn acting_issuer<R: Read>(
     asked: Asked<'_>,
     id: &Hash32,
     records: &Records<R>,
-) -> Outcome<Issuer, R::Error> {
-    let Some(issuer) = records.get::<Issuer>(&issuer_key(asked.hash(), id))? else {
+) -> Outcome<Arc<Issuer>, R::Error> {
+    let Some(issuer) = records.issuer(&issuer_key(asked.hash(), id))? else {
         return Ok(Err(Rule::IssuerUnknown));
     };
     if issuer.standing != Standing::Active {
@@ -361,10 +366,10 @@ pub(crate) fn acting_issuer<R: Read>(
 /// R2: spends one of the records that an issuer may pay for in this epoch.
 pub(crate) fn spend_record<R: Read>(
     asked: Asked<'_>,
-    issuer: &Issuer,
+    (id, issuer): (&Hash32, &Issuer),
     records: &mut Records<R>,
 ) -> Outcome<(), R::Error> {
-    spend(asked, issuer, records, |totals| {
+    spend(asked, id, records, |totals| {
         totals.sponsored += 1;
         totals.sponsored <= issuer.sponsor_quota
     })
@@ -373,12 +378,12 @@ pub(crate) fn spend_record<R: Read>(
 /// Adds to an issuer's totals of this epoch; `add` answers whether the quota still holds.
 fn spend<R: Read>(
     asked: Asked<'_>,
-    issuer: &Issuer,
+    issuer: &Hash32,
     records: &mut Records<R>,
     add: impl FnOnce(&mut Totals) -> bool,
 ) -> Outcome<(), R::Error> {
     let epoch = asked.epoch();
-    let key = totals_key(asked.hash(), &issuer.id(asked.hash()), epoch);
+    let key = totals_key(asked.hash(), issuer, epoch);
     let mut totals = records.get::<Totals>(&key)?.unwrap_or_default();
     if !add(&mut totals) {
         return Ok(Err(Rule::Quota));

@@ -3,9 +3,12 @@
 
 use crate::bytes_of;
 use minicbor::{Decode, Encode};
-use realdid_core::state::decode_record;
+use realdid_core::codec::decode_again;
+use realdid_core::state::Issuer;
 use realdid_core::trie::Key;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A change to one key: a new value, or none.
 pub type Change = (Key, Option<Vec<u8>>);
@@ -45,6 +48,8 @@ pub struct Records<R> {
     changes: BTreeMap<Key, Option<Vec<u8>>>,
     /// What each change of the running operation replaced, to take it back.
     journal: Vec<(Key, Option<Option<Vec<u8>>>)>,
+    /// Issuers as they stand, since nearly every operation asks for one of the same few.
+    issuers: RefCell<BTreeMap<Key, Arc<Issuer>>>,
 }
 
 /// A point to which changes can be taken back.
@@ -62,6 +67,7 @@ impl<R: Read> Records<R> {
             below,
             changes,
             journal: Vec::new(),
+            issuers: RefCell::default(),
         }
     }
 
@@ -82,16 +88,27 @@ impl<R: Read> Records<R> {
     /// treated as absent, which no rule can mistake for consent.
     pub fn get<T>(&self, key: &Key) -> Result<Option<T>, R::Error>
     where
-        T: for<'b> Decode<'b, ()> + Encode<()>,
+        T: for<'b> Decode<'b, ()>,
     {
-        Ok(self
-            .bytes(key)?
-            .and_then(|bytes| decode_record(&bytes).ok()))
+        Ok(self.bytes(key)?.and_then(|bytes| decode_again(&bytes).ok()))
+    }
+
+    /// The issuer under a key.
+    pub(crate) fn issuer(&self, key: &Key) -> Result<Option<Arc<Issuer>>, R::Error> {
+        if let Some(known) = self.issuers.borrow().get(key) {
+            return Ok(Some(known.clone()));
+        }
+        let read = self.get(key)?.map(Arc::new);
+        if let Some(issuer) = &read {
+            self.issuers.borrow_mut().insert(*key, Arc::clone(issuer));
+        }
+        Ok(read)
     }
 
     pub fn put<T: Encode<()>>(&mut self, key: Key, record: &T) {
         let before = self.changes.insert(key, Some(bytes_of(record)));
         self.journal.push((key, before));
+        self.issuers.get_mut().remove(&key);
     }
 
     /// Takes back what the last operation changed.
@@ -106,6 +123,7 @@ impl<R: Read> Records<R> {
 
     pub(crate) fn undo(&mut self, mark: Mark) {
         for (key, before) in self.journal.drain(mark.0..).rev() {
+            self.issuers.get_mut().remove(&key);
             match before {
                 Some(value) => self.changes.insert(key, value),
                 None => self.changes.remove(&key),

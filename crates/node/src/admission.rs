@@ -10,7 +10,7 @@ use realdid_core::codec::{Bytes, CodecError};
 use realdid_core::hash::Hash32;
 use realdid_core::operation::SignedOperation;
 use realdid_core::rule::Rule;
-use realdid_ledger::{Known, Network, admissible};
+use realdid_ledger::{Known, Network, admissible_each};
 
 /// Who hands an operation in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,53 +31,58 @@ pub enum NotAdmitted {
     Rule(Rule),
     #[error(transparent)]
     NoRoom(#[from] Refused),
-    #[error(transparent)]
-    Machine(#[from] MachineError),
 }
 
 /// Takes operations in, as their bytes came; answers of each its id, or why it does not wait here.
 /// What waits or was accepted already is answered the same: a client may lose an answer. Each is judged
-/// by itself, on top of what is final. Reads the disk.
+/// by itself, on top of what is final. Reads the disk: if that fails, nothing was taken in.
 pub fn admit(
     machine: &Machine,
     mempool: &Mempool,
     operations: Vec<Bytes>,
     by: By,
     now_ms: u64,
-) -> Vec<Result<Hash32, NotAdmitted>> {
+) -> Result<Vec<Result<Hash32, NotAdmitted>>, MachineError> {
     let height = machine.tip().height + 1;
     let parameters = machine.parameters_at(height);
     let network = Network {
         name: &machine.genesis().network,
         parameters: &parameters,
     };
-    // The lock that reading the state takes is held for no signature.
     let mut waits: Vec<Result<Hash32, NotAdmitted>> = Vec::with_capacity(operations.len());
-    let mut verified = Vec::new();
+    let mut new = Vec::new();
     for bytes in operations {
-        let read = read(machine, mempool, &bytes).and_then(|read| {
-            if let Read::New(known) = &read {
-                admissible(network, height, &known.signed).map_err(NotAdmitted::Rule)?;
-            }
-            Ok(read)
-        });
-        waits.push(match read {
+        waits.push(match read(mempool, &bytes) {
             Ok(Read::Waits(id)) => Ok(id),
             Ok(Read::New(known)) => {
                 let id = known.id;
-                verified.push((waits.len(), known, bytes));
+                new.push((waits.len(), known, bytes));
                 Ok(id)
             }
-            Err(why) => Err(why),
+            Err(error) => Err(error.into()),
         });
     }
+    let ids: Vec<_> = new.iter().map(|(_, known, _)| known.id).collect();
+    let accepted = machine.accepted(&ids)?;
+    let mut accepted = accepted.into_iter();
+    new.retain(|_| accepted.next() != Some(true));
+
+    // Before the state is read, as the lock that it takes is held for no signature.
+    let signed: Vec<_> = new.iter().map(|(_, known, _)| &known.signed).collect();
+    let outcomes = admissible_each(network, height, &signed);
+    let mut verified = Vec::with_capacity(new.len());
+    for ((place, known, bytes), outcome) in new.into_iter().zip(outcomes) {
+        match outcome {
+            Ok(()) => verified.push((place, known, bytes)),
+            Err(rule) => waits[place] = Err(NotAdmitted::Rule(rule)),
+        }
+    }
     let signed: Vec<_> = verified.iter().map(|(_, known, _)| &known.signed).collect();
-    let outcomes = machine.try_verified(&signed, now_ms);
+    let outcomes = machine.try_verified(&signed, now_ms)?;
     for ((place, known, bytes), outcome) in verified.into_iter().zip(outcomes) {
         let added = match outcome {
-            Ok(Ok(())) => mempool.add(known, bytes.0.clone()).map_err(Into::into),
-            Ok(Err(rule)) => Err(NotAdmitted::Rule(rule)),
-            Err(error) => Err(error.into()),
+            Ok(()) => mempool.add(known, bytes.0.clone()).map_err(Into::into),
+            Err(rule) => Err(NotAdmitted::Rule(rule)),
         };
         match added {
             Ok(()) if by == By::Client => mempool.outbox().put(bytes),
@@ -85,23 +90,23 @@ pub fn admit(
             Err(why) => waits[place] = Err(why),
         }
     }
-    waits
+    Ok(waits)
 }
 
 enum Read {
-    /// It waits here, or was accepted.
+    /// It waits here.
     Waits(Hash32),
     New(Known),
 }
 
-fn read(machine: &Machine, mempool: &Mempool, bytes: &Bytes) -> Result<Read, NotAdmitted> {
+fn read(mempool: &Mempool, bytes: &Bytes) -> Result<Read, CodecError> {
     if let Some(known) = mempool.known(bytes) {
         return Ok(Read::Waits(known.id));
     }
     let known = Known::of(SignedOperation::decode(&bytes.0)?);
-    let id = known.id;
-    if mempool.contains(&id) || matches!(machine.receipt(&id)?, Some((_, None))) {
-        return Ok(Read::Waits(id));
-    }
-    Ok(Read::New(known))
+    Ok(if mempool.contains(&known.id) {
+        Read::Waits(known.id)
+    } else {
+        Read::New(known)
+    })
 }

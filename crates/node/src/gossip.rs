@@ -86,9 +86,12 @@ pub fn hear(machine: &Machine, mempool: &Mempool, message: &[u8], now_ms: u64) -
     let Ok(operations) = codec::decode::<Vec<Bytes>>(message, MAX_MESSAGE_BYTES) else {
         return false;
     };
-    let waits = admit(machine, mempool, operations, By::Validator, now_ms);
+    let Ok(waits) = admit(machine, mempool, operations, By::Validator, now_ms) else {
+        // This disk fails, which is not the other's fault.
+        return true;
+    };
     // Bytes and a signature are good or bad whatever this node knows. For the rest, the other knows
-    // another height or has more room, or this disk fails.
+    // another height or has more room.
     let never = |why: &NotAdmitted| {
         matches!(
             why,

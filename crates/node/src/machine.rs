@@ -226,21 +226,27 @@ impl Machine {
         Ok(Some((logged.height, receipt.refused)))
     }
 
+    /// Whether each of these operations was accepted.
+    pub fn accepted(&self, ids: &[Hash32]) -> Result<Vec<bool>, MachineError> {
+        Ok(self.log.accepted(ids.iter().map(|id| &id.0))?)
+    }
+
     /// Whether operations whose signatures were verified would be accepted on top of what is final
     /// now, each by itself.
     pub fn try_verified(
         &self,
         operations: &[&SignedOperation],
         time_ms: u64,
-    ) -> Vec<Result<Result<(), Rule>, MachineError>> {
+    ) -> Result<Vec<Result<(), Rule>>, MachineError> {
         let open = self.lock();
         let now = Moment {
             height: open.tip.height + 1,
             time_ms: time_ms.max(open.tip.time_ms),
         };
+        let network = self.network().under(open.parameters.at(now.height));
         let mut records = Records::new(self.below(&open));
         let mut each = |signed: &&SignedOperation| {
-            let outcome = apply_verified(self.network(), now, signed, &mut records)?;
+            let outcome = apply_verified(network, now, signed, &mut records)?;
             records.take_back();
             Ok(outcome)
         };

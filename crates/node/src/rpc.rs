@@ -142,7 +142,7 @@ struct Batch {
 /// What `/v1/operations` would have answered.
 #[derive(Serialize, ToSchema)]
 struct BatchOperation {
-    /// 202, 400, 422, 429 or 503.
+    /// 202, 400, 422 or 429.
     status: u16,
     /// Lowercase hex, where the status is 202.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -485,10 +485,10 @@ impl Rpc {
                 let parameters = self.machine.parameters_at(self.machine.tip().height + 1);
                 overloaded(refused, &parameters, self.mempool.len())
             }
-            NotAdmitted::Machine(error) => unavailable(error),
         };
         let admitted = admitted.map_err(|_| Problem::internal())?;
         Ok(admitted
+            .map_err(unavailable)?
             .into_iter()
             .map(|taken| taken.map_err(refused))
             .collect())

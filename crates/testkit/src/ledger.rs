@@ -29,7 +29,7 @@ use realdid_core::state::{
 use realdid_core::suite::{SecretKey, Suite};
 use realdid_core::trie::Key;
 use realdid_ledger::state::{Nothing, Records};
-use realdid_ledger::{Moment, Network, admissible, apply_block, genesis_changes};
+use realdid_ledger::{Moment, Network, admissible, admissible_each, apply_block, genesis_changes};
 use sha2::{Digest, Sha256};
 
 use crate::trie::MemoryTrie;
@@ -253,11 +253,19 @@ impl TestNet {
 
     /// The rules that need no state, as the mempool of this network runs them.
     pub fn admissible(&self, signed: &SignedOperation) -> Result<(), Rule> {
-        let network = Network {
+        admissible(self.as_it_began(), self.now.height, signed)
+    }
+
+    /// The same of many at a time.
+    pub fn admissible_each(&self, operations: &[&SignedOperation]) -> Vec<Result<(), Rule>> {
+        admissible_each(self.as_it_began(), self.now.height, operations)
+    }
+
+    fn as_it_began(&self) -> Network<'_> {
+        Network {
             name: &self.genesis.network,
             parameters: &self.genesis.parameters,
-        };
-        admissible(network, self.now.height, signed)
+        }
     }
 
     /// Every record, by its key.

@@ -1087,6 +1087,22 @@ fn admissible_needs_no_state() {
 }
 
 #[test]
+fn many_are_admissible_as_each_is() {
+    let s = Scene::new();
+    let good = (1..4).map(|seq| s.rotation(seq));
+    let broken = Rule::ALL
+        .iter()
+        .copied()
+        .flat_map(ways)
+        .map(|way| way.broken);
+    let all: Vec<_> = good.chain(broken).chain([s.net.enrol(TAG, 3)]).collect();
+    let all: Vec<_> = all.iter().collect();
+    let each: Vec<_> = all.iter().map(|signed| s.net.admissible(signed)).collect();
+    assert!(each.contains(&Ok(())) && each.contains(&Err(Rule::Signature)));
+    assert_eq!(s.net.admissible_each(&all), each);
+}
+
+#[test]
 fn each_kind_of_operation_is_accepted_from_whom_it_is_for() {
     let s = Scene::new();
     let steps = [

@@ -40,7 +40,7 @@ async fn what_a_client_hands_in_is_told_once_and_taken_by_who_can_check_it() {
         let signed = enrol(&net, n);
         for _ in 0..2 {
             let bytes = Bytes(signed.encode());
-            let taken = admit(&one, &near, vec![bytes], By::Client, now_ms);
+            let taken = admit(&one, &near, vec![bytes], By::Client, now_ms).unwrap();
             assert_eq!(taken[0].as_ref().ok(), Some(&signed.id()));
         }
     }

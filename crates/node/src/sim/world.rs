@@ -410,12 +410,10 @@ impl World {
         let bytes = Bytes(signed.encode());
         let now_ms = running.host.unix_ms();
         let (machine, mempool) = (&running.machine, &running.mempool);
-        for taken in admit(machine, mempool, vec![bytes], By::Client, now_ms) {
+        for taken in admit(machine, mempool, vec![bytes], By::Client, now_ms).unwrap() {
             match taken {
                 Ok(_) | Err(NotAdmitted::Rule(_) | NotAdmitted::NoRoom(_)) => {}
-                Err(error @ (NotAdmitted::Codec(_) | NotAdmitted::Machine(_))) => {
-                    panic!("{error}")
-                }
+                Err(error @ NotAdmitted::Codec(_)) => panic!("{error}"),
             }
         }
     }

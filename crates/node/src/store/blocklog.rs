@@ -259,6 +259,21 @@ impl BlockLog {
             }))
         })?)
     }
+
+    /// Of each operation, whether a block here holds it accepted.
+    pub fn accepted<'a>(
+        &self,
+        operations: impl Iterator<Item = &'a [u8; 32]>,
+    ) -> Result<Vec<bool>, BlockLogError> {
+        Ok(self.tables.read(|transaction| {
+            let receipts = transaction.open_table(RECEIPTS)?;
+            let accepted = |operation| {
+                let record = receipts.get(operation)?;
+                Ok(record.is_some_and(|record| record.value().2))
+            };
+            operations.map(accepted).collect()
+        })?)
+    }
 }
 
 fn bytes_at(

@@ -53,10 +53,7 @@ fn seen(machine: &Machine) -> (Header, Option<u64>, Root, bool, bool) {
         machine.store().committed_height(),
         machine.store().root(),
         machine.receipt(&enrol.id()).unwrap().is_some(),
-        machine.try_verified(&[&enrol], 0)[0]
-            .as_ref()
-            .unwrap()
-            .is_ok(),
+        machine.try_verified(&[&enrol], 0).unwrap()[0].is_ok(),
     )
 }
 
