@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Computes the vectors of did/ and ledger/ a second time, with nothing but hashlib.
+"""Computes the vectors of did/ and ledger/, and the first of ceremony/, a second time, with nothing but hashlib.
 
-CBOR, base58, Ed25519 and the list commitment are written out here from their specifications and
+CBOR, base58, Ed25519, P-256, HKDF and the list commitment are written out here from their specifications and
 share no code with the Rust workspace. Prints `ok`, or what differs. `--write` writes the files.
 """
 
@@ -127,6 +127,52 @@ def sign(seed: bytes, message: bytes) -> bytes:
     return big_r + s.to_bytes(32, "little")
 
 
+# --- what an operator's secret gives (spec/ceremony.md, X2): HKDF (RFC 5869) and P-256 (FIPS 186)
+
+
+def hmac(secret: bytes, message: bytes) -> bytes:
+    secret = secret.ljust(64, b"\0")
+    inside = hashlib.sha256(bytes(b ^ 0x36 for b in secret) + message).digest()
+    return hashlib.sha256(bytes(b ^ 0x5C for b in secret) + inside).digest()
+
+
+def operator_key(seed: bytes, purpose: str) -> bytes:
+    """Extract without salt, expand to one block."""
+    info = b"rdid/1/operator/" + purpose.encode() + b"\0"
+    return hmac(hmac(bytes(32), seed), info + b"\x01")
+
+
+P256 = 2**256 - 2**224 + 2**192 + 2**96 - 1
+P256_BASE = (
+    0x6B17D1F2E12C4247F8BCE6E563A440F277037D812DEB33A0F4A13945D898C296,
+    0x4FE342E2FE1A7F9B8EE7EB4A7C0F9E162BCE33576B315ECECBB6406837BF51F5,
+)
+
+
+def p256_add(a, b):
+    if a is None or b is None:
+        return a or b
+    (x1, y1), (x2, y2) = a, b
+    if x1 == x2 and (y1 + y2) % P256 == 0:
+        return None
+    if a == b:
+        slope = (3 * x1 * x1 - 3) * pow(2 * y1, -1, P256)
+    else:
+        slope = (y2 - y1) * pow(x2 - x1, -1, P256)
+    x = (slope * slope - x1 - x2) % P256
+    return x, (slope * (x1 - x) - y1) % P256
+
+
+def p256_public(scalar: bytes) -> bytes:
+    """Compressed, as SEC 1 has it."""
+    point, power = None, P256_BASE
+    for bit in range(256):
+        if int.from_bytes(scalar, "big") >> bit & 1:
+            point = p256_add(point, power)
+        power = p256_add(power, power)
+    return bytes([2 + point[1] % 2]) + point[0].to_bytes(32, "big")
+
+
 # --- the values; each list is the array of spec/operations.cddl
 
 ED25519 = 1
@@ -209,6 +255,36 @@ def vectors():
     digest = tagged("genesis", genesis)
     yield "ledger/genesis.hex", genesis.hex()
     yield "ledger/genesis.digest", digest.hex()
+
+    # The same of two validators, whose key a ceremony made.
+    by_ceremony = cbor(
+        [
+            *[1, "dev", time_ms, parameters, b"\xbb" * 96, [b"\xcc" * 32, b"\xdd" * 32]],
+            *[governance, [issuer], b"\xee" * 32],
+        ]
+    )
+    yield "ledger/genesis-ceremony.hex", by_ceremony.hex()
+    yield "ledger/genesis-ceremony.digest", tagged("genesis", by_ceremony).hex()
+
+    # Two operators, of seeds 01… and 02…, and their plan of a network.
+    operators = []
+    for n, name in ((1, "ann"), (2, "bob")):
+        secret = operator_key(bytes([n]) * 32, "identity")
+        sealing = p256_public(operator_key(bytes([n]) * 32, "sealing"))
+        player = [public(secret), sealing]
+        body = cbor(["dev", name, player, f"192.0.2.{n}:20420"])
+        signed = sign(secret, b"rdid/1/sign/operator-card\0dev\0" + body)
+        operators.append((player, cbor([0, body, signed])))
+    yield "ceremony/card.hex", operators[0][1].hex()
+    operators.sort()
+    plan = cbor([1, "dev", time_ms, parameters, governance, [issuer], [c for _, c in operators]])
+    yield "ceremony/plan.hex", plan.hex()
+    yield "ceremony/plan.digest", tagged("ceremony-plan", plan).hex()
+    players = [player for player, _ in operators]
+    dealers = [player[0] for player in players]
+    ceremony_round = cbor([1, "dev", 0, [0, []], tagged("ceremony-plan", plan), dealers, players])
+    yield "ceremony/round.hex", ceremony_round.hex()
+    yield "ceremony/round.digest", tagged("ceremony-round", ceremony_round).hex()
 
     records = sorted(
         [

@@ -46,6 +46,9 @@ pub enum GenesisError {
     /// H16
     #[error("the genesis admits no suite, one twice, or not one that its own keys are of")]
     Suites,
+    /// H20
+    #[error("a key made by a ceremony is shared by at least two validators")]
+    Ceremony,
     /// H18
     #[error("the network runs newer rules than this program knows")]
     Rules,
@@ -62,6 +65,7 @@ impl GenesisError {
             Self::Governance => "genesis.governance",
             Self::Issuers => "genesis.issuers",
             Self::Suites => "genesis.suites",
+            Self::Ceremony => "genesis.ceremony",
             Self::Rules => "genesis.rules",
         }
     }
@@ -102,6 +106,10 @@ pub struct Genesis {
     /// Issuers that are admitted from the start.
     #[n(7)]
     pub issuers: Vec<Issuer>,
+    /// The transcript of the ceremony that made the network key, so that nobody ever held it
+    /// whole. Without it the key was dealt by one party: a network for development.
+    #[n(8)]
+    pub ceremony: Option<Hash32>,
 }
 
 /// How far the clocks of wallets, gates and validators may be apart where an epoch turns, in
@@ -300,6 +308,9 @@ impl Genesis {
         if !(1..=MAX_VALIDATORS).contains(&n) || !distinct(&self.validators) {
             return Err(GenesisError::Validators);
         }
+        if self.ceremony.is_some() && n < 2 {
+            return Err(GenesisError::Ceremony);
+        }
         if !self.governance.is_well_formed() || self.governance.seq != 0 {
             return Err(GenesisError::Governance);
         }
@@ -345,6 +356,12 @@ impl Genesis {
     /// The prefix of every validator's signature: it binds them to this genesis.
     pub fn namespace(&self) -> Vec<u8> {
         consensus_namespace(&self.digest())
+    }
+
+    /// Whether one party has had the whole network key, as a dealer has and a committee of one: such
+    /// a network is for development, and its key is never handed on.
+    pub fn is_dealt(&self) -> bool {
+        self.ceremony.is_none()
     }
 
     /// The records that the ledger holds before the first block, in order of their keys.
@@ -434,6 +451,9 @@ mod tests {
         refused("genesis.validators", &|g| g.validators.clear());
         refused("genesis.validators", &|g| {
             g.validators.push(g.validators[0])
+        });
+        refused("genesis.ceremony", &|g| {
+            g.ceremony = Some(Hash32([1; 32]));
         });
         let governance = "genesis.governance";
         refused(governance, &|g| g.governance.threshold = 0);

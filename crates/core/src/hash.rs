@@ -199,6 +199,12 @@ pub enum Domain {
     Wallet,
     /// What a person signs when they show their name in public: a display's digest.
     Display,
+    /// What a network is to begin with: what operators sign off (spec/ceremony.md).
+    CeremonyPlan,
+    /// One making of a key: who deals, who gets shares, and what for.
+    CeremonyRound,
+    /// What a key came of: the round and the logs that were used.
+    CeremonyTranscript,
 }
 
 impl Domain {
@@ -222,6 +228,9 @@ impl Domain {
             Self::BatchItem => "rdid/1/batch-item",
             Self::Wallet => "rdid/1/wallet",
             Self::Display => "rdid/1/display",
+            Self::CeremonyPlan => "rdid/1/ceremony-plan",
+            Self::CeremonyRound => "rdid/1/ceremony-round",
+            Self::CeremonyTranscript => "rdid/1/ceremony-transcript",
         }
     }
 }

@@ -66,6 +66,16 @@ pub enum Context {
     Operation,
     /// An operation that creates state, by the organisation that pays for it.
     Sponsorship,
+    /// The card of somebody who will run a validator (spec/ceremony.md).
+    OperatorCard,
+    /// A dealing of a key ceremony, by its dealer.
+    Dealing,
+    /// What a player of a key ceremony found of the dealings.
+    DealingAnswer,
+    /// What came of a dealing, by its dealer.
+    DealingLog,
+    /// What a key ceremony made, by one who has a share of it.
+    CeremonyOutcome,
 }
 
 impl Context {
@@ -73,6 +83,11 @@ impl Context {
         match self {
             Self::Operation => b"rdid/1/sign/operation",
             Self::Sponsorship => b"rdid/1/sign/sponsorship",
+            Self::OperatorCard => b"rdid/1/sign/operator-card",
+            Self::Dealing => b"rdid/1/sign/dealing",
+            Self::DealingAnswer => b"rdid/1/sign/dealing-answer",
+            Self::DealingLog => b"rdid/1/sign/dealing-log",
+            Self::CeremonyOutcome => b"rdid/1/sign/ceremony-outcome",
         }
     }
 }

@@ -94,6 +94,7 @@ fn genesis() -> Genesis {
             registration_quota: 0,
             pass_keys: Vec::new(),
         }],
+        ceremony: None,
     }
 }
 
@@ -131,6 +132,20 @@ fn genesis_and_its_header_are_frozen() {
         vector!("ledger/genesis.digest")
     );
     assert_eq!(Genesis::decode(&genesis.encode()), Ok(genesis.clone()));
+
+    let by_ceremony = Genesis {
+        validators: vec![PeerKey([0xcc; 32]), PeerKey([0xdd; 32])],
+        ceremony: Some(Hash32([0xee; 32])),
+        ..genesis.clone()
+    };
+    assert_eq!(
+        hex::encode(by_ceremony.encode()),
+        vector!("ledger/genesis-ceremony.hex")
+    );
+    assert_eq!(
+        by_ceremony.digest().to_string(),
+        vector!("ledger/genesis-ceremony.digest")
+    );
 
     let header = genesis.header();
     let bytes = codec::encode(&header);

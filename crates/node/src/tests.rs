@@ -62,6 +62,7 @@ fn network(dir: &Path, now_ms: u64) -> (Genesis, NodeConfig) {
             keys: vec![key(8).public()],
         },
         issuers: vec![issuer()],
+        ceremony: None,
     };
     std::fs::write(dir.join("genesis.cbor"), genesis.encode()).unwrap();
     ValidatorKeys::dealt(&dealt.validators[0], &dealt.polynomial)

@@ -148,6 +148,7 @@ impl Nation {
             validators: dealt.validators.iter().map(|v| PeerKey(v.public_key)).collect(),
             governance: self.governance()?,
             issuers: vec![authority, registrar],
+            ceremony: None,
         };
         for (index, validator) in (0u16..).zip(&dealt.validators) {
             let dir = self.dir.join(part_name("node", index));

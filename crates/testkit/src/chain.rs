@@ -52,6 +52,7 @@ impl TestLedger {
                 keys: vec![key(900).public()],
             },
             issuers,
+            ceremony: None,
         };
         let mut trie = MemoryTrie::hashing_by(genesis.hash_function());
         let records = genesis.records().into_iter();

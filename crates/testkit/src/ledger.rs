@@ -196,6 +196,7 @@ impl TestNet {
                     ..issuer(REGISTRAR, &registrar, KeyUse::Registration)
                 },
             ],
+            ceremony: None,
         };
         change(&mut genesis);
         let changes = genesis_changes(&genesis).into_iter().collect();

@@ -11,8 +11,9 @@ use super::{Finding, Source};
 const TABLE: &str = "docs/errors.md";
 
 /// What answers over HTTP, and what its answers are made of.
-const CRATES: [&str; 8] = [
+const CRATES: [&str; 9] = [
     "core",
+    "ceremony",
     "credential",
     "exchange",
     "light",

@@ -104,6 +104,7 @@ impl Committee {
                 .collect(),
             governance: traffic.governance(),
             issuers: vec![traffic.issuer.clone()],
+            ceremony: None,
         };
         let listen = free_addresses(validators)?;
         let p2p = free_addresses(validators)?;
