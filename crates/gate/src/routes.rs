@@ -494,7 +494,7 @@ impl Inner {
     ) -> Result<ClaimedIssuers, Refusal> {
         let pid = match &presented.pid {
             Some(pid) => {
-                let url = vp::claimed_pid_issuer(pid).map_err(VpError::from)?;
+                let url = vp::claimed_pid_issuer(pid)?;
                 let by = self.trust.snapshot().light.hash_function();
                 self.issuer(&issuer_id(by, &url)).await?
             }

@@ -52,15 +52,23 @@ pub fn admit(
     let mut waits: Vec<Result<Hash32, NotAdmitted>> = Vec::with_capacity(operations.len());
     let mut new = Vec::new();
     for bytes in operations {
-        waits.push(match read(mempool, &bytes) {
-            Ok(Read::Waits(id)) => Ok(id),
-            Ok(Read::New(known)) => {
-                let id = known.id;
-                new.push((waits.len(), known, bytes));
-                Ok(id)
+        if let Some(known) = mempool.known(&bytes) {
+            waits.push(Ok(known.id));
+            continue;
+        }
+        let signed = match SignedOperation::decode(&bytes.0) {
+            Ok(signed) => signed,
+            Err(error) => {
+                waits.push(Err(error.into()));
+                continue;
             }
-            Err(error) => Err(error.into()),
-        });
+        };
+        let known = Known::of(signed);
+        let id = known.id;
+        if !mempool.contains(&id) {
+            new.push((waits.len(), known, bytes));
+        }
+        waits.push(Ok(id));
     }
     let ids: Vec<_> = new.iter().map(|(_, known, _)| known.id).collect();
     let accepted = machine.accepted(&ids)?;
@@ -91,22 +99,4 @@ pub fn admit(
         }
     }
     Ok(waits)
-}
-
-enum Read {
-    /// It waits here.
-    Waits(Hash32),
-    New(Known),
-}
-
-fn read(mempool: &Mempool, bytes: &Bytes) -> Result<Read, CodecError> {
-    if let Some(known) = mempool.known(bytes) {
-        return Ok(Read::Waits(known.id));
-    }
-    let known = Known::of(SignedOperation::decode(&bytes.0)?);
-    Ok(if mempool.contains(&known.id) {
-        Read::Waits(known.id)
-    } else {
-        Read::New(known)
-    })
 }

@@ -1,4 +1,10 @@
 //! Programs of others, on Node, that tests hold ours against.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "for tests: a program of others that does not answer ends the test"
+)]
 
 use serde_json::Value;
 use std::io::Write as _;

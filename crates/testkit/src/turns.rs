@@ -1,4 +1,10 @@
 //! Measuring several things in one process, in turns, by the processor time that they take.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "for tests: an account of the system that every test machine has"
+)]
 
 use std::time::{Duration, Instant};
 

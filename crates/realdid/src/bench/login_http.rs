@@ -121,9 +121,12 @@ pub(super) struct Person {
 pub(super) enum Shows {
     /// A copy of the PID, and its key.
     Pid(Box<ParsedSdJwt>, SigningKey),
-    /// A RealPass, which makes a presentation for a binding.
-    Pass(Box<dyn Fn(&[u8]) -> Result<String, Fail>>),
+    /// A RealPass.
+    Pass(Present),
 }
+
+/// Makes a presentation for a binding.
+pub(super) type Present = Box<dyn Fn(&[u8]) -> Result<String, Fail>>;
 
 impl Person {
     /// The `n`th, with a DID of their own.
