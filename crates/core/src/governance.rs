@@ -113,12 +113,16 @@ pub enum CredentialType {
 }
 
 impl CredentialType {
-    /// Every kind with its name in interfaces.
-    pub const ALL: [(CredentialType, &'static str); 3] = [
-        (Self::Pid, "pid"),
-        (Self::RealPass, "real-pass"),
-        (Self::Registration, "registration"),
-    ];
+    /// Its name in interfaces.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pid => "pid",
+            Self::RealPass => "real-pass",
+            Self::Registration => "registration",
+        }
+    }
+
+    pub const ALL: [CredentialType; 3] = [Self::Pid, Self::RealPass, Self::Registration];
 }
 
 /// How well a person or organisation was verified.
@@ -131,6 +135,19 @@ pub enum Assurance {
     Substantial,
     #[n(2)]
     High,
+}
+
+impl Assurance {
+    pub const ALL: [Assurance; 3] = [Self::Low, Self::Substantial, Self::High];
+
+    /// Its name in interfaces.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Substantial => "substantial",
+            Self::High => "high",
+        }
+    }
 }
 
 /// A kind of credential that is accepted, and the least assurance.

@@ -1,7 +1,9 @@
 //! The words of the command line (docs/cli.md).
 
+use crate::network::accepted;
 use clap::{Args, Parser, Subcommand};
 use realdid_core::genesis::MAX_EPOCH_S;
+use realdid_core::governance::Accepted;
 use realdid_gate::Accounts;
 use realdid_wallet::cli::WalletArgs;
 use std::net::SocketAddr;
@@ -42,8 +44,126 @@ pub enum Command {
     Resolve(ResolveArgs),
     /// Check a badge that shows a name in public, with all proofs checked here
     VerifyDisplay(VerifyDisplayArgs),
+    /// Make, sign and look at decisions of a network's governance
+    #[command(subcommand)]
+    Governance(GovernanceCommand),
+    /// Which other networks are recognised: decide it, or look at it
+    #[command(subcommand)]
+    Network(NetworkCommand),
     /// Measure this build; prints one JSON object for each bench
     Bench(BenchArgs),
+}
+
+/// A ledger, and what is trusted of it.
+#[derive(Debug, Clone, Args)]
+pub struct LedgerArgs {
+    #[command(flatten)]
+    pub nation: NationDir,
+    /// A node to ask [default: the nation's own]
+    #[arg(long, value_name = "URL", env = "REALDID_NODE")]
+    pub node: Option<String>,
+    /// The digest of the network's genesis, in hex; without it the nation's own genesis is
+    /// trusted, or the first one met
+    #[arg(long, value_name = "DIGEST", env = "REALDID_TRUST")]
+    pub trust: Option<String>,
+}
+
+/// How governance decides.
+#[derive(Debug, Args)]
+pub struct GovernArgs {
+    #[command(flatten)]
+    pub ledger: LedgerArgs,
+    /// Why: a code of spec/state.md, such as scheduled, legal-order or key-compromise
+    #[arg(long, value_name = "CODE")]
+    pub reason: String,
+    /// The file of a governance key; may be given several times [default: the nation's own]
+    #[arg(long = "governance-key", value_name = "FILE")]
+    pub governance_keys: Vec<PathBuf>,
+    /// Do not hand it in: write it to FILE with the signatures so far, for others to sign
+    #[arg(long, value_name = "FILE")]
+    pub draft: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum GovernanceCommand {
+    /// Make a decision that another command has printed
+    Decide(DecideArgs),
+    /// Sign a draft, and hand it in once it has as many signatures as it needs
+    Sign(SignArgs),
+    /// Say what a draft would decide and how many have signed it
+    Show(DraftArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct DecideArgs {
+    /// The decision, in hex
+    pub decision: String,
+    #[command(flatten)]
+    pub govern: GovernArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct SignArgs {
+    /// The draft, which is written again
+    pub draft: PathBuf,
+    #[command(flatten)]
+    pub ledger: LedgerArgs,
+    /// The file of a governance key; may be given several times [default: the nation's own]
+    #[arg(long = "governance-key", value_name = "FILE")]
+    pub governance_keys: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct DraftArgs {
+    /// The draft
+    pub draft: PathBuf,
+    #[command(flatten)]
+    pub ledger: LedgerArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum NetworkCommand {
+    /// Recognise another network, or change what of it is accepted
+    Recognise(RecogniseArgs),
+    /// Accept nothing of another network until it is restored
+    Suspend(RecognitionArgs),
+    /// Accept again what was accepted of a suspended network
+    Restore(RecognitionArgs),
+    /// The recognised networks, with the proof checked here
+    Show(RecognitionsArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct RecogniseArgs {
+    /// The other network's genesis file
+    #[arg(long, value_name = "FILE")]
+    pub genesis: PathBuf,
+    /// The digest of that genesis, from a source at the other network that you trust
+    #[arg(long, value_name = "DIGEST")]
+    pub digest: String,
+    /// A kind of credential that is accepted, with the least assurance: pid, real-pass or
+    /// registration, then a colon and low, substantial (the default) or high; may be given several
+    /// times
+    #[arg(long = "accepts", value_name = "KIND", required = true, value_parser = accepted)]
+    pub accepts: Vec<Accepted>,
+    #[command(flatten)]
+    pub govern: GovernArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct RecognitionArgs {
+    /// The other network's name
+    pub network: String,
+    #[command(flatten)]
+    pub govern: GovernArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct RecognitionsArgs {
+    /// One network's name [default: all]
+    pub network: Option<String>,
+    #[command(flatten)]
+    pub ledger: LedgerArgs,
 }
 
 /// The folder of a small nation.

@@ -5,6 +5,8 @@
 //! comes with one line on standard error: the rule that failed, whose fault it is, what to do. Names and JSON keys are a contract, kept in
 //! `docs/cli.md` and by a test.
 //!
+//! - [`govern`]: decisions of governance, signed here
+//! - [`network`]: which other networks are recognised
 //! - [`nation`]: the folder of a small nation: its parts, ports, keys and genesis
 //! - [`up`]: starts a nation's parts as processes and watches them
 //! - [`part`]: each part alone
@@ -16,7 +18,9 @@
 mod bench;
 mod cli;
 mod fail;
+mod govern;
 mod nation;
+mod network;
 mod part;
 mod register;
 mod resolve;
@@ -24,7 +28,7 @@ mod up;
 mod verify_display;
 
 use clap::Parser as _;
-use cli::{AuthorityCommand, Cli, Command, GateCommand};
+use cli::{AuthorityCommand, Cli, Command, GateCommand, GovernanceCommand, NetworkCommand};
 use fail::Fail;
 use serde_json::Value;
 use std::process::ExitCode;
@@ -105,6 +109,19 @@ async fn run(cli: Cli) -> Result<Option<Value>, Fail> {
         Command::Wallet(args) => Ok(Some(realdid_wallet::cli::run(args).await?)),
         Command::Resolve(args) => resolve::run(args).await.map(Some),
         Command::VerifyDisplay(args) => verify_display::run(args).await.map(Some),
+        Command::Governance(command) => match command {
+            GovernanceCommand::Decide(args) => govern::decide(args).await,
+            GovernanceCommand::Sign(args) => govern::sign(args).await,
+            GovernanceCommand::Show(args) => govern::show(args).await,
+        }
+        .map(Some),
+        Command::Network(command) => match command {
+            NetworkCommand::Recognise(args) => network::recognise(args).await,
+            NetworkCommand::Suspend(args) => network::suspend(args).await,
+            NetworkCommand::Restore(args) => network::restore(args).await,
+            NetworkCommand::Show(args) => network::show(args).await,
+        }
+        .map(Some),
         Command::Bench(args) => bench::run(args).await,
     }
 }

@@ -2,9 +2,9 @@
 
 use crate::cli::{Listen, NationDir, OptionalPartArgs, PartArgs, PersonArgs, StandingArgs};
 use crate::fail::Fail;
+use crate::govern::reason;
 use realdid_authority::StandingChange;
 use realdid_authority::config::{AUTHORITY_FILE, AuthorityConfig, RegistrarConfig};
-use realdid_core::state::ReasonCode;
 use realdid_demo::DemoConfig;
 use realdid_gate::GateConfig;
 use realdid_node::config::NodeConfig;
@@ -148,17 +148,6 @@ fn changed(args: StandingArgs, standing: &str, change: StandingChange) -> Value 
         "reason": args.reason,
         "seq": change.seq,
         "height": change.height,
-    })
-}
-
-fn reason(name: &str) -> Result<ReasonCode, Fail> {
-    ReasonCode::from_name(name).ok_or_else(|| {
-        let names: Vec<&str> = ReasonCode::ALL.iter().map(|(_, name)| *name).collect();
-        Fail::user(
-            "reason.unknown",
-            "a reason is one of the closed list of spec/state.md",
-            &format!("choose one of {}", names.join(", ")),
-        )
     })
 }
 
