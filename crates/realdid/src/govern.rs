@@ -227,6 +227,7 @@ impl Ledger {
             "signatures": signed.signatures.len(),
             "threshold": self.governance.threshold,
             "expires": signed.operation.expires,
+            "height": null,
         }))
     }
 }

@@ -675,8 +675,7 @@ async fn two_processes_on_one_postgresql_are_one_authority() {
         &keys,
     );
     let pid = serde_json::to_vec(&pid.unwrap()).unwrap();
-    let token = Some(tokens.access_token.as_str());
-    let caller = Caller::bearer(token.unwrap());
+    let caller = Caller::bearer(tokens.access_token.as_str());
     b.credential(&caller, &pid).await.unwrap();
     let again = a.credential(&caller, &pid).await.err().unwrap();
     assert_eq!(again.answer("x").problem().code(), "vci.proof_nonce");

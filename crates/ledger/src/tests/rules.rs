@@ -722,7 +722,7 @@ fn ways(rule: Rule) -> Vec<Way> {
             vec![
                 a.breaks("active already", same),
                 b.after(&[end]).breaks("ended for good", back),
-                c.after(&[suspend.clone()])
+                c.after(std::slice::from_ref(&suspend))
                     .breaks("enrolled anew while suspended", again),
                 d.after(&[suspend]).breaks("reset while suspended", reset),
             ]

@@ -20,7 +20,7 @@ fn help(words: &[&str]) -> String {
 }
 
 /// Every command with the options that its help names.
-const COMMANDS: [&[&str]; 40] = [
+const COMMANDS: [&[&str]; 47] = [
     &["up"],
     &["node"],
     &["authority"],
@@ -59,6 +59,13 @@ const COMMANDS: [&[&str]; 40] = [
     &["wallet", "kit", "top-up"],
     &["resolve"],
     &["verify-display"],
+    &["governance", "decide"],
+    &["governance", "sign"],
+    &["governance", "show"],
+    &["network", "recognise"],
+    &["network", "suspend"],
+    &["network", "restore"],
+    &["network", "show"],
     &["bench"],
     &["demo"],
 ];

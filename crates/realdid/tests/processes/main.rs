@@ -18,6 +18,7 @@ mod displays;
 mod faults;
 mod journey;
 mod nation;
+mod networks;
 mod privacy;
 mod realpass;
 mod refusals;

@@ -3,13 +3,6 @@
 use crate::nation::{Nation, get, until};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use realdid_core::codec;
-use realdid_core::genesis::Genesis;
-use realdid_core::header::Header;
-use realdid_core::operation::{Body, Operation};
-use realdid_core::state::ReasonCode;
-use realdid_core::suite::{SecretKey, Suite};
-use realdid_light::http::NodeClient;
 use serde_json::Value;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -181,8 +174,11 @@ fn p7_governance_changes_the_realpass_key_and_pseudonyms_stay() {
     assert_eq!(made["fromEpoch"], from);
     nation.stop("-TERM");
     nation.up();
-    let decision = hex::decode(text(&made, "decision")).unwrap();
-    govern(&nation, &decision);
+    let decision = text(&made, "decision");
+    nation
+        .run(&["governance", "decide", &decision, "--reason", "scheduled"])
+        .done();
+    let decision = hex::decode(decision).unwrap();
     let url = format!("{}/v1/decisions", nation.url("node"));
     let record = until("it is in the record", Duration::from_secs(60), || {
         let answered: Value = serde_json::from_str(&get(&url, &[]).1).ok()?;
@@ -198,31 +194,6 @@ fn p7_governance_changes_the_realpass_key_and_pseudonyms_stay() {
         (login["realPassEpoch"].as_u64() >= Some(from)).then_some(login)
     });
     assert_eq!(nation.me(0, &later)["sub"], sub);
-}
-
-/// Signs a decision with the nation's one governance key, and waits until it is final.
-fn govern(nation: &Nation, decision: &[u8]) {
-    let seed = std::fs::read_to_string(nation.dir.join("governance/governance.key")).unwrap();
-    let seed = hex::decode(seed.trim()).unwrap().try_into().unwrap();
-    let key = SecretKey::from_seed(Suite::Ed25519, seed).unwrap();
-    let genesis = std::fs::read(nation.dir.join("genesis.cbor")).unwrap();
-    let network = Genesis::decode(&genesis).unwrap().network;
-    let decision = codec::decode(decision, decision.len()).unwrap();
-    let nodes = NodeClient::new(vec![nation.url("node")]).unwrap();
-    let done = async {
-        let checkpoint = nodes.checkpoint().await.unwrap();
-        let height = Header::decode(&checkpoint.header.0).unwrap().height;
-        let body = Body::Govern(1, decision, ReasonCode::Scheduled);
-        let signed = Operation::new(network, height + 100, body).sign(&[&key]);
-        nodes
-            .submit_and_wait(&signed, Duration::from_secs(60))
-            .await
-            .unwrap()
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    runtime.unwrap().block_on(done);
 }
 
 #[test]

@@ -136,7 +136,7 @@ fn failures_are_retried_later_and_apart() {
         at_ms: now,
         failures: 0,
     };
-    let mut spread = vec![0; 12];
+    let mut spread = [0; 12];
     for _ in 0..200 {
         let mut plan = plan;
         for (n, spread) in spread.iter_mut().enumerate() {
