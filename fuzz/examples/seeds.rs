@@ -17,7 +17,8 @@ use realdid_exchange::vp::{
 };
 use realdid_pass::facts::{Adult, Assurance, Continuity, Facts, Kind, Region};
 use realdid_pass::{Context, Credential, PseudonymSecrets};
-use realdid_testkit::ledger::{TestDid, TestNet};
+use realdid_testkit::chain::TestLedger;
+use realdid_testkit::ledger::{START_MS, TestDid, TestNet};
 use realdid_testkit::person::{TestPerson, TestRandom};
 use serde_json::json;
 
@@ -155,6 +156,14 @@ fn decode() -> Outcome {
     }
     let governance = realdid_core::state::governance_key(HashFunction::Sha256);
     write("decode", "record-governance", Some(13), &state[&governance])?;
+    let committee = realdid_core::state::committee_key(HashFunction::Sha256);
+    write("decode", "record-committee", Some(25), &state[&committee])?;
+    let mut handed_on = TestLedger::new(START_MS, Vec::new());
+    let first = handed_on.decide_term(8, 200);
+    handed_on.begin_term(8);
+    let second = handed_on.decide_term(9, 400);
+    let both = codec::encode(&vec![first, second]);
+    write("decode", "hand-overs", Some(26), &both)?;
 
     let world = world();
     let checkpoint = world.ledger.checkpoint();

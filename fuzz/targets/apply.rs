@@ -8,8 +8,10 @@ use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use realdid_core::codec::Bytes;
 use realdid_core::did::commitment;
-use realdid_core::genesis::NetworkKey;
-use realdid_core::governance::{Accepted, Assurance, CredentialType, Governance, Recognised};
+use realdid_core::genesis::{NetworkKey, PeerKey};
+use realdid_core::governance::{
+    Accepted, Assurance, CredentialType, Governance, Recognised, Term,
+};
 use realdid_core::hash::{Hash32, HashFunction};
 use realdid_core::header::{Checkpoint, MAX_CERTIFICATE_BYTES, MAX_HEADER_BYTES};
 use realdid_core::operation::{AnchorBatch, Body, Decision, Enrol, Show, SignedOperation};
@@ -19,7 +21,8 @@ use realdid_core::state::{
 };
 use realdid_core::suite::{SecretKey, Suite};
 use realdid_core::trie::Key;
-use realdid_testkit::ledger::{TestDid, TestNet, key_of};
+use realdid_testkit::chain::TestLedger;
+use realdid_testkit::ledger::{START_MS, TestDid, TestNet, key_of};
 
 const BY: HashFunction = HashFunction::Sha256;
 
@@ -50,6 +53,7 @@ enum Ask {
     Governors(u8, u8),
     Recognise(u8, u8),
     RecognitionStanding(u8),
+    Term(u8, u8, u8),
     /// Bytes that nobody made sense of.
     Junk(Vec<u8>),
 }
@@ -320,6 +324,15 @@ fn decided<'a>(
         Ask::RecognitionStanding(n) => {
             Decision::RecognitionStanding(other_network(*n), standing(*n))
         }
+        Ask::Term(number, ahead, members) => Decision::Committee(Term {
+            number: u64::from(*number),
+            first: net.now.height + u64::from(*ahead),
+            network_key: TestLedger::with_validators(members % 3, START_MS, Vec::new())
+                .genesis
+                .network_key,
+            validators: (0..*members).map(|n| PeerKey([n; 32])).collect(),
+            polynomial: (ahead % 5 != 0).then_some(Hash32([1; 32])),
+        }),
         _ => Decision::Governors(1, Vec::new()),
     }
 }

@@ -3,12 +3,12 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use realdid_core::answer::{BucketAnswer, StateAnswer};
+use realdid_core::answer::{BucketAnswer, StateAnswer, decode_hand_overs};
 use realdid_core::certificate::verify_finalization;
 use realdid_core::codec::{self, Bytes};
 use realdid_core::did::{Did, Inception, NetworkName};
 use realdid_core::genesis::Genesis;
-use realdid_core::governance::{DecisionRecord, Governance, Recognition, RunningParameters};
+use realdid_core::governance::{Committee, DecisionRecord, Governance, Recognition, RunningParameters};
 use realdid_core::hash::{Hash32, HashFunction, ListPath};
 use realdid_core::header::{Block, Checkpoint, Header, MAX_HEADER_BYTES, Receipt};
 use realdid_core::operation::SignedOperation;
@@ -17,6 +17,9 @@ use realdid_core::state::{
 };
 use realdid_core::suite::{PublicKey, Suite};
 use realdid_core::trie::{Prefix, verify, verify_bucket};
+use realdid_light::{LightClient, TrustedTerm};
+use realdid_testkit::chain::TestLedger;
+use realdid_testkit::ledger::START_MS;
 
 /// Reads a record, and writes what was read.
 macro_rules! record {
@@ -31,7 +34,7 @@ fuzz_target!(|input: &[u8]| {
     let Some((kind, bytes)) = input.split_first() else {
         return;
     };
-    let again = match kind % 25 {
+    let again = match kind % 27 {
         0 => SignedOperation::decode(bytes).ok().map(|signed| {
             let _ = (
                 signed.id(),
@@ -100,6 +103,19 @@ fuzz_target!(|input: &[u8]| {
         23 => codec::decode::<ListPath>(bytes, 4096).ok().map(|path| {
             let _ = path.root(HashFunction::Sha256, &Hash32([1; 32]));
             codec::encode(&path)
+        }),
+        25 => record!(Committee, bytes),
+        26 => decode_hand_overs(bytes).ok().map(|answers| {
+            // Whatever is taken in, the terms follow one another.
+            let mut light = LightClient::new(TestLedger::new(START_MS, Vec::new()).genesis);
+            for answer in &answers {
+                let _ = light.hand_over(answer);
+            }
+            let follows = |pair: &[TrustedTerm]| {
+                pair[0].number + 1 == pair[1].number && pair[0].first < pair[1].first
+            };
+            assert!(light.terms().windows(2).all(follows));
+            codec::encode(&answers)
         }),
         _ => {
             let (key, certificate) = bytes.split_at(bytes.len().min(96));

@@ -5,6 +5,7 @@
 
 use realdid_core::genesis::Genesis;
 use realdid_core::hash::Hash32;
+use realdid_core::header::Checkpoint;
 use realdid_core::operation::{Body, Operation, SignedOperation};
 use realdid_core::state::{
     Display, Enrolment, Issuer, PersonTag, Totals, display_key, enrolment_key, issuer_key,
@@ -266,8 +267,21 @@ impl NodeLedger {
         Duration::from_secs(slots).max(MIN_FINAL)
     }
 
+    /// Follows the committee's hand-overs to the term of a checkpoint, where that is unknown here.
+    async fn follow(&self, checkpoint: &Checkpoint) -> Result<(), LedgerError> {
+        let known = || self.light.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut light = known().clone();
+        let before = light.newest_term();
+        self.node.follow(&mut light, checkpoint).await?;
+        if light.newest_term() > before {
+            known().recall_terms(light.terms().to_vec())?;
+        }
+        Ok(())
+    }
+
     async fn advance(&self) -> Result<CheckedHeader, LedgerError> {
         let checkpoint = self.node.checkpoint().await?;
+        self.follow(&checkpoint).await?;
         let mut light = self.light.lock().unwrap_or_else(PoisonError::into_inner);
         let at = light.advance(&checkpoint)?;
         drop(light);
@@ -290,6 +304,7 @@ impl NodeLedger {
             .node
             .state_at_least(key, height, self.patience())
             .await?;
+        self.follow(&answer.checkpoint).await?;
         let slot_ms = self.genesis.parameters.slot_s * 1000;
         let freshness = Freshness {
             now_ms: self.clock.now_ms(),

@@ -34,6 +34,19 @@ impl StateAnswer {
     }
 }
 
+/// The most hand-overs in one answer.
+pub const MAX_HAND_OVERS: usize = 16;
+
+/// Reads hand-overs from hostile bytes: answers about the record of the committee, each certified by
+/// another term, in their order.
+pub fn decode_hand_overs(bytes: &[u8]) -> Result<Vec<StateAnswer>, CodecError> {
+    let all: Vec<StateAnswer> = codec::decode(bytes, MAX_HAND_OVERS * MAX_ANSWER_BYTES)?;
+    if all.len() > MAX_HAND_OVERS {
+        return Err(CodecError::Malformed);
+    }
+    Ok(all)
+}
+
 /// The longest bucket answer in bytes.
 pub const MAX_BUCKET_BYTES: usize = 4 * 1024 * 1024;
 

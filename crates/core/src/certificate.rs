@@ -11,7 +11,7 @@
 //! signed      = varint(len(domain)) | domain | everything above before the signature
 //! domain      = namespace | "_FINALIZE"
 //! hash to G1  = RFC 9380 BLS12381G1_XMD:SHA-256_SSWU_RO_, DST below
-//! key         = 96 bytes, compressed G2: one for the life of the network
+//! key         = 96 bytes, compressed G2: that of the committee whose number the epoch is
 //! ```
 //!
 //! Varints are unsigned LEB128 of at most 64 bits in their shortest form. Each certificate has
@@ -98,6 +98,16 @@ pub fn verify_finalization(
         epoch: proposal.epoch,
         view: proposal.view,
     })
+}
+
+/// The epoch that a certificate claims, which says by whose key to verify it. Nothing is verified.
+pub fn claimed_epoch(certificate: &[u8]) -> Result<u64, CertificateError> {
+    Ok(Proposal::read(certificate)?.epoch)
+}
+
+/// Whether these bytes are a key by which certificates can be verified.
+pub fn is_network_key(bytes: &[u8]) -> bool {
+    network_point(bytes).is_ok()
 }
 
 /// A certificate taken apart; nothing is verified.

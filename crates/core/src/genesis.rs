@@ -3,10 +3,13 @@
 
 use crate::codec::{self, CodecError};
 use crate::did::NetworkName;
-use crate::governance::{Governance, NEWEST_RULES, RunningParameters, consensus_namespace};
+use crate::governance::{
+    Committee, Governance, NEWEST_RULES, RULES_OF_TERMS, RunningParameters, Term,
+    consensus_namespace,
+};
 use crate::hash::{Domain, Hash32, HashFunction};
 use crate::header::{Header, Sealed, receipts_root, slot_at};
-use crate::state::{Issuer, KeyUse, governance_key, issuer_key, parameters_key};
+use crate::state::{Issuer, KeyUse, committee_key, governance_key, issuer_key, parameters_key};
 use crate::suite::Suite;
 use crate::trie;
 use minicbor::{Decode, Encode};
@@ -364,6 +367,17 @@ impl Genesis {
         self.ceremony.is_none()
     }
 
+    /// The committee with which the network begins.
+    pub fn term(&self) -> Term {
+        Term {
+            number: 0,
+            first: 0,
+            network_key: self.network_key,
+            validators: self.validators.clone(),
+            polynomial: None,
+        }
+    }
+
     /// The records that the ledger holds before the first block, in order of their keys.
     pub fn records(&self) -> Vec<(trie::Key, Vec<u8>)> {
         let by = self.hash_function();
@@ -378,6 +392,10 @@ impl Genesis {
             next: None,
         };
         records.push((parameters_key(by), codec::encode(&parameters)));
+        if self.parameters.rules >= RULES_OF_TERMS {
+            let committee = Committee::of(self.term());
+            records.push((committee_key(by), codec::encode(&committee)));
+        }
         records.sort();
         records
     }

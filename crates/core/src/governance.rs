@@ -1,12 +1,13 @@
 //! What a network's governance decides, and what stands of it on the ledger (spec/operations.md,
-//! rules G1 to G10; spec/state.md).
+//! rules G1 to G14; spec/state.md).
 //!
 //! Every decision leaves a record under its sequence number: what was decided, why, by whose keys,
 //! in which block. So who decided what is public and provable for good.
 
+use crate::certificate::is_network_key;
 use crate::did::NetworkName;
-use crate::genesis::{NetworkKey, Parameters};
-use crate::hash::Hash32;
+use crate::genesis::{NetworkKey, Parameters, PeerKey};
+use crate::hash::{Domain, Hash32, HashFunction};
 use crate::header::{Header, Sealed};
 use crate::operation::Decision;
 use crate::state::{ReasonCode, Standing};
@@ -15,12 +16,19 @@ use minicbor::{Decode, Encode};
 
 /// The newest version of the rules that this code runs. It runs every older one too, since blocks
 /// of old are replayed by the rules of their time.
-pub const NEWEST_RULES: u8 = 2;
+pub const NEWEST_RULES: u8 = 3;
+/// The first rules under which committees change.
+pub const RULES_OF_TERMS: u8 = 3;
 /// How many blocks lie at least between a decision about parameters and the first block that runs
 /// under them. A validator may judge blocks so far ahead of what it has executed (rule H18).
 pub const NOTICE_BLOCKS: u64 = 32;
+/// How many headers at least show a term that was decided before its notice ends: whoever follows
+/// the network needs one of them with a certificate (rule G14).
+pub const SHOWN_BLOCKS: u64 = 16;
 /// The most governance keys: a decision carries at most as many signatures (rule O4).
 pub const MAX_GOVERNORS: usize = 32;
+/// The most validators of a term that governance decides: their keys stand in one operation.
+pub const MAX_TERM_VALIDATORS: usize = 100;
 /// The most kinds of credential that a recognition accepts.
 pub const MAX_ACCEPTED: usize = CredentialType::ALL.len();
 
@@ -73,6 +81,131 @@ impl RunningParameters {
             Some(next) if next.from <= height => &next.parameters,
             _ => &self.current,
         }
+    }
+}
+
+/// A committee for a time: who orders the blocks from a height on, and under which key.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Term {
+    /// 0 for the committee of the genesis, one more for each that follows. Certificates carry it
+    /// as their epoch.
+    #[n(0)]
+    pub number: u64,
+    /// The first height that it orders: 0 for that of the genesis.
+    #[n(1)]
+    pub first: u64,
+    /// Verifies each of its certificates.
+    #[n(2)]
+    pub network_key: NetworkKey,
+    /// The validators' keys on the peer-to-peer network, ascending where governance decides: the
+    /// place of a key is the number of its share.
+    #[n(3)]
+    pub validators: Vec<PeerKey>,
+    /// The digest of the public polynomial, against which a validator holds its own copy. None for
+    /// the genesis, which does not know it.
+    #[n(4)]
+    pub polynomial: Option<Hash32>,
+}
+
+impl Term {
+    /// The digest of a public polynomial, by which a term names it.
+    pub fn polynomial_digest(by: HashFunction, polynomial: &[u8]) -> Hash32 {
+        by.tagged(Domain::Polynomial, &[polynomial])
+    }
+
+    /// G12: 1 to [`MAX_TERM_VALIDATORS`] validators, each once and in order, a polynomial, and a key
+    /// that is a point of its group.
+    pub fn is_well_formed(&self) -> bool {
+        (1..=MAX_TERM_VALIDATORS).contains(&self.validators.len())
+            && self.validators.is_sorted_by(|a, b| a < b)
+            && self.polynomial.is_some()
+            && is_network_key(&self.network_key.0)
+    }
+}
+
+/// The term that runs, and the one that follows it.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Committee {
+    #[n(0)]
+    pub running: Term,
+    #[n(1)]
+    pub next: Option<NextTerm>,
+}
+
+/// A term that governance has decided.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct NextTerm {
+    #[n(0)]
+    pub term: Term,
+    /// The height since which this record stands: a state that is sealed at it, or later, shows it.
+    #[n(1)]
+    pub since: u64,
+    /// The height of the first header whose sealed state shows it; none until one has.
+    #[n(2)]
+    pub shown: Option<u64>,
+}
+
+impl Committee {
+    /// That of the genesis.
+    pub fn of(genesis: Term) -> Self {
+        Self {
+            running: genesis,
+            next: None,
+        }
+    }
+
+    /// The term that orders the block at `height`.
+    pub fn at(&self, height: u64) -> &Term {
+        match &self.next {
+            Some(next) if next.term.first <= height => &next.term,
+            _ => &self.running,
+        }
+    }
+
+    /// The same as it stands at `height`: a term that has begun runs.
+    pub fn from(&self, height: u64) -> Self {
+        match &self.next {
+            Some(next) if next.term.first <= height => Self::of(next.term.clone()),
+            _ => self.clone(),
+        }
+    }
+
+    /// G14, before the block at `height` is executed, whose header seals the state of
+    /// `sealed_height`. Notes the first header that shows the coming term. [`NOTICE_BLOCKS`] before
+    /// it begins it must have been shown by [`SHOWN_BLOCKS`] headers, or nobody could prove by the
+    /// running term's certificates that it was decided: else it is put off, each time for twice as
+    /// long, so that a slot ends meanwhile however short its blocks are.
+    pub fn before(&self, height: u64, sealed_height: u64) -> Option<Self> {
+        let next = self.next.as_ref()?;
+        let shown = next
+            .shown
+            .or_else(|| (sealed_height >= next.since).then_some(height));
+        let due = next.term.first == height.saturating_add(NOTICE_BLOCKS);
+        let provable = shown.is_some_and(|shown| shown.saturating_add(SHOWN_BLOCKS) <= height);
+        let after = if due && !provable {
+            let waited = height.saturating_sub(next.since).max(NOTICE_BLOCKS);
+            let first = next.term.first.saturating_add(waited.saturating_mul(2));
+            NextTerm {
+                term: Term {
+                    first,
+                    ..next.term.clone()
+                },
+                since: height,
+                shown: None,
+            }
+        } else {
+            NextTerm {
+                shown,
+                ..next.clone()
+            }
+        };
+        (after != *next).then(|| Self {
+            running: self.running.clone(),
+            next: Some(after),
+        })
     }
 }
 
@@ -248,6 +381,64 @@ impl ForeignCheckpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn term(number: u64, first: u64) -> Term {
+        Term {
+            number,
+            first,
+            network_key: NetworkKey([2; 96]),
+            validators: vec![PeerKey([1; 32]), PeerKey([3; 32])],
+            polynomial: Some(Hash32([4; 32])),
+        }
+    }
+
+    #[test]
+    fn a_term_stands_from_its_first_height_on() {
+        let committee = Committee {
+            running: term(0, 0),
+            next: Some(NextTerm {
+                term: term(1, 50),
+                since: 10,
+                shown: None,
+            }),
+        };
+        assert_eq!(committee.at(49).number, 0);
+        assert_eq!(committee.at(50).number, 1);
+        assert_eq!(committee.from(49), committee);
+        assert_eq!(committee.from(50), Committee::of(term(1, 50)));
+    }
+
+    #[test]
+    fn g14_a_term_that_nobody_can_prove_is_put_off_ever_longer() {
+        let mut committee = Committee {
+            running: term(0, 0),
+            next: Some(NextTerm {
+                term: term(1, 1_042),
+                since: 10,
+                shown: None,
+            }),
+        };
+        // Not shown, and not yet time to look.
+        assert_eq!(committee.before(1_009, 9), None);
+        assert_eq!(Committee::of(term(0, 0)).before(1_010, 9), None);
+        // Shown by one header and then by another: the first counts.
+        let shown = committee.before(900, 10).unwrap();
+        assert_eq!(shown.next.as_ref().unwrap().shown, Some(900));
+        assert_eq!(shown.before(901, 11), None);
+        assert_eq!(shown.before(1_010, 500), None);
+        // Shown by too few headers when the time comes.
+        let late = committee.before(1_010 - SHOWN_BLOCKS + 1, 10).unwrap();
+        let next = late.before(1_010, 10).unwrap().next.unwrap();
+        assert_eq!((next.since, next.shown), (1_010, None));
+        // By none.
+        committee = committee.before(1_010, 9).unwrap();
+        let next = committee.next.clone().unwrap();
+        assert_eq!((next.since, next.term.first), (1_010, 1_042 + 2_000));
+        // It is another record now, so it is shown anew.
+        committee = committee.before(3_010, 1_009).unwrap();
+        let next = committee.next.unwrap();
+        assert_eq!((next.since, next.term.first), (3_010, 3_042 + 4_000));
+    }
 
     #[test]
     fn parameters_stand_from_their_height_on() {

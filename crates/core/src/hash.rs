@@ -195,6 +195,8 @@ pub enum Domain {
     Personhood,
     /// A credential in an issuance batch.
     BatchItem,
+    /// The public polynomial of a committee's shares.
+    Polynomial,
     /// Key material derived from a wallet's roots.
     Wallet,
     /// What a person signs when they show their name in public: a display's digest.
@@ -226,6 +228,7 @@ impl Domain {
             Self::Registration => "rdid/1/registration",
             Self::Personhood => "rdid/1/personhood",
             Self::BatchItem => "rdid/1/batch-item",
+            Self::Polynomial => "rdid/1/polynomial",
             Self::Wallet => "rdid/1/wallet",
             Self::Display => "rdid/1/display",
             Self::CeremonyPlan => "rdid/1/ceremony-plan",

@@ -7,7 +7,7 @@
 use crate::codec::{self, Bytes};
 use crate::did::{DidId, Inception, Keys, NetworkName};
 use crate::genesis::Parameters;
-use crate::governance::Recognised;
+use crate::governance::{RULES_OF_TERMS, Recognised, Term};
 use crate::hash::{Domain, Hash32};
 use crate::header::Checkpoint;
 use crate::state::{EpochKey, Issuer, IssuerKey, KeyStatus, PersonTag, ReasonCode, Standing};
@@ -195,6 +195,9 @@ pub enum Decision {
     /// Suspends, restores or ends a recognition, by the network's name.
     #[n(8)]
     RecognitionStanding(#[n(0)] NetworkName, #[n(1)] Standing),
+    /// The committee that follows the running one, from its first height on.
+    #[n(9)]
+    Committee(#[n(0)] Term),
 }
 
 impl Decision {
@@ -210,12 +213,14 @@ impl Decision {
             Self::Governors(..) => "governors",
             Self::Recognise(_) => "recognise",
             Self::RecognitionStanding(..) => "recognition-standing",
+            Self::Committee(_) => "committee",
         }
     }
 
     /// The version of the rules that first knew it.
     fn since(&self) -> u8 {
         match self {
+            Self::Committee(_) => RULES_OF_TERMS,
             Self::Recognise(_) | Self::RecognitionStanding(..) => 2,
             _ => 1,
         }

@@ -82,6 +82,10 @@ rules! {
     84 RecognitionBehind "recognition.behind" "the checkpoint is newer than the one that is kept",
     90 Parameters "governance.parameters" "new parameters are bounded, keep what is fixed and the rules that run, and stand far enough ahead",
     91 Governors "governance.keys" "governance has 1 to 32 distinct keys and a threshold among them",
+    92 TermNumber "committee.number" "the next term is one more than the running one, and none is decided already",
+    93 TermNotice "committee.notice" "the next term begins at least 64 blocks ahead",
+    94 TermShape "committee.shape" "a term has 1 to 100 validators in order, the digest of a polynomial and a key of its group",
+    95 TermKey "committee.key" "the term's key is one that this decision may hand the network to",
 }
 
 impl std::fmt::Display for Rule {

@@ -40,6 +40,8 @@ pub enum Family {
     Parameters = 0x61,
     /// What governance has decided, by sequence number.
     Decisions = 0x62,
+    /// Who orders blocks, and who will.
+    Committee = 0x63,
     /// Spent personhood slots, by pseudonym.
     Slots = 0x70,
     /// Issuance batches.
@@ -51,7 +53,7 @@ pub enum Family {
 }
 
 impl Family {
-    pub const ALL: [Family; 12] = [
+    pub const ALL: [Family; 13] = [
         Self::Dids,
         Self::Enrolments,
         Self::Issuers,
@@ -60,6 +62,7 @@ impl Family {
         Self::Governance,
         Self::Parameters,
         Self::Decisions,
+        Self::Committee,
         Self::Slots,
         Self::Batches,
         Self::Displays,
@@ -124,6 +127,11 @@ pub fn governance_key(by: HashFunction) -> trie::Key {
 /// The key of the one record of parameters.
 pub fn parameters_key(by: HashFunction) -> trie::Key {
     Family::Parameters.key(by, &[])
+}
+
+/// The key of the one record of who orders blocks.
+pub fn committee_key(by: HashFunction) -> trie::Key {
+    Family::Committee.key(by, &[])
 }
 
 /// The key of a decision's record.

@@ -492,6 +492,11 @@ impl Inner {
         &self,
         presented: &Presented,
     ) -> Result<ClaimedIssuers, Refusal> {
+        // A wallet may hear of the next committee before this gate does.
+        if let Ok(staple) = did_proof::unverified_staple(&presented.did_proof) {
+            let checkpoint = &staple.checkpoint;
+            self.follower.follow_anyone(&self.trust, checkpoint).await;
+        }
         let pid = match &presented.pid {
             Some(pid) => {
                 let url = vp::claimed_pid_issuer(pid)?;

@@ -27,7 +27,7 @@ use realdid_core::trie::Key;
 use realdid_exchange::registration::{self, Registration};
 use realdid_exchange::vp::RequestRefused;
 use realdid_light::http::NodeClient;
-use realdid_light::{Freshness, LightClient, LightError};
+use realdid_light::{Freshness, LightClient, LightError, TrustedTerm};
 use realdid_serve::files;
 
 use crate::refusal::Refusal;
@@ -64,6 +64,9 @@ struct Held {
     registrar: Issuer,
     registration: Arc<Registration>,
 }
+
+/// The longest file of terms: some tens of thousands, more than a network has in its life.
+const MAX_TERMS_BYTES: usize = 4 << 20;
 
 /// One consistent view.
 #[derive(Clone)]
@@ -233,6 +236,27 @@ impl Trust {
         Ok(())
     }
 
+    /// Takes in the terms of committees that a light client of this network has come to know.
+    fn learn_terms(&self, terms: &[TrustedTerm]) -> Result<(), LightError> {
+        let mut light = self.snapshot().light.clone();
+        light.recall_terms(terms.to_vec())?;
+        let mut outcome = Ok(());
+        self.change(|snapshot| outcome = snapshot.light.recall_terms(terms.to_vec()));
+        outcome?;
+        self.keep_terms();
+        Ok(())
+    }
+
+    /// Writes the terms that are known at once: whoever has shares of an old key must not be believed
+    /// again after a restart.
+    fn keep_terms(&self) {
+        let terms = self.snapshot().light.terms().to_vec();
+        let written = files::write_private(&self.dir.join("terms.cbor"), &codec::encode(&terms));
+        if let Err(error) = written {
+            tracing::warn!(code = error.code(), "the network's terms are not kept");
+        }
+    }
+
     /// Takes in an answer's checkpoint, and puts the certificate that was checked in the place of
     /// one that was not because its header was known: what is kept must prove itself after a
     /// restart.
@@ -369,6 +393,11 @@ impl Trust {
     fn recall(&self) {
         let now_ms = now_ms();
         let read = |name: &str| fs::read(self.dir.join(name)).ok();
+        if let Some(bytes) = read("terms.cbor")
+            && let Ok(terms) = codec::decode::<Vec<TrustedTerm>>(&bytes, MAX_TERMS_BYTES)
+        {
+            self.note("recall", self.learn_terms(&terms));
+        }
         if let Some(bytes) = read("checkpoint.cbor")
             && let Ok(checkpoint) = codec::decode::<Checkpoint>(&bytes, 4096)
         {
@@ -457,8 +486,36 @@ impl Follower {
     async fn checkpoints(&self, trust: &Trust) {
         for node in &self.nodes {
             match node.checkpoint().await {
-                Ok(checkpoint) => _ = trust.note("node", trust.advance(&checkpoint)),
+                Ok(checkpoint) => {
+                    self.follow(trust, node, &checkpoint).await;
+                    trust.note("node", trust.advance(&checkpoint));
+                }
                 Err(error) => tracing::debug!(code = error.code(), "no checkpoint"),
+            }
+        }
+    }
+
+    /// Follows the committee's hand-overs to the term of a checkpoint that is of one unknown here.
+    async fn follow(&self, trust: &Trust, node: &NodeClient, checkpoint: &Checkpoint) {
+        let mut light = trust.snapshot().light.clone();
+        let before = light.newest_term();
+        if let Err(error) = node.follow(&mut light, checkpoint).await {
+            tracing::warn!(code = error.code(), "the hand-over to a term is not proved");
+        }
+        if light.newest_term() > before {
+            trust.note("node", trust.learn_terms(light.terms()));
+        }
+    }
+
+    /// The same for a checkpoint from anywhere, by any node.
+    pub async fn follow_anyone(&self, trust: &Trust, checkpoint: &Checkpoint) {
+        for node in &self.nodes {
+            match trust.snapshot().light.checkpoint(checkpoint) {
+                Err(LightError::TermUnknown { .. }) => {
+                    let asked = self.follow(trust, node, checkpoint);
+                    let _late = tokio::time::timeout(FETCH_TIMEOUT, asked).await;
+                }
+                _ => return,
             }
         }
     }
@@ -531,6 +588,7 @@ impl Follower {
         for node in &self.nodes {
             match node.state(key).await {
                 Ok(answer) => {
+                    self.follow(trust, node, &answer.checkpoint).await;
                     if trust.note("node", learn(answer)) {
                         return true;
                     }

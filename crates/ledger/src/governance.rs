@@ -1,5 +1,5 @@
 //! Governance: who decides, what can be decided, and the record of it (spec/operations.md, rules
-//! R8 to R12, R14 and G1 to G7).
+//! R8 to R12, R14, G1 to G7 and G11 to G14).
 //!
 //! A decision is by a threshold of keys and carries a reason. Each leaves a record that is never
 //! changed, so that who decided what can be read, and proved, for good.
@@ -7,19 +7,23 @@
 use crate::Network;
 use crate::registry::{Asked, Outcome, may_move};
 use crate::state::{Read, Records};
+use realdid_core::genesis::Genesis;
 use realdid_core::genesis::Parameters;
 use realdid_core::governance::{
-    DecisionRecord, Governance, NOTICE_BLOCKS, NextParameters, Recognised, Recognition,
-    RunningParameters,
+    Committee, DecisionRecord, Governance, NOTICE_BLOCKS, NextParameters, NextTerm, RULES_OF_TERMS,
+    Recognised, Recognition, RunningParameters, Term,
 };
 use realdid_core::hash::Hash32;
 use realdid_core::operation::{Decision, SignedOperation};
 use realdid_core::rule::Rule;
 use realdid_core::state::{
     EpochKey, Issuer, IssuerKey, KeyStatus, MAX_ISSUER_KEYS, MAX_PASS_KEYS, ReasonCode, Standing,
-    decision_key, governance_key, issuer_key, parameters_key, recognition_key,
+    committee_key, decision_key, governance_key, issuer_key, parameters_key, recognition_key,
 };
 use realdid_core::suite::PublicKey;
+
+/// How many blocks lie at least between a decision about the committee and its first block.
+const TERM_NOTICE_BLOCKS: u64 = 2 * NOTICE_BLOCKS;
 
 /// The parameters under which a block at `height` runs; those of `network` where the ledger has
 /// none.
@@ -34,6 +38,33 @@ pub fn parameters_at<R: Read>(
         Some(running) => running.at(height).clone(),
         None => network.parameters.clone(),
     })
+}
+
+/// G11, G14: what a block does to the record of the committee before its operations: the first one
+/// under the rules of terms writes it, and a term that nobody can prove is put off.
+pub fn begin_block<R: Read>(
+    genesis: &Genesis,
+    height: u64,
+    sealed_height: u64,
+    records: &mut Records<R>,
+) -> Result<(), R::Error> {
+    let network = Network {
+        name: &genesis.network,
+        parameters: &genesis.parameters,
+    };
+    if parameters_at(network, height, records)?.rules < RULES_OF_TERMS {
+        return Ok(());
+    }
+    let key = committee_key(genesis.hash_function());
+    match records.get::<Committee>(&key)? {
+        None => records.put(key, &Committee::of(genesis.term())),
+        Some(committee) => {
+            if let Some(after) = committee.before(height, sealed_height) {
+                records.put(key, &after);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// R8: a decision carries the signatures of at least the threshold of governance keys, and of
@@ -90,6 +121,10 @@ pub(crate) fn govern<R: Read>(
                 reason,
                 records
             )?);
+            governance
+        }
+        Decision::Committee(term) => {
+            rule!(next_term(asked, term, reason, records)?);
             governance
         }
     };
@@ -188,6 +223,48 @@ fn recognise<R: Read>(
         Some(_) => return Ok(Err(Rule::RecognitionExists)),
     };
     records.put(key, &recognition);
+    Ok(Ok(()))
+}
+
+/// G12, G13: the committee that follows the running one.
+fn next_term<R: Read>(
+    asked: Asked<'_>,
+    term: &Term,
+    reason: ReasonCode,
+    records: &mut Records<R>,
+) -> Outcome<(), R::Error> {
+    let key = committee_key(asked.hash());
+    let height = asked.now.height;
+    let Some(committee) = records.get::<Committee>(&key)? else {
+        return Ok(Err(Rule::TermNumber));
+    };
+    let Committee { running, next } = committee.from(height);
+    if next.is_some() || running.number.checked_add(1) != Some(term.number) {
+        return Ok(Err(Rule::TermNumber));
+    }
+    if term.first < height.saturating_add(TERM_NOTICE_BLOCKS) {
+        return Ok(Err(Rule::TermNotice));
+    }
+    if !term.is_well_formed() {
+        return Ok(Err(Rule::TermShape));
+    }
+    // Whoever has shares of the old key has them for good.
+    let same = term.network_key == running.network_key;
+    if same && reason == ReasonCode::KeyCompromise {
+        return Ok(Err(Rule::TermKey));
+    }
+    let next = NextTerm {
+        term: term.clone(),
+        since: height,
+        shown: None,
+    };
+    records.put(
+        key,
+        &Committee {
+            running,
+            next: Some(next),
+        },
+    );
     Ok(Ok(()))
 }
 

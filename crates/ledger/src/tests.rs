@@ -6,6 +6,7 @@
 //! - [`personhood`]: anchors on a person's own account
 //! - [`suites`]: what a network admits, mixed traffic, and a network on SM2 and SM3
 //! - [`public`]: governance, batches, displays, recognitions, and the record of decisions
+//! - [`terms`]: committees that follow each other
 //! - [`privacy`]: where the ledger holds text at all (promise P1)
 
 mod hostile;
@@ -15,3 +16,4 @@ mod privacy;
 mod public;
 mod rules;
 mod suites;
+mod terms;

@@ -4,7 +4,12 @@
 //! Several nodes may be named; each request goes to the first that answers, so one that is down
 //! costs a moment and not the answer.
 
-use realdid_core::answer::{BucketAnswer, MAX_BUCKET_BYTES, StateAnswer};
+use crate::{LightClient, LightError};
+use realdid_core::answer::{
+    BucketAnswer, MAX_ANSWER_BYTES, MAX_BUCKET_BYTES, MAX_HAND_OVERS, StateAnswer,
+    decode_hand_overs,
+};
+use realdid_core::certificate::claimed_epoch;
 use realdid_core::codec::{self, CodecError};
 use realdid_core::genesis::{Genesis, GenesisError};
 use realdid_core::hash::Hash32;
@@ -43,6 +48,8 @@ pub enum NodeError {
     Refused { rule: String },
     #[error("the network did not finish within {seconds} s")]
     Timeout { seconds: u64 },
+    #[error("the committee's hand-over does not hold: {0}")]
+    HandOver(#[from] LightError),
 }
 
 impl NodeError {
@@ -56,6 +63,7 @@ impl NodeError {
             Self::Genesis(error) => error.code(),
             Self::Refused { rule } => rule,
             Self::Timeout { .. } => "node.timeout",
+            Self::HandOver(error) => error.code(),
         }
     }
 }
@@ -121,6 +129,39 @@ impl NodeClient {
     pub async fn checkpoint(&self) -> Result<Checkpoint, NodeError> {
         let bytes = self.fetch("/v1/checkpoint", 4096).await?;
         Ok(codec::decode(&bytes, 4096)?)
+    }
+
+    /// The hand-overs to the terms after `term`, the earliest first; not all of them where they are
+    /// many.
+    pub async fn hand_overs(&self, term: u64) -> Result<Vec<StateAnswer>, NodeError> {
+        let limit = MAX_HAND_OVERS * MAX_ANSWER_BYTES;
+        let bytes = self
+            .fetch(&format!("/v1/handovers?from={term}"), limit)
+            .await?;
+        Ok(decode_hand_overs(&bytes)?)
+    }
+
+    /// Brings `light` to the term whose committee has certified `checkpoint`, hand-over by hand-over.
+    /// Does nothing where it knows that term, and asks nobody.
+    pub async fn follow(
+        &self,
+        light: &mut LightClient,
+        checkpoint: &Checkpoint,
+    ) -> Result<(), NodeError> {
+        // What cannot be read is refused by whoever checks it.
+        let Ok(wanted) = claimed_epoch(&checkpoint.certificate.0) else {
+            return Ok(());
+        };
+        while light.newest_term() < wanted {
+            let before = light.newest_term();
+            for answer in self.hand_overs(before).await? {
+                light.hand_over(&answer)?;
+            }
+            if light.newest_term() == before {
+                return Err(LightError::TermUnknown { term: wanted }.into());
+            }
+        }
+        Ok(())
     }
 
     /// The node's answer about one key.

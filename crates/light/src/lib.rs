@@ -13,8 +13,11 @@ pub use realdid_core::certificate;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod resolve;
+mod terms;
 #[cfg(test)]
 mod tests;
+
+pub use terms::TrustedTerm;
 
 use certificate::CertificateError;
 use realdid_core::answer::{BucketAnswer, StateAnswer};
@@ -31,6 +34,7 @@ use realdid_core::state::{
 };
 use realdid_core::suite::PublicKey;
 use realdid_core::trie::{self, Key, Prefix, TrieError};
+use terms::Terms;
 
 /// Checks claims about one network.
 #[derive(Debug, Clone)]
@@ -38,6 +42,7 @@ pub struct LightClient {
     genesis: Genesis,
     namespace: Vec<u8>,
     newest: Option<CheckedHeader>,
+    terms: Terms,
 }
 
 /// A header that the network's validators have finalised.
@@ -132,8 +137,17 @@ pub enum LightError {
     InceptionMismatch,
     #[error("a key of the inception is of a suite that the network does not admit")]
     Suite,
-    #[error("two finalised headers at one height: the network has forked")]
+    #[error(
+        "two finalised headers at one height, or two committees for one term: the network has forked"
+    )]
     Fork,
+    /// The client follows the hand-overs first: [`LightClient::hand_over`].
+    #[error("the checkpoint is certified by the committee of term {term}, which is not known here")]
+    TermUnknown { term: u64 },
+    #[error("height {height} is not one that the committee of term {term} orders")]
+    OutsideTerm { term: u64, height: u64 },
+    #[error("the answer does not hand the network on to the next committee")]
+    HandOver,
 }
 
 impl LightError {
@@ -149,6 +163,9 @@ impl LightError {
             Self::InceptionMismatch => "did.inception_mismatch",
             Self::Suite => "did.suite",
             Self::Fork => "light.fork",
+            Self::TermUnknown { .. } => "light.term_unknown",
+            Self::OutsideTerm { .. } => "light.term",
+            Self::HandOver => "light.hand_over",
         }
     }
 }
@@ -158,6 +175,7 @@ impl LightClient {
     pub fn new(genesis: Genesis) -> Self {
         let namespace = genesis.namespace();
         Self {
+            terms: Terms::of(&genesis),
             genesis,
             namespace,
             newest: None,
@@ -178,7 +196,7 @@ impl LightClient {
         self.newest.as_ref()
     }
 
-    /// Checks a checkpoint's header and certificate (rules L1 and L2).
+    /// Checks a checkpoint's header and certificate (rules L1, L2 and L8).
     pub fn checkpoint(&self, checkpoint: &Checkpoint) -> Result<CheckedHeader, LightError> {
         let header = Header::decode(&checkpoint.header.0)?;
         if header.network != self.genesis.network {
@@ -195,8 +213,10 @@ impl LightClient {
         {
             return Ok(CheckedHeader { header, digest });
         }
+        let term = certificate::claimed_epoch(&checkpoint.certificate.0)?;
+        let key = self.terms.key(term, header.height)?;
         certificate::verify_finalization(
-            &self.genesis.network_key.0,
+            &key.0,
             &self.namespace,
             &checkpoint.certificate.0,
             &digest.0,

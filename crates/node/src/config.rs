@@ -1,7 +1,8 @@
 //! The node's file, its keys, and why it may not start.
 
-use crate::engine::{DealError, DealtValidator, EngineError};
+use crate::engine::{DealError, DealtValidator, EngineError, TermKeys};
 use crate::machine::MachineError;
+use crate::shares::ShareFolder;
 use crate::store::{BlockLogError, StoreError};
 use realdid_core::genesis::GenesisError;
 use realdid_serve::TlsFiles;
@@ -10,7 +11,7 @@ use realdid_serve::{ConfigError, ServeError};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// The node's TOML file, as `example_config` explains it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -34,7 +35,8 @@ pub struct NodeConfig {
     /// tried again often. Always so on loopback; never on the open internet.
     #[serde(default)]
     pub private_network: bool,
-    /// All validators, this one included.
+    /// This node and all validators; those of a term that is to come as well. Who of them votes is
+    /// on the ledger.
     pub peers: Vec<Peer>,
     /// Exit as soon as standard input ends.
     #[serde(default)]
@@ -95,7 +97,7 @@ pub fn example_config(config: &NodeConfig) -> String {
          p2p_listen = \"{p2p}\"\n\
          # Whether the validators share a private network. Without it private addresses are refused.\n\
          private_network = {private}\n\n\
-         # All validators of the network, this one included.{peers}",
+         # This node and all validators, also those of a term that is to come. Who votes is on the ledger.{peers}",
         dir = config.dir,
         genesis = config.genesis,
         listen = config.listen,
@@ -108,7 +110,7 @@ pub fn example_config(config: &NodeConfig) -> String {
     )
 }
 
-/// A validator's secrets and the committee's public polynomial.
+/// A validator's secrets at its network's beginning, and the committee's public polynomial.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct ValidatorKeys {
     pub identity_seed: [u8; 32],
@@ -117,10 +119,9 @@ pub struct ValidatorKeys {
 }
 
 #[derive(Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
+#[serde(deny_unknown_fields)]
 struct KeysFile {
     identity_seed: String,
-    polynomial: String,
-    share: String,
 }
 
 impl ValidatorKeys {
@@ -133,28 +134,35 @@ impl ValidatorKeys {
         }
     }
 
-    /// Writes them for the owner's eyes only.
+    /// Writes them for the owner's eyes only: the identity to `path`, and what belongs to the first
+    /// term beside it, since that ends with the term.
     pub fn write(&self, path: &Path) -> Result<(), NodeError> {
-        let file = KeysFile {
-            identity_seed: hex::encode(self.identity_seed),
-            polynomial: hex::encode(&self.polynomial),
-            share: hex::encode(&self.share),
+        let dir = path.parent().unwrap_or(Path::new(""));
+        let keys = TermKeys {
+            polynomial: self.polynomial.clone(),
+            share: self.share.clone(),
         };
-        let text = serde_json::to_string_pretty(&file).map_err(|_| NodeError::Keys)?;
-        Ok(files::write_private(path, text.as_bytes())?)
+        ShareFolder::of_node(dir).put(0, &keys)?;
+        write_identity(path, &self.identity_seed)
     }
+}
 
-    pub fn read(path: &Path) -> Result<Self, NodeError> {
-        let file: KeysFile = serde_json::from_slice(&read(path)?).map_err(|_| NodeError::Keys)?;
-        let bytes = |text: &str| hex::decode(text).map_err(|_| NodeError::Keys);
-        Ok(Self {
-            identity_seed: bytes(&file.identity_seed)?
-                .try_into()
-                .map_err(|_| NodeError::Keys)?,
-            polynomial: bytes(&file.polynomial)?,
-            share: bytes(&file.share)?,
-        })
-    }
+/// Writes a validator's identity, without a share of anything.
+pub fn write_identity(path: &Path, seed: &[u8; 32]) -> Result<(), NodeError> {
+    let file = KeysFile {
+        identity_seed: hex::encode(seed),
+    };
+    let text = serde_json::to_string_pretty(&file).map_err(|_| NodeError::Keys)?;
+    Ok(files::write_private(path, text.as_bytes())?)
+}
+
+/// The Ed25519 seed of the validator whose identity is in a file.
+pub fn read_identity(path: &Path) -> Result<Zeroizing<[u8; 32]>, NodeError> {
+    let text = Zeroizing::new(read(path)?);
+    let file: KeysFile = serde_json::from_slice(&text).map_err(|_| NodeError::Keys)?;
+    let mut seed = Zeroizing::new([0; 32]);
+    hex::decode_to_slice(&file.identity_seed, seed.as_mut()).map_err(|_| NodeError::Keys)?;
+    Ok(seed)
 }
 
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, NodeError> {
@@ -176,13 +184,13 @@ pub enum NodeError {
     )]
     Genesis(#[from] GenesisError),
     #[error(
-        "node.keys: validator.json must hold a validator's keys; fault: operator; \
-         do: restore the file, or make the validator anew"
+        "node.keys: validator.json must hold a validator's identity and each file in shares a share; \
+         fault: operator; do: restore the file, or make the validator anew"
     )]
     Keys,
     #[error(
-        "node.peers: the peers in the file must be the validators of the genesis; fault: operator; \
-         do: list each validator's public key and address"
+        "node.peers: the peers in the file must be this node and all validators that there are or will be; \
+         fault: operator; do: list each one's public key and address"
     )]
     Peers,
     #[error("{code}: {0}; fault: this machine; do: as it says, then start again", code = .0.code())]

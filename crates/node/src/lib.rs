@@ -8,6 +8,7 @@
 //! - [`mempool`]: operations that wait; [`admission`]: how they come there; [`gossip`]: how other
 //!   validators hear of them
 //! - [`producer`]: what this validator proposes and accepts, by the clock of its [`host`]
+//! - [`shares`]: what this validator votes by, term by term
 //! - [`rpc`]: the node over HTTP, and the explorer's page
 //! - [`config`]: the node's file, its keys and how to run it
 
@@ -20,6 +21,7 @@ pub mod machine;
 pub mod mempool;
 pub mod producer;
 pub mod rpc;
+pub mod shares;
 pub mod store;
 
 #[cfg(test)]
@@ -27,15 +29,17 @@ mod sim;
 #[cfg(test)]
 mod tests;
 
-use config::{NodeConfig, NodeError, ValidatorKeys};
-use engine::{Engine, EngineConfig, EngineState, Timeouts};
+use config::{NodeConfig, NodeError};
+use engine::{Engine, EngineConfig, EngineState, Timeouts, peer_key};
 use machine::Machine;
 use mempool::Mempool;
 use producer::{HEARTBEAT, Producer};
 use realdid_core::genesis::Genesis;
+use realdid_core::governance::Term;
 use realdid_light::LightClient;
 use realdid_serve::{Bound, Probes, ServeOptions};
 use rpc::{Api, Rpc};
+use shares::ShareFolder;
 use std::sync::{Arc, Mutex};
 use store::{BlockLog, BlockLogOptions, NomtOptions};
 use utoipa::OpenApi as _;
@@ -51,19 +55,23 @@ pub async fn run(config: NodeConfig) -> Result<(), NodeError> {
     })
     .await?;
     let genesis = Genesis::decode(&config::read(&config.genesis)?)?;
-    let keys = ValidatorKeys::read(&config.dir.join("validator.json"))?;
+    let seed = config::read_identity(&config.dir.join("validator.json"))?;
     let state = config.dir.join("state");
     let store = store::open(&state, NomtOptions::default(), genesis.hash_function())?;
     let log = BlockLog::open(&config.dir.join("blocks.redb"), &BlockLogOptions::default())?;
     let machine = Arc::new(Machine::open(genesis.clone(), store, log)?);
     let mempool = Arc::new(Mempool::default());
     let producer = Producer::new(machine.clone(), mempool.clone());
-    let engine = Engine::start(engine_config(&config, &genesis, &keys)?, producer.clone())?;
+    let engine = Engine::start(engine_config(&config, &machine, *seed)?, producer.clone())?;
     let rpc = Rpc {
         machine: machine.clone(),
         mempool,
         producer: producer.clone(),
         light: Arc::new(Mutex::new(LightClient::new(genesis))),
+        voter: Arc::new(rpc::Voter {
+            key: peer_key(&seed).map_err(|_| NodeError::Keys)?,
+            shares: ShareFolder::of_node(&config.dir),
+        }),
     };
     let state = engine.watch();
     let probes = Probes::new(Api::openapi()).ready_when({
@@ -95,28 +103,44 @@ pub async fn run(config: NodeConfig) -> Result<(), NodeError> {
 
 fn engine_config(
     config: &NodeConfig,
-    genesis: &Genesis,
-    keys: &ValidatorKeys,
+    machine: &Machine,
+    identity_seed: [u8; 32],
 ) -> Result<EngineConfig, NodeError> {
-    let validators = config
+    let peers = config
         .peers
         .iter()
         .map(|peer| Ok((peer.key()?, peer.address)))
         .collect::<Result<Vec<_>, NodeError>>()?;
-    let known = |key: &[u8; 32]| genesis.validators.iter().any(|known| known.0 == *key);
-    if validators.len() != genesis.validators.len() || !validators.iter().all(|(key, _)| known(key))
-    {
+    let listed = |wanted: &[u8; 32]| peers.iter().any(|(key, _)| key == wanted);
+    let (tip, committee) = machine.committee();
+    let me = peer_key(&identity_seed).map_err(|_| NodeError::Keys)?;
+    let all_listed = |term: &Term| term.validators.iter().all(|key| listed(&key.0));
+    let running = committee.at(tip + 1);
+    let votes = running.validators.iter().any(|key| key.0 == me);
+    // Who only follows may come after validators that are long gone.
+    if !listed(&me) || (votes && !all_listed(running)) {
         return Err(NodeError::Peers);
     }
+    if let Some(next) = committee
+        .next
+        .as_ref()
+        .filter(|next| !all_listed(&next.term))
+    {
+        tracing::warn!(
+            term = next.term.number,
+            "the file's peers lack validators of the next term"
+        );
+    }
+    let genesis = machine.genesis();
     Ok(EngineConfig {
         dir: config.dir.join("engine"),
         namespace: genesis.namespace(),
         listen: config.p2p_listen,
-        validators,
+        peers,
         local: config.private_network || config.p2p_listen.ip().is_loopback(),
-        identity_seed: keys.identity_seed,
-        polynomial: keys.polynomial.clone(),
-        share: keys.share.clone(),
+        identity_seed,
+        hash_function: genesis.hash_function(),
+        shares: Arc::new(ShareFolder::of_node(&config.dir)),
         max_block_bytes: realdid_core::header::MAX_BLOCK_BYTES,
         timeouts: Timeouts::allowing(HEARTBEAT),
         threads: 2,

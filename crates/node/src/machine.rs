@@ -7,17 +7,21 @@
 
 use crate::store::{BlockLog, BlockLogError, Change, LoggedOperation, StateStore, StoreError};
 use minicbor::{Decode, Encode};
+use realdid_core::answer::{MAX_HAND_OVERS, StateAnswer};
 use realdid_core::codec::{self, Bytes, CodecError};
 use realdid_core::genesis::{Genesis, Parameters};
-use realdid_core::governance::{NEWEST_RULES, RunningParameters};
+use realdid_core::governance::{
+    Committee, NEWEST_RULES, NOTICE_BLOCKS, RunningParameters, SHOWN_BLOCKS,
+};
 use realdid_core::hash::Hash32;
 use realdid_core::header::{
     Block, Checkpoint, Header, MAX_BLOCK_BYTES, Receipt, Sealed, receipts_root,
 };
 use realdid_core::operation::SignedOperation;
 use realdid_core::rule::Rule;
-use realdid_core::state::{decode_record, parameters_key};
+use realdid_core::state::{committee_key, decode_record, parameters_key};
 use realdid_core::trie::Key;
+use realdid_ledger::governance::begin_block;
 use realdid_ledger::state::{Read, Records};
 use realdid_ledger::{Known, Moment, Network, apply_block_knowing, apply_verified};
 use std::collections::BTreeMap;
@@ -71,6 +75,8 @@ pub struct Progress {
     pub checkpoint: Option<Arc<Checkpoint>>,
     /// What the network runs under after the newest final block.
     pub parameters: Arc<RunningParameters>,
+    /// Who orders blocks, and who will, as of the same block.
+    pub committee: Arc<Committee>,
 }
 
 /// Executes final blocks and remembers what came of them. Shared by everything in the node.
@@ -88,6 +94,7 @@ struct OpenSlot {
     changes: BTreeMap<Key, Option<Vec<u8>>>,
     receipts_root: Hash32,
     parameters: Arc<RunningParameters>,
+    committee: Arc<Committee>,
     /// Closed slots by the height of their last block.
     closed: BTreeMap<u64, Sealed>,
 }
@@ -152,11 +159,17 @@ impl Machine {
         let key = parameters_key(genesis.hash_function());
         let parameters = store.get(&key)?.ok_or(MachineError::Foreign)?;
         let parameters: Arc<RunningParameters> = Arc::new(decode_record(&parameters)?);
+        let committee = match store.get(&committee_key(genesis.hash_function()))? {
+            Some(bytes) => decode_record(&bytes)?,
+            None => Committee::of(genesis.term()),
+        };
+        let committee = Arc::new(committee);
         let (progress, _) = watch::channel(Progress {
             tip: tip.clone(),
             closed: tip.sealed,
             checkpoint: None,
             parameters: parameters.clone(),
+            committee: committee.clone(),
         });
         let machine = Self {
             genesis,
@@ -168,6 +181,7 @@ impl Machine {
                 changes: BTreeMap::new(),
                 receipts_root,
                 parameters,
+                committee,
             }),
             progress,
         };
@@ -196,6 +210,12 @@ impl Machine {
     /// The parameters of a block at `height`, as far as decisions in final blocks say.
     pub fn parameters_at(&self, height: u64) -> Parameters {
         self.progress.borrow().parameters.at(height).clone()
+    }
+
+    /// The newest final height, and who orders the blocks after it, as far as it says.
+    pub fn committee(&self) -> (u64, Arc<Committee>) {
+        let progress = self.progress.borrow();
+        (progress.tip.height, progress.committee.clone())
     }
 
     /// The newest closed slot, or the one that was closed at exactly this height.
@@ -283,6 +303,7 @@ impl Machine {
         let block = Block::decode(bytes)?;
         self.execute(&mut open, &block, verified, Some((bytes, certificate)))?;
         self.publish(&open, certificate);
+        self.keep_hand_over(&open, certificate);
         Ok(Some(block))
     }
 
@@ -311,12 +332,16 @@ impl Machine {
             time_ms: block.header.time_ms,
         };
         let mut records = Records::new(self.below(open));
+        let (height, sealed) = (block.header.height, block.header.sealed.height);
+        begin_block(&self.genesis, height, sealed, &mut records)?;
         let (network, operations) = (self.network(), &block.operations);
         let receipts = apply_block_knowing(network, now, operations, verified, &mut records)?;
         let changes = records.into_changes();
         let by = self.genesis.hash_function();
         let decided = changes.get(&parameters_key(by)).and_then(Option::as_ref);
         let decided = decided.map(|bytes| decode_record(bytes)).transpose()?;
+        let terms = changes.get(&committee_key(by)).and_then(Option::as_ref);
+        let terms = terms.map(|bytes| decode_record(bytes)).transpose()?;
         let root = receipts_root(by, &open.receipts_root, &receipts);
         if let Some((bytes, certificate)) = log {
             self.append(block.header.height, bytes, certificate, root, &receipts)?;
@@ -325,6 +350,9 @@ impl Machine {
         open.receipts_root = root;
         if let Some(decided) = decided {
             open.parameters = Arc::new(decided);
+        }
+        if let Some(terms) = terms {
+            open.committee = Arc::new(terms);
         }
         open.tip = block.header.clone();
         Ok(())
@@ -401,6 +429,10 @@ impl Machine {
                 if open.receipts_root != entry.receipts_root {
                     return Err(MachineError::Foreign);
                 }
+                if open.committee.next.is_some() {
+                    let certificate = self.log.certificate(height)?;
+                    self.keep_hand_over(&open, certificate.as_deref());
+                }
                 next = height + 1;
             }
         }
@@ -416,6 +448,7 @@ impl Machine {
         self.progress.send_modify(|progress| {
             progress.tip = open.tip.clone();
             progress.parameters = open.parameters.clone();
+            progress.committee = open.committee.clone();
             if let Some(closed) = newest.filter(|closed| *closed != progress.closed) {
                 progress.closed = closed;
                 progress.checkpoint = None;
@@ -428,6 +461,58 @@ impl Machine {
                 }));
             }
         });
+    }
+
+    /// Keeps the proof that a term follows the running one, once a certified header shows it and
+    /// before it can be put off (G14): whoever follows the network needs it when the old committee is
+    /// gone. Where this fails the next header is as good; nothing of the block depends on it.
+    fn keep_hand_over(&self, open: &OpenSlot, certificate: Option<&[u8]>) {
+        if let Err(error) = self.try_to_keep_hand_over(open, certificate) {
+            tracing::error!(code = error.code(), %error, "the proof of the next term is not kept yet");
+        }
+    }
+
+    fn try_to_keep_hand_over(
+        &self,
+        open: &OpenSlot,
+        certificate: Option<&[u8]>,
+    ) -> Result<(), MachineError> {
+        let (Some(next), Some(certificate)) = (&open.committee.next, certificate) else {
+            return Ok(());
+        };
+        let (tip, term) = (&open.tip, &next.term);
+        let newest = open.closed.last_key_value().map(|(_, sealed)| *sealed);
+        let shows = newest == Some(tip.sealed) && tip.sealed.height >= next.since;
+        let settled = tip.height.saturating_add(NOTICE_BLOCKS + SHOWN_BLOCKS) <= term.first;
+        if !shows || !settled || self.log.hand_over(term.number)? == Some(term.first) {
+            return Ok(());
+        }
+        let proved = self
+            .store
+            .prove(&committee_key(self.genesis.hash_function()))?;
+        if proved.height != tip.sealed.height {
+            return Ok(());
+        }
+        let answer = StateAnswer {
+            checkpoint: Checkpoint {
+                header: Bytes(codec::encode(tip)),
+                certificate: Bytes(certificate.to_vec()),
+            },
+            value: proved.value.map(Bytes),
+            proof: proved.proof,
+        };
+        self.log
+            .put_hand_over(term.number, term.first, &answer.encode())?;
+        Ok(())
+    }
+
+    /// The hand-overs to the terms after `term`, as far as their proofs are kept.
+    pub fn hand_overs(&self, term: u64) -> Result<Vec<StateAnswer>, MachineError> {
+        let kept = self
+            .log
+            .hand_overs(term.saturating_add(1), MAX_HAND_OVERS)?;
+        let read = |bytes: &Vec<u8>| StateAnswer::decode(bytes);
+        Ok(kept.iter().map(read).collect::<Result<_, CodecError>>()?)
     }
 
     fn network(&self) -> Network<'_> {

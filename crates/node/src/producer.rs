@@ -4,7 +4,7 @@
 //! A block is made when operations wait and the block interval is over, when a slot has begun,
 //! when a closed slot can be sealed, and otherwise once a second as a heartbeat.
 
-use crate::engine::{BlockInfo, Chain};
+use crate::engine::{BlockInfo, Chain, KnownTerms};
 use crate::gossip;
 use crate::host::{Host, ThisMachine};
 use crate::machine::{Machine, MachineError};
@@ -251,6 +251,14 @@ impl<H: Host> Chain for Producer<H> {
         }
     }
 
+    fn terms(&self) -> KnownTerms {
+        let (executed, committee) = self.machine.committee();
+        KnownTerms {
+            executed,
+            committee,
+        }
+    }
+
     async fn outgoing(&self) -> Vec<u8> {
         self.mempool.outbox().next().await
     }
@@ -268,6 +276,8 @@ impl<H: Host> Producer<H> {
         let held = &block.operations;
         metrics::counter!("ledger_operations_total").increment(held.len() as u64);
         metrics::gauge!("ledger_height").set(block.header.height as f64);
+        let (height, committee) = self.machine.committee();
+        metrics::gauge!("ledger_term").set(committee.at(height + 1).number as f64);
         let age_ms = self.host.unix_ms().saturating_sub(block.header.time_ms);
         metrics::histogram!("ledger_finality_seconds").record(age_ms as f64 / 1000.0);
         metrics::gauge!("mempool_operations").set(self.mempool.len() as f64);

@@ -11,6 +11,7 @@ use crate::host::unix_ms;
 use crate::machine::{Machine, MachineError};
 use crate::mempool::{Mempool, Refused};
 use crate::producer::Producer;
+use crate::shares::ShareFolder;
 use crate::store::StoreError;
 use askama::Template as _;
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
@@ -21,9 +22,11 @@ use axum::{Json, Router};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use realdid_core::answer::{BucketAnswer, StateAnswer};
+use realdid_core::certificate::claimed_epoch;
 use realdid_core::codec::{self, Bytes};
 use realdid_core::did::Inception;
 use realdid_core::genesis::Parameters;
+use realdid_core::governance::Term;
 use realdid_core::hash::Hash32;
 use realdid_core::header::{Block, Checkpoint};
 use realdid_core::operation::MAX_OPERATION_BYTES;
@@ -56,6 +59,25 @@ pub struct Rpc {
     /// The node as its own reader. It keeps the newest checkpoint, so that a certificate is
     /// checked once for each slot and not for each resolution.
     pub light: Arc<Mutex<LightClient>>,
+    pub voter: Arc<Voter>,
+}
+
+/// Whether this node votes: by its key, and by the shares that it has.
+pub struct Voter {
+    pub key: [u8; 32],
+    pub shares: ShareFolder,
+}
+
+impl Voter {
+    /// Its part in a term, as the status says it.
+    fn part(&self, term: &Term) -> &'static str {
+        let member = term.validators.iter().any(|key| key.0 == self.key);
+        match (member, self.shares.read(term.number)) {
+            (true, Ok(Some(_))) => "votes",
+            (true, _) => "share-missing",
+            (false, _) => "follows",
+        }
+    }
 }
 
 /// The interface as `/openapi.json` describes it.
@@ -74,6 +96,7 @@ pub struct Rpc {
         state,
         bucket,
         block,
+        hand_overs,
         decisions::list,
         identifier,
         status,
@@ -96,6 +119,7 @@ pub fn router(rpc: Rpc) -> Router {
         .route("/v1/state/{key}", get(state))
         .route("/v1/buckets/{prefix}/{bits}", get(bucket))
         .route("/v1/blocks/{height}", get(block))
+        .route("/v1/handovers", get(hand_overs))
         .route("/v1/decisions", get(decisions::list))
         .route("/v1/status", get(status))
         .route("/1.0/identifiers/{did}", get(identifier))
@@ -300,6 +324,34 @@ async fn state(State(rpc): State<Rpc>, Path(key): Path<String>) -> Result<Respon
     Ok(cbor(rpc.answer(&key.0).await?.encode()))
 }
 
+/// Which hand-overs.
+#[derive(Deserialize)]
+struct HandOversFrom {
+    /// The number of the term that the reader knows; the genesis' own if absent.
+    #[serde(default)]
+    from: u64,
+}
+
+/// The proofs by which a reader goes on from the committee that it knows to the one that runs: a
+/// canonical array of answers about the committee's record, each certified by the term before the one
+/// that it names. At most 16 at a time.
+#[utoipa::path(
+    get, path = "/v1/handovers",
+    params(("from" = Option<u64>, Query, description = "the number of the term that is known")),
+    responses((status = 200, content_type = "application/cbor", body = Vec<u8>), (status = 503))
+)]
+async fn hand_overs(
+    State(rpc): State<Rpc>,
+    Query(HandOversFrom { from }): Query<HandOversFrom>,
+) -> Result<Response, Problem> {
+    let machine = rpc.machine.clone();
+    let kept = tokio::task::spawn_blocking(move || machine.hand_overs(from)).await;
+    let kept = kept
+        .map_err(|_| Problem::internal())?
+        .map_err(unavailable)?;
+    Ok(cbor(codec::encode(&kept)))
+}
+
 /// All keys that begin with some bits, with the proof that these are all.
 #[utoipa::path(
     get, path = "/v1/buckets/{prefix}/{bits}",
@@ -416,6 +468,9 @@ async fn identifier(
         max_lag_slots: u64::MAX,
     };
     let result = {
+        if let Err(error) = rpc.follow(&answer.checkpoint).await {
+            return error.into_response();
+        }
         let mut light = rpc.light.lock().unwrap_or_else(PoisonError::into_inner);
         light
             .advance(&answer.checkpoint)
@@ -461,6 +516,16 @@ struct Status {
     rules: u8,
     /// The height from which decided parameters stand that do not yet.
     next_parameters: Option<u64>,
+    /// This node's part in the running term: `votes`, `follows`, or `share-missing` where it should vote
+    /// and has nothing to vote by.
+    part: &'static str,
+    /// The same of the next term, once it is decided.
+    next_part: Option<&'static str>,
+    /// The number of the term that orders the next block, and its first height.
+    term: u64,
+    term_first: u64,
+    /// The first height of the term that follows, once governance has decided it.
+    next_term: Option<u64>,
 }
 
 impl Rpc {
@@ -494,12 +559,43 @@ impl Rpc {
             .collect())
     }
 
+    /// Brings this node's own reader to the term of a checkpoint, by the hand-overs that are kept here.
+    async fn follow(&self, checkpoint: &Checkpoint) -> Result<(), Problem> {
+        let wanted = claimed_epoch(&checkpoint.certificate.0).unwrap_or(0);
+        let newest = || {
+            let light = self.light.lock().unwrap_or_else(PoisonError::into_inner);
+            light.newest_term()
+        };
+        while newest() < wanted {
+            let (machine, before) = (self.machine.clone(), newest());
+            let kept = tokio::task::spawn_blocking(move || machine.hand_overs(before)).await;
+            let kept = kept
+                .map_err(|_| Problem::internal())?
+                .map_err(unavailable)?;
+            let mut light = self.light.lock().unwrap_or_else(PoisonError::into_inner);
+            for answer in &kept {
+                if let Err(error) = light.hand_over(answer) {
+                    tracing::error!(
+                        code = error.code(),
+                        "this node's own hand-over does not hold"
+                    );
+                    break;
+                }
+            }
+            if light.newest_term() == before {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     fn status(&self) -> Status {
         let progress = self.machine.watch().borrow().clone();
         let genesis = self.machine.genesis();
         let next = progress.tip.height + 1;
         let coming = progress.parameters.next.as_ref().map(|next| next.from);
         let rules = progress.parameters.at(next).rules;
+        let committee = progress.committee.from(next);
         let checkpoint_height = progress
             .checkpoint
             .and_then(|found| realdid_core::header::Header::decode(&found.header.0).ok())
@@ -512,7 +608,15 @@ impl Rpc {
             checkpoint_height,
             time_ms: progress.tip.time_ms,
             waiting_operations: self.mempool.len(),
-            validators: genesis.validators.len(),
+            validators: committee.running.validators.len(),
+            part: self.voter.part(&committee.running),
+            next_part: committee
+                .next
+                .as_ref()
+                .map(|next| self.voter.part(&next.term)),
+            term: committee.running.number,
+            term_first: committee.running.first,
+            next_term: committee.next.map(|next| next.term.first),
             rules,
             next_parameters: coming.filter(|from| *from > next),
         }

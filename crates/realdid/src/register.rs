@@ -121,7 +121,9 @@ async fn prove(registered: &Registered, genesis: Genesis, node: &NodeClient) -> 
         max_age_ms: WAIT.as_millis() as u64,
         max_lag_slots: 0,
     };
-    let proved = LightClient::new(genesis).service(&registered.service, &answer, &freshness)?;
+    let mut light = LightClient::new(genesis);
+    node.follow(&mut light, &answer.checkpoint).await?;
+    let proved = light.service(&registered.service, &answer, &freshness)?;
     let stands = proved.value.is_some_and(|service| {
         service.digest == registered.digest && service.standing == Standing::Active
     });

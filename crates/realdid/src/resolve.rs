@@ -37,10 +37,11 @@ pub async fn run(args: ResolveArgs) -> Result<Value, Fail> {
     let node = node(args.node.as_deref(), nation.as_ref())?;
     let genesis = trusted(args.trust.as_deref(), &did.network, nation.as_ref(), &node).await?;
     let mut light = LightClient::new(genesis);
-    light.advance(&node.checkpoint().await?)?;
+    advance(&mut light, &node).await?;
     let answer = node
         .state_at_least(&did_key(did.network.hash_function(), &did.id), 0, WAIT)
         .await?;
+    node.follow(&mut light, &answer.checkpoint).await?;
     let freshness = Freshness {
         now_ms: now_ms(),
         max_age_ms: args.max_age.saturating_mul(1000),
@@ -55,6 +56,14 @@ pub async fn run(args: ResolveArgs) -> Result<Value, Fail> {
         ));
     }
     Ok(result)
+}
+
+/// Goes on to the node's newest checkpoint, through the hand-overs of the committee.
+pub async fn advance(light: &mut LightClient, node: &NodeClient) -> Result<(), Fail> {
+    let checkpoint = node.checkpoint().await?;
+    node.follow(light, &checkpoint).await?;
+    light.advance(&checkpoint)?;
+    Ok(())
 }
 
 fn read_inception(path: &Path) -> Result<Inception, Fail> {

@@ -7,7 +7,7 @@
 use crate::cli::VerifyDisplayArgs;
 use crate::fail::Fail;
 use crate::nation::{Nation, no_http, now_ms};
-use crate::resolve::{node, trusted};
+use crate::resolve::{advance, node, trusted};
 use realdid_core::answer::StateAnswer;
 use realdid_core::hash::Hash32;
 use realdid_core::state::{display_key, issuer_key, service_key};
@@ -66,7 +66,7 @@ pub async fn run(args: VerifyDisplayArgs) -> Result<Value, Fail> {
     let genesis = trusted(args.trust.as_deref(), network, nation.as_ref(), &node).await?;
     let by = genesis.hash_function();
     let mut light = LightClient::new(genesis);
-    light.advance(&node.checkpoint().await?)?;
+    advance(&mut light, &node).await?;
     let ask = async |key: Key| -> Result<StateAnswer, Fail> {
         Ok(node.state_at_least(&key, 0, WAIT).await?)
     };
@@ -85,6 +85,7 @@ pub async fn run(args: VerifyDisplayArgs) -> Result<Value, Fail> {
     };
     // Which slot is newest may change while four answers come.
     for answer in &answers {
+        node.follow(&mut light, &answer.checkpoint).await?;
         light.advance(&answer.checkpoint)?;
     }
     let [issuer, registrar, service, display] = &answers;

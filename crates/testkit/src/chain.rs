@@ -12,9 +12,10 @@ use blst::min_sig;
 use realdid_core::answer::StateAnswer;
 use realdid_core::codec::{self, Bytes};
 use realdid_core::genesis::{Genesis, NetworkKey, Parameters, PeerKey};
+use realdid_core::governance::{Committee, NextTerm, Term};
 use realdid_core::hash::Hash32;
 use realdid_core::header::{Checkpoint, Header, Sealed, slot_at};
-use realdid_core::state::{Governance, Issuer};
+use realdid_core::state::{Governance, Issuer, committee_key};
 use realdid_core::trie::Key;
 
 /// The BLS signature suite of the engine's votes.
@@ -25,6 +26,7 @@ const DST: &[u8] = b"BLS_SIG_BLS12381G1_XMD:SHA-256_SSWU_RO_POP_";
 pub struct TestLedger {
     pub genesis: Genesis,
     validators: min_sig::SecretKey,
+    committee: Committee,
     trie: MemoryTrie,
     newest: Header,
     checkpoint: Checkpoint,
@@ -38,7 +40,7 @@ impl TestLedger {
 
     /// The same network under another committee.
     pub fn with_validators(seed: u8, time_ms: u64, issuers: Vec<Issuer>) -> Self {
-        let validators = min_sig::SecretKey::key_gen(&[seed; 32], &[]).expect("a seed of 32 bytes");
+        let validators = secret(seed);
         let genesis = Genesis {
             version: 1,
             network: "dev".parse().expect("a network's name"),
@@ -62,8 +64,9 @@ impl TestLedger {
                 .collect::<Vec<_>>(),
         );
         let newest = genesis.header();
-        let checkpoint = certify(&genesis, &validators, &newest);
+        let checkpoint = certify(&genesis, &validators, 0, &newest);
         Self {
+            committee: Committee::of(genesis.term()),
             genesis,
             validators,
             trie,
@@ -99,6 +102,48 @@ impl TestLedger {
         self.checkpoint.clone()
     }
 
+    /// Decides the committee of the next term, from a height on, and answers the hand-over to it.
+    pub fn decide_term(&mut self, seed: u8, first: u64) -> StateAnswer {
+        self.decide_term_with(seed, first, &|_| {})
+    }
+
+    /// The same for a record of the committee that is not as it should be.
+    pub fn decide_term_with(
+        &mut self,
+        seed: u8,
+        first: u64,
+        change: &dyn Fn(&mut Committee),
+    ) -> StateAnswer {
+        let key = committee_key(self.genesis.hash_function());
+        let term = Term {
+            number: self.committee.running.number + 1,
+            first,
+            network_key: NetworkKey(secret(seed).sk_to_pk().compress()),
+            validators: vec![PeerKey([seed; 32])],
+            polynomial: Some(Hash32([seed; 32])),
+        };
+        let since = self.newest.height;
+        self.committee.next = Some(NextTerm {
+            term,
+            since,
+            shown: None,
+        });
+        let mut record = self.committee.clone();
+        change(&mut record);
+        let time_ms = self.newest.time_ms + 1000 * self.genesis.parameters.slot_s;
+        self.set(key, Some(codec::encode(&record)), time_ms);
+        self.answer(&key)
+    }
+
+    /// The term that was decided begins: its committee finalises what follows.
+    pub fn begin_term(&mut self, seed: u8) {
+        if let Some(next) = self.committee.next.take() {
+            self.newest.height = next.term.first;
+            self.committee = Committee::of(next.term);
+            self.validators = secret(seed);
+        }
+    }
+
     /// The newest final header.
     pub fn newest(&self) -> &Header {
         &self.newest
@@ -120,13 +165,24 @@ impl TestLedger {
 
     /// Finalises any header, whatever it says.
     pub fn certify(&self, header: &Header) -> Checkpoint {
-        certify(&self.genesis, &self.validators, header)
+        let term = self.committee.running.number;
+        certify(&self.genesis, &self.validators, term, header)
     }
 }
 
+fn secret(seed: u8) -> min_sig::SecretKey {
+    min_sig::SecretKey::key_gen(&[seed; 32], &[]).expect("a seed of 32 bytes")
+}
+
 /// The certificate of a committee of one, as `realdid_light::certificate` reads it.
-fn certify(genesis: &Genesis, validators: &min_sig::SecretKey, header: &Header) -> Checkpoint {
-    let mut proposal = vec![0, 1, 0];
+fn certify(
+    genesis: &Genesis,
+    validators: &min_sig::SecretKey,
+    term: u64,
+    header: &Header,
+) -> Checkpoint {
+    let epoch = u8::try_from(term).ok().filter(|n| *n < 128);
+    let mut proposal = vec![epoch.expect("a varint of one byte"), 1, 0];
     proposal.extend_from_slice(&header.digest().0);
     let domain = [genesis.namespace(), b"_FINALIZE".to_vec()].concat();
     let short = u8::try_from(domain.len()).ok().filter(|n| *n < 128);

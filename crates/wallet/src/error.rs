@@ -137,6 +137,9 @@ impl From<LightError> for CliError {
 
 impl From<NodeError> for CliError {
     fn from(error: NodeError) -> Self {
+        if let NodeError::HandOver(error) = error {
+            return error.into();
+        }
         if let NodeError::Refused { rule } = &error {
             let known = realdid_core::rule::Rule::ALL
                 .iter()

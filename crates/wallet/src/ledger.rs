@@ -198,7 +198,7 @@ impl Ledger {
 
     /// Asks the nodes, or takes the kept answer where none of them can be reached.
     async fn ask(
-        &self,
+        &mut self,
         content: &Content,
         key: &trie::Key,
         height: u64,
@@ -208,6 +208,11 @@ impl Ledger {
         } else {
             self.nodes.state_at_least(key, height, SEAL_TIMEOUT).await
         };
+        if let Ok(answer) = &answered {
+            self.nodes
+                .follow(&mut self.light, &answer.checkpoint)
+                .await?;
+        }
         let parameters = self.parameters();
         let (answer, max_age_s) = match answered {
             Ok(answer) => {

@@ -8,7 +8,8 @@ use realdid_core::codec::Bytes;
 use realdid_core::did::commitment;
 use realdid_core::genesis::NetworkKey;
 use realdid_core::governance::{
-    Accepted, Assurance, CredentialType, DecisionRecord, Recognised, Recognition, RunningParameters,
+    Accepted, Assurance, Committee, CredentialType, DecisionRecord, Recognised, Recognition,
+    RunningParameters,
 };
 use realdid_core::hash::{Hash32, HashFunction};
 use realdid_core::operation::{
@@ -41,6 +42,7 @@ fn holds(net: &TestNet, before: &State) {
             Some(Family::Governance) => decode_record::<Governance>(bytes).map(drop),
             Some(Family::Parameters) => decode_record::<RunningParameters>(bytes).map(drop),
             Some(Family::Decisions) => decode_record::<DecisionRecord>(bytes).map(drop),
+            Some(Family::Committee) => decode_record::<Committee>(bytes).map(drop),
             Some(Family::Slots) => decode_record::<SpentSlot>(bytes).map(drop),
             Some(Family::Batches) => decode_record::<Batch>(bytes).map(drop),
             Some(Family::Displays) => decode_record::<Display>(bytes).map(drop),

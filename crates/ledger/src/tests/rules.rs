@@ -700,6 +700,9 @@ fn ways(rule: Rule) -> Vec<Way> {
         | Rule::RecognitionBehind
         | Rule::Parameters
         | Rule::Governors => super::public::ways(rule),
+        Rule::TermNumber | Rule::TermNotice | Rule::TermShape | Rule::TermKey => {
+            super::terms::ways(rule)
+        }
         Rule::EnrolmentUnknown => {
             let s = s();
             let (id, reason) = (s.net.authority.id, ReasonCode::Deceased);

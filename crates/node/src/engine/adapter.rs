@@ -8,11 +8,12 @@ use super::{
     block::{Block, BlockRules},
     chain::Chain,
     committee::Scheme,
+    terms::Terms,
 };
 use commonware_actor::Feedback;
 use commonware_codec::Encode;
 use commonware_consensus::{
-    Application, Reporter,
+    Application, Epochable as _, Reporter,
     marshal::{Update, ancestry::Ancestry, core::Mailbox, standard::Standard},
     simplex::types::Context,
     types::Height,
@@ -34,6 +35,15 @@ pub struct Adapter<C> {
     pub rules: BlockRules,
 }
 
+impl<C: Chain> Adapter<C> {
+    /// Whether a height is of a term. The chain accepts no block beyond the notice of a change, so
+    /// for what it has accepted it can say.
+    fn is_of(&self, term: u64, height: u64) -> bool {
+        let known = self.chain.terms();
+        known.at(height).is_some_and(|known| known.number == term)
+    }
+}
+
 impl<E: Clock, C: Chain> Application<E> for Adapter<C> {
     type SigningScheme = Scheme;
     type Context = Context<Digest, PublicKey>;
@@ -42,7 +52,7 @@ impl<E: Clock, C: Chain> Application<E> for Adapter<C> {
 
     async fn propose(
         &mut self,
-        (clock, _): (E, Self::Context),
+        (clock, context): (E, Self::Context),
         mut ancestry: impl Ancestry<Block>,
         _: (),
     ) -> Option<Digested<Block>> {
@@ -55,6 +65,10 @@ impl<E: Clock, C: Chain> Application<E> for Adapter<C> {
             }
         };
         let block = self.rules.read(bytes)?;
+        if !self.is_of(context.epoch().get(), block.info().height) {
+            debug!("the term is over; view skipped");
+            return None;
+        }
         if !block.follows(parent.inner()) {
             error!("own proposal does not follow its parent; view skipped");
             return None;
@@ -63,7 +77,11 @@ impl<E: Clock, C: Chain> Application<E> for Adapter<C> {
         Some(Digested::precomputed(block, digest))
     }
 
-    async fn verify(&mut self, _: (E, Self::Context), mut ancestry: impl Ancestry<Block>) -> bool {
+    async fn verify(
+        &mut self,
+        (_, context): (E, Self::Context),
+        mut ancestry: impl Ancestry<Block>,
+    ) -> bool {
         // The library has checked that `block` names `parent` and follows it in height.
         let (Some(block), Some(parent)) = (ancestry.next().await, ancestry.next().await) else {
             return false;
@@ -71,6 +89,7 @@ impl<E: Clock, C: Chain> Application<E> for Adapter<C> {
         self.chain
             .verify(parent.inner().bytes(), block.inner().bytes())
             .await
+            && self.is_of(context.epoch().get(), block.inner().info().height)
     }
 }
 
@@ -116,6 +135,7 @@ impl Deliveries {
         context: E,
         chain: C,
         store: Mailbox<Scheme, Standard<Block>>,
+        terms: Terms,
     ) {
         let mut stopped = context.stopped();
         loop {
@@ -141,6 +161,10 @@ impl Deliveries {
                 chain
                     .finalised(info.height, block.inner().bytes().to_vec(), certificate)
                     .await;
+                if let Err(reason) = terms.learn(&chain.terms()) {
+                    error!(height = info.height, %reason, "the ledger names a term that cannot be");
+                    return;
+                }
             }
             acknowledgement.acknowledge();
         }

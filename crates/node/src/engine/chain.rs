@@ -5,7 +5,9 @@
 //! means for the state) is asked of a [`Chain`]. No type of the consensus library appears here,
 //! so that the rules can be tested without it and the library can be replaced.
 
+use realdid_core::governance::{Committee, NOTICE_BLOCKS, Term};
 use std::future::Future;
+use std::sync::Arc;
 
 /// The facts of a block that ordering needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +18,34 @@ pub struct BlockInfo {
     pub parent: [u8; 32],
     /// 0 for genesis, the parent's plus one otherwise.
     pub height: u64,
+}
+
+/// Who orders blocks, as far as the blocks that are executed here say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownTerms {
+    /// The newest executed height.
+    pub executed: u64,
+    pub committee: Arc<Committee>,
+}
+
+impl KnownTerms {
+    /// The furthest height whose term is certain: a decision gives at least so much notice.
+    pub fn horizon(&self) -> u64 {
+        self.executed.saturating_add(NOTICE_BLOCKS)
+    }
+
+    /// The term of a height, where it is certain.
+    pub fn at(&self, height: u64) -> Option<&Term> {
+        let term = self.committee.at(height);
+        (term.first <= height && height <= self.horizon()).then_some(term)
+    }
+
+    /// The terms that are certain, the earlier one first.
+    pub fn certain(&self) -> impl Iterator<Item = &Term> {
+        let next = self.committee.next.as_ref().map(|next| &next.term);
+        let certain = next.filter(|next| next.first <= self.horizon());
+        std::iter::once(&self.committee.running).chain(certain)
+    }
 }
 
 /// The ledger under the engine. All calls come from the engine's own threads.
@@ -64,6 +94,10 @@ pub trait Chain: Clone + Send + Sync + 'static {
         block: Vec<u8>,
         certificate: Option<Vec<u8>>,
     ) -> impl Future<Output = ()> + Send;
+
+    /// Who orders the next blocks. After [`finalised`](Self::finalised) has returned it speaks of that
+    /// height.
+    fn terms(&self) -> KnownTerms;
 
     /// The next message for all other validators, once there is one; at most
     /// [`crate::gossip::MAX_MESSAGE_BYTES`]. It may be lost.

@@ -1,7 +1,7 @@
-//! The validators of a network and this validator's place among them, parsed from configuration.
+//! The validators of a term and this validator's place among them, parsed from ledger and files.
 //!
 //! Votes are BLS12-381 threshold signatures (MinSig: 48-byte signatures in G1, 96-byte keys in
-//! G2) under one network key that stays the same for every certificate. Share number `i` belongs
+//! G2) under the network key of the term. Share number `i` belongs
 //! to the validator whose Ed25519 identity is the `i`-th in byte order. The library asserts these
 //! relations; here each is checked first and refused by name.
 
@@ -12,7 +12,7 @@ use commonware_cryptography::{
     bls12381::primitives::{
         group::Share,
         sharing::{ModeVersion, Sharing},
-        variant::MinSig,
+        variant::{MinSig, Variant},
     },
     ed25519::{PrivateKey, PublicKey},
 };
@@ -20,6 +20,9 @@ use commonware_utils::{
     N3f1, NZU32,
     ordered::{Quorum as _, Set},
 };
+
+use realdid_core::{governance::Term, hash::HashFunction};
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// The signature scheme of votes and certificates.
 pub type Scheme = standard::Scheme<PublicKey, MinSig>;
@@ -38,6 +41,8 @@ pub enum CommitteeError {
     Members,
     #[error("this node's identity is not among the validators")]
     NotAMember,
+    #[error("this node is not among its own peers, or they are more than {MAX_VALIDATORS}")]
+    Peers,
     #[error("the public polynomial cannot be read")]
     Polynomial,
     #[error("the public polynomial was dealt for another number of validators")]
@@ -46,64 +51,104 @@ pub enum CommitteeError {
     Share,
     #[error("this node's threshold share belongs to another validator or another network")]
     ForeignShare,
+    #[error("the public polynomial is not that of the term")]
+    OtherTerm,
+    #[error("the term's network key is no key")]
+    NetworkKey,
 }
 
-/// The committee as one of its members sees it.
-#[derive(Clone)]
-pub struct Committee {
-    /// All validators' identities in byte order.
-    pub members: Set<PublicKey>,
-    /// This validator's identity key.
-    pub identity: PrivateKey,
-    /// Signs votes with this validator's share, verifies everybody's.
-    pub scheme: Scheme,
-}
-
-impl Committee {
-    /// Checks that identities, polynomial and share belong together.
-    ///
-    /// `namespace` separates the signatures of one network from those of all others.
-    pub fn parse(
-        namespace: &[u8],
-        members: &[[u8; 32]],
-        identity_seed: &[u8; 32],
-        polynomial: &[u8],
-        share: &[u8],
-    ) -> Result<Self, CommitteeError> {
-        if members.is_empty() || members.len() > MAX_VALIDATORS as usize {
-            return Err(CommitteeError::Members);
-        }
-        let members = members
-            .iter()
-            .map(|key| {
-                PublicKey::decode(Copying(key.as_slice())).map_err(|_| CommitteeError::Identity)
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        let members = Set::try_from(members).map_err(|_| CommitteeError::Members)?;
-        let identity = PrivateKey::decode(Copying(identity_seed.as_slice()))
-            .map_err(|_| CommitteeError::Identity)?;
-        let place = members
-            .index(&identity.public_key())
-            .ok_or(CommitteeError::NotAMember)?;
-
-        let polynomial = read_polynomial(polynomial)?;
-        if polynomial.total().get() as usize != members.len()
-            || polynomial.required() != members.quorum::<N3f1>()
-        {
-            return Err(CommitteeError::Size);
-        }
-        let share = Share::decode(Copying(share)).map_err(|_| CommitteeError::Share)?;
-        if share.index != place {
-            return Err(CommitteeError::ForeignShare);
-        }
-        let scheme = Scheme::signer(namespace, members.clone(), polynomial, share)
-            .ok_or(CommitteeError::ForeignShare)?;
-        Ok(Self {
-            members,
-            identity,
-            scheme,
-        })
+/// Checks that identities, polynomial and share belong together: how their owner signs votes and
+/// verifies everybody's.
+///
+/// `namespace` separates the signatures of one network from those of all others.
+pub fn parse(
+    namespace: &[u8],
+    members: &[[u8; 32]],
+    identity_seed: &[u8; 32],
+    polynomial: &[u8],
+    share: &[u8],
+) -> Result<Scheme, CommitteeError> {
+    if members.is_empty() || members.len() > MAX_VALIDATORS as usize {
+        return Err(CommitteeError::Members);
     }
+    let members = members
+        .iter()
+        .map(|key| PublicKey::decode(Copying(key.as_slice())).map_err(|_| CommitteeError::Identity))
+        .collect::<Result<Vec<_>, _>>()?;
+    let members = Set::try_from(members).map_err(|_| CommitteeError::Members)?;
+    let identity = identity(identity_seed)?;
+    let place = members
+        .index(&identity.public_key())
+        .ok_or(CommitteeError::NotAMember)?;
+
+    let polynomial = read_polynomial(polynomial)?;
+    if polynomial.total().get() as usize != members.len()
+        || polynomial.required() != members.quorum::<N3f1>()
+    {
+        return Err(CommitteeError::Size);
+    }
+    let share = Share::decode(Copying(share)).map_err(|_| CommitteeError::Share)?;
+    if share.index != place {
+        return Err(CommitteeError::ForeignShare);
+    }
+    Scheme::signer(namespace, members, polynomial, share).ok_or(CommitteeError::ForeignShare)
+}
+
+/// What a validator holds to vote in a term.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct TermKeys {
+    /// The committee's public polynomial.
+    pub polynomial: Vec<u8>,
+    /// This validator's share of the network key. Secret.
+    pub share: Vec<u8>,
+}
+
+/// Where a validator keeps what it votes by: one entry a term.
+pub trait Shares: Send + Sync + 'static {
+    /// What it has for a term, if anything.
+    fn of(&self, term: u64) -> Option<TermKeys>;
+
+    /// Erases what is left of all terms before `term`, so that nobody who takes the disk later finds
+    /// it.
+    fn erase_before(&self, term: u64);
+}
+
+/// The scheme of one who votes in `term`, after all that belongs together was held together.
+pub fn signer(
+    namespace: &[u8],
+    term: &Term,
+    by: HashFunction,
+    identity_seed: &[u8; 32],
+    keys: &TermKeys,
+) -> Result<Scheme, CommitteeError> {
+    let TermKeys { polynomial, share } = keys;
+    let digest = Term::polynomial_digest(by, polynomial);
+    if term.polynomial.is_some_and(|named| named != digest)
+        || network_key(polynomial)? != term.network_key.0
+    {
+        return Err(CommitteeError::OtherTerm);
+    }
+    let members: Vec<[u8; 32]> = term.validators.iter().map(|key| key.0).collect();
+    parse(namespace, &members, identity_seed, polynomial, share)
+}
+
+/// The scheme of one who reads certificates and has no vote.
+pub fn follower(namespace: &[u8], network_key: &[u8]) -> Result<Scheme, CommitteeError> {
+    let key = <MinSig as Variant>::Public::decode(Copying(network_key))
+        .map_err(|_| CommitteeError::NetworkKey)?;
+    Ok(Scheme::certificate_verifier(namespace, key))
+}
+
+/// A validator's key on the peer-to-peer network, from its seed.
+pub fn identity(seed: &[u8; 32]) -> Result<PrivateKey, CommitteeError> {
+    PrivateKey::decode(Copying(seed.as_slice())).map_err(|_| CommitteeError::Identity)
+}
+
+/// A validator's public key on the peer-to-peer network, from its seed.
+pub fn peer_key(seed: &[u8; 32]) -> Result<[u8; 32], CommitteeError> {
+    let mut key = [0; 32];
+    key.copy_from_slice(identity(seed)?.public_key().as_ref());
+    Ok(key)
 }
 
 /// The 96-byte compressed key under which a committee's certificates verify.

@@ -11,7 +11,8 @@
 //! killed at any point continues without contradicting itself, and final blocks that the chain
 //! had not made durable are delivered again.
 //!
-//! Module map: `chain` the seam · `committee` keys · `dealer` development keys · `block` blocks
+//! Module map: `chain` the seam · `committee` keys · `terms` which committee orders which heights ·
+//! `voting` one engine of votes a term · `dealer` development keys · `block` blocks
 //! on the wire · `adapter` the library's application interfaces · `gossip` what is told beside
 //! blocks · `wiring` the parts of one validator.
 
@@ -21,19 +22,23 @@ mod chain;
 pub(crate) mod committee;
 mod dealer;
 mod gossip;
+mod terms;
+mod voting;
 pub(crate) mod wiring;
 
 #[cfg(test)]
 mod tests;
 
-pub use chain::{BlockInfo, Chain};
-pub use committee::{CommitteeError, MAX_VALIDATORS, network_key};
+pub use chain::{BlockInfo, Chain, KnownTerms};
+pub use committee::{CommitteeError, MAX_VALIDATORS, Shares, TermKeys, network_key, peer_key};
 pub use dealer::{DealError, Dealt, DealtValidator, MAX_DEALT, deal};
 
 use block::BlockRules;
-use committee::Committee;
 use commonware_codec::{Copying, DecodeExt as _};
-use commonware_cryptography::{ChaCha20Poly1305, ed25519::PublicKey};
+use commonware_cryptography::{
+    ChaCha20Poly1305, Signer as _,
+    ed25519::{PrivateKey, PublicKey},
+};
 use commonware_p2p::{Address, AddressableManager as _, authenticated::lookup};
 use commonware_runtime::{Quota, Runner as _, Spawner as _, Supervisor as _, tokio as runtime};
 use commonware_stream::{
@@ -42,10 +47,12 @@ use commonware_stream::{
 };
 use commonware_utils::{NZU32, NZUsize, NonZeroDuration, ordered::Map, union};
 use futures::future::select_all;
+use realdid_core::hash::HashFunction;
 use std::{
     net::SocketAddr,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
+    sync::Arc,
     thread,
     time::Duration,
 };
@@ -127,18 +134,18 @@ pub struct EngineConfig {
     pub namespace: Vec<u8>,
     /// Where to accept connections of other validators.
     pub listen: SocketAddr,
-    /// All validators, this one included, in any order: Ed25519 identity and address. Connections
-    /// from other addresses than these are refused.
-    pub validators: Vec<([u8; 32], SocketAddr)>,
+    /// All who may connect, this validator included, in any order: Ed25519 identity and address.
+    /// Connections from other addresses than these are refused. Who of them votes says the chain.
+    pub peers: Vec<([u8; 32], SocketAddr)>,
     /// Validators share a machine or a private network: private addresses are allowed and
     /// connections may be retried often. Never on the open internet.
     pub local: bool,
     /// Ed25519 seed of this validator's identity. Secret.
     pub identity_seed: [u8; 32],
-    /// The committee's public polynomial.
-    pub polynomial: Vec<u8>,
-    /// This validator's share of the network key. Secret.
-    pub share: Vec<u8>,
+    /// The network's hash function.
+    pub hash_function: HashFunction,
+    /// What this validator votes by in each term.
+    pub shares: Arc<dyn Shares>,
     /// The longest block in bytes; must not shrink while stores live.
     pub max_block_bytes: usize,
     pub timeouts: Timeouts,
@@ -255,14 +262,14 @@ impl EngineHandle {
 
 /// A configuration that was found sound.
 struct Prepared {
-    committee: Committee,
+    identity: PrivateKey,
     genesis: block::Block,
     rules: BlockRules,
     addresses: Map<PublicKey, Address>,
     max_message_bytes: u32,
 }
 
-type Handshake = Cups<Sake<commonware_cryptography::ed25519::PrivateKey>, ChaCha20Poly1305>;
+type Handshake = Cups<Sake<PrivateKey>, ChaCha20Poly1305>;
 
 impl Prepared {
     fn check<C: Chain>(config: &EngineConfig, chain: &C) -> Result<Self, EngineError> {
@@ -275,16 +282,15 @@ impl Prepared {
         {
             return Err(EngineError::Timeouts);
         }
-        let keys: Vec<[u8; 32]> = config.validators.iter().map(|(key, _)| *key).collect();
-        let committee = Committee::parse(
-            &config.namespace,
-            &keys,
-            &config.identity_seed,
-            &config.polynomial,
-            &config.share,
-        )?;
+        let identity = committee::identity(&config.identity_seed)?;
+        let known = chain.terms();
+        let term = known.at(known.executed.saturating_add(1));
+        if let Some((term, keys)) = term.and_then(|t| Some((t, config.shares.of(t.number)?))) {
+            let (by, seed) = (config.hash_function, &config.identity_seed);
+            committee::signer(&config.namespace, term, by, seed, &keys)?;
+        }
         let addresses = config
-            .validators
+            .peers
             .iter()
             .map(|(key, address)| {
                 let key = PublicKey::decode(Copying(key.as_slice()))
@@ -293,12 +299,16 @@ impl Prepared {
             })
             .collect::<Result<Vec<_>, CommitteeError>>()?;
         let addresses = Map::try_from(addresses).map_err(|_| CommitteeError::Members)?;
+        let listed = addresses.keys().position(&identity.public_key()).is_some();
+        if !listed || addresses.len() > MAX_VALIDATORS as usize {
+            return Err(CommitteeError::Peers.into());
+        }
 
         if config.max_block_bytes > MAX_BLOCK_LIMIT_BYTES {
             return Err(EngineError::BlockLimit);
         }
         let rules = BlockRules::of::<C>(config.max_block_bytes);
-        let max_message_bytes = wiring::max_message_bytes(keys.len() as u32, &rules);
+        let max_message_bytes = wiring::max_message_bytes(config.peers.len() as u32, &rules);
         let max_message_bytes = u32::try_from(max_message_bytes)
             .ok()
             .filter(|bytes| *bytes <= lookup::max_size::<Handshake>())
@@ -308,7 +318,7 @@ impl Prepared {
             .filter(|block| block.info().height == 0)
             .ok_or(EngineError::Genesis)?;
         Ok(Self {
-            committee,
+            identity,
             genesis,
             rules,
             addresses,
@@ -327,7 +337,7 @@ async fn run<C: Chain>(
     stopped: oneshot::Receiver<()>,
 ) -> Result<(), EngineError> {
     let Prepared {
-        committee,
+        identity,
         genesis,
         rules,
         addresses,
@@ -335,7 +345,7 @@ async fn run<C: Chain>(
     } = prepared;
     let (mut network, mut oracle) = lookup::Network::new(
         context.child("network"),
-        network_config(&config, &committee, max_message_bytes),
+        network_config(&config, identity, max_message_bytes),
     );
     oracle.track(0, addresses);
     let mut register = |channel| network.register(channel, channel::quota(channel));
@@ -350,7 +360,10 @@ async fn run<C: Chain>(
     let parts = Parts {
         store_prefix: "engine".into(),
         chain,
-        committee,
+        namespace: config.namespace.clone(),
+        hash_function: config.hash_function,
+        identity_seed: config.identity_seed,
+        shares: config.shares.clone(),
         genesis,
         rules,
         timeouts: config.timeouts,
@@ -383,12 +396,12 @@ async fn run<C: Chain>(
 
 fn network_config(
     config: &EngineConfig,
-    committee: &Committee,
+    identity: PrivateKey,
     max_message_bytes: u32,
 ) -> lookup::Config<Handshake> {
     let handshake = Cups::new(
         Sake {
-            signer: committee.identity.clone(),
+            signer: identity,
             synchrony_bound: CLOCK_DIFFERENCE,
             max_handshake_age: HANDSHAKE_AGE,
             version: sake::Version::V1,
@@ -396,7 +409,7 @@ fn network_config(
         cups::Version::V1,
     );
     let namespace = union(&config.namespace, P2P_SUFFIX);
-    let members = std::num::NonZeroUsize::new(committee.members.len()).unwrap_or(NZUsize!(1));
+    let members = std::num::NonZeroUsize::new(config.peers.len()).unwrap_or(NZUsize!(1));
     let mut network = if config.local {
         lookup::Config::local(
             handshake,
@@ -421,7 +434,7 @@ fn network_config(
     network.peer_connection_cooldown = network.peer_connection_cooldown.min(REDIAL);
     network.dial_timeout = network.dial_timeout.min(REDIAL);
     network.ping_frequency = network.ping_frequency.min(PING);
-    // The committee is fixed: one set of peers, which also keeps the mailboxes small.
+    // Who may connect is configured: one set of peers, which also keeps the mailboxes small.
     network.tracked_peer_sets = NZUsize!(1);
     network.allow_dns = false;
     if config.local {

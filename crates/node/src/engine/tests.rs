@@ -11,6 +11,8 @@ use commonware_consensus::types::{Epoch, Round, View};
 use commonware_cryptography::{Hasher as _, Sha256};
 use commonware_parallel::Sequential;
 use commonware_utils::non_empty;
+use realdid_core::genesis::{NetworkKey, PeerKey};
+use realdid_core::governance::{Committee, Term};
 use realdid_light::certificate::{CertificateError, FinalityFacts, verify_finalization};
 use realdid_testkit::ports::free_address;
 use std::{
@@ -45,6 +47,7 @@ struct Counters {
     asked: Arc<AtomicU64>,
     /// Appended to and synced before a height is acknowledged.
     file: Option<PathBuf>,
+    committee: Option<Arc<Committee>>,
 }
 
 fn block(parent: &[u8; 32], height: u64, number: u64) -> Vec<u8> {
@@ -103,6 +106,13 @@ impl Chain for Counters {
         block[40..] != u64::MAX.to_be_bytes()
     }
 
+    fn terms(&self) -> KnownTerms {
+        KnownTerms {
+            executed: self.height(),
+            committee: self.committee.clone().unwrap(),
+        }
+    }
+
     async fn finalised(&self, height: u64, block: Vec<u8>, certificate: Option<Vec<u8>>) {
         if self.stuck_at == Some(height) {
             std::future::pending::<()>().await;
@@ -123,6 +133,40 @@ impl Chain for Counters {
     }
 }
 
+/// The share of a term that never ends.
+struct OneShare(TermKeys);
+
+impl Shares for OneShare {
+    fn of(&self, term: u64) -> Option<TermKeys> {
+        (term == 0).then(|| self.0.clone())
+    }
+
+    fn erase_before(&self, term: u64) {
+        assert_eq!(term, 0);
+    }
+}
+
+fn counters(dealt: &Dealt) -> Counters {
+    Counters {
+        committee: committee(dealt),
+        ..Counters::default()
+    }
+}
+
+fn committee(dealt: &Dealt) -> Option<Arc<Committee>> {
+    Some(Arc::new(Committee::of(Term {
+        number: 0,
+        first: 0,
+        network_key: NetworkKey(dealt.network_key.clone().try_into().unwrap()),
+        validators: dealt
+            .validators
+            .iter()
+            .map(|validator| PeerKey(validator.public_key))
+            .collect(),
+        polynomial: None,
+    })))
+}
+
 fn configs(validators: u32, dirs: &[PathBuf]) -> (Dealt, Vec<EngineConfig>) {
     let dealt = deal(validators, &[7; 32]).unwrap();
     let addresses: Vec<_> = dealt
@@ -139,11 +183,14 @@ fn configs(validators: u32, dirs: &[PathBuf]) -> (Dealt, Vec<EngineConfig>) {
             dir: dir.clone(),
             namespace: NAMESPACE.to_vec(),
             listen: *listen,
-            validators: addresses.clone(),
+            peers: addresses.clone(),
             local: true,
             identity_seed: validator.identity_seed,
-            polynomial: dealt.polynomial.clone(),
-            share: validator.share.clone(),
+            hash_function: HashFunction::Sha256,
+            shares: Arc::new(OneShare(TermKeys {
+                polynomial: dealt.polynomial.clone(),
+                share: validator.share.clone(),
+            })),
             max_block_bytes: 1 << 20,
             timeouts: Timeouts::allowing(Duration::from_millis(500)),
             threads: 2,
@@ -167,7 +214,7 @@ fn dealt_committees_of_one_to_ten_hold_together() {
         let members: Vec<_> = dealt.validators.iter().map(|v| v.public_key).collect();
         for validator in &dealt.validators {
             let parse = |members: &[[u8; 32]], share: &[u8]| {
-                Committee::parse(
+                committee::parse(
                     NAMESPACE,
                     members,
                     &validator.identity_seed,
@@ -195,7 +242,7 @@ fn keys_that_do_not_belong_together_are_refused_by_name() {
     let members: Vec<_> = dealt.validators.iter().map(|v| v.public_key).collect();
     let (one, two) = (&dealt.validators[0], &dealt.validators[1]);
     let parse = |members: &[[u8; 32]], seed: &[u8; 32], polynomial: &[u8], share: &[u8]| {
-        Committee::parse(NAMESPACE, members, seed, polynomial, share)
+        committee::parse(NAMESPACE, members, seed, polynomial, share)
             .map(|_| ())
             .unwrap_err()
     };
@@ -235,7 +282,7 @@ fn keys_that_do_not_belong_together_are_refused_by_name() {
 fn a_committee_of_one_goes_on_after_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let (dealt, configs) = configs(1, &[dir.path().into()]);
-    let chain = Counters::default();
+    let chain = counters(&dealt);
 
     let engine = start(&configs[0], &chain);
     chain.wait_for(5);
@@ -259,7 +306,7 @@ fn a_committee_of_one_goes_on_after_a_restart() {
 fn certificates_of_the_engine_stand_for_one_header_only() {
     let dir = tempfile::tempdir().unwrap();
     let (dealt, configs) = configs(1, &[dir.path().into()]);
-    let chain = Counters::default();
+    let chain = counters(&dealt);
     let engine = start(&configs[0], &chain);
     chain.wait_for(3);
     engine.stop();
@@ -289,12 +336,12 @@ fn certificates_of_the_engine_stand_for_one_header_only() {
 #[test]
 fn blocks_that_were_not_acknowledged_come_again() {
     let dir = tempfile::tempdir().unwrap();
-    let (_, configs) = configs(1, &[dir.path().into()]);
+    let (dealt, configs) = configs(1, &[dir.path().into()]);
     let log = Log::default();
     let stuck = Counters {
         log: log.clone(),
         stuck_at: Some(3),
-        ..Counters::default()
+        ..counters(&dealt)
     };
     let engine = start(&configs[0], &stuck);
     stuck.wait_for(2);
@@ -305,7 +352,7 @@ fn blocks_that_were_not_acknowledged_come_again() {
 
     let chain = Counters {
         log,
-        ..Counters::default()
+        ..counters(&dealt)
     };
     let engine = start(&configs[0], &chain);
     chain.wait_for(5);
@@ -315,10 +362,10 @@ fn blocks_that_were_not_acknowledged_come_again() {
 #[test]
 fn an_idle_chain_burns_no_views() {
     let dir = tempfile::tempdir().unwrap();
-    let (_, configs) = configs(1, &[dir.path().into()]);
+    let (dealt, configs) = configs(1, &[dir.path().into()]);
     let chain = Counters {
         pace: Duration::from_secs(3600),
-        ..Counters::default()
+        ..counters(&dealt)
     };
     let engine = start(&configs[0], &chain);
     thread::sleep(Duration::from_secs(5));
@@ -336,9 +383,10 @@ fn four_validators_agree_and_a_late_one_catches_up() {
     let (dealt, configs) = configs(4, &paths);
     let chains: Vec<_> = (0..4)
         .map(|proposer| Counters {
+            committee: committee(&dealt),
             proposer,
             pace: Duration::from_millis(20),
-            ..Counters::default()
+            ..counters(&dealt)
         })
         .collect();
 
@@ -386,11 +434,11 @@ fn four_validators_agree_and_a_late_one_catches_up() {
 #[test]
 fn a_configuration_that_cannot_work_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let (_, configs) = configs(1, &[dir.path().into()]);
+    let (dealt, configs) = configs(1, &[dir.path().into()]);
     let refuse = |change: fn(&mut EngineConfig)| {
         let mut config = configs[0].clone();
         change(&mut config);
-        Engine::start(config, Counters::default())
+        Engine::start(config, counters(&dealt))
             .map(|_| ())
             .unwrap_err()
     };
@@ -414,16 +462,31 @@ fn a_configuration_that_cannot_work_is_refused() {
         refuse(|config| config.identity_seed = [0; 32]),
         EngineError::Committee(CommitteeError::NotAMember)
     );
+    assert_eq!(
+        refuse(|config| config.peers[0].0 = deal(1, &[9; 32]).unwrap().validators[0].public_key),
+        EngineError::Committee(CommitteeError::Peers)
+    );
+    assert_eq!(
+        refuse(|config| {
+            let keys = config.shares.of(0).unwrap();
+            let other = deal(1, &[9; 32]).unwrap().polynomial;
+            config.shares = Arc::new(OneShare(TermKeys {
+                polynomial: other,
+                share: keys.share.clone(),
+            }));
+        }),
+        EngineError::Committee(CommitteeError::OtherTerm)
+    );
 }
 
 #[test]
 fn an_engine_that_fails_says_so() {
     let dir = tempfile::tempdir().unwrap();
-    let (_, mut configs) = configs(1, &[dir.path().into()]);
+    let (dealt, mut configs) = configs(1, &[dir.path().into()]);
     // Somebody else has the port.
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     configs[0].listen = taken.local_addr().unwrap();
-    let engine = start(&configs[0], &Counters::default());
+    let engine = start(&configs[0], &counters(&dealt));
     let start = Instant::now();
     while engine.is_alive() {
         assert!(start.elapsed() < PATIENCE);
@@ -438,10 +501,10 @@ fn child_that_is_killed() {
     let Some(dir) = std::env::var_os("ENGINE_TEST_DIR").map(PathBuf::from) else {
         return;
     };
-    let (_, configs) = configs(1, &[dir.join("engine")]);
+    let (dealt, configs) = configs(1, &[dir.join("engine")]);
     let chain = Counters {
         file: Some(dir.join("log")),
-        ..Counters::default()
+        ..counters(&dealt)
     };
     for (height, block) in read_log(&dir.join("log")) {
         chain.log.lock().unwrap().insert(height, (block, None));
@@ -525,7 +588,7 @@ fn the_frozen_certificate_is_what_the_library_makes() {
         .validators
         .iter()
         .map(|validator| {
-            Committee::parse(
+            committee::parse(
                 NAMESPACE,
                 &members,
                 &validator.identity_seed,
@@ -533,7 +596,6 @@ fn the_frozen_certificate_is_what_the_library_makes() {
                 &validator.share,
             )
             .unwrap()
-            .scheme
         })
         .collect();
     let votes: Vec<_> = schemes

@@ -5,39 +5,26 @@
 //! delivers them in order. The same function serves the real node (tokio, authenticated TCP) and
 //! the seeded simulator.
 //!
-//! One epoch for ever: the committee does not change yet.
+//! One store of blocks for all terms, and one engine of votes after another: `voting`.
 
 use super::{
     Timeouts,
-    adapter::{Adapter, delivery},
+    adapter::delivery,
     block::{Block, BlockRules},
     chain::Chain,
-    committee::{Committee, Scheme},
+    committee::{CommitteeError, Scheme, Shares, identity},
     gossip,
+    terms::Terms,
+    voting::{Voter, divide},
 };
 use commonware_broadcast::buffered;
 use commonware_consensus::{
-    marshal::{
-        self, Start,
-        core::Actor as Marshal,
-        resolver::p2p as backfill,
-        standard::{Inline, Standard},
-    },
-    simplex::{
-        self, Floor,
-        config::{ForwardPolicy, SkipBudget, SkipPolicy},
-        elector::RoundRobin,
-        types::Finalization,
-    },
-    types::{Epoch, FixedEpocher, ViewDelta},
+    marshal::{self, Start, core::Actor as Marshal, resolver::p2p as backfill, standard::Standard},
+    simplex::{self, types::Finalization},
+    types::ViewDelta,
 };
-use commonware_cryptography::{
-    Digested, Signer as _,
-    certificate::ConstantProvider,
-    ed25519::PublicKey,
-    sha256::{Digest, Sha256},
-};
-use commonware_p2p::{Blocker, Provider, Receiver, Sender};
+use commonware_cryptography::{Digested, Signer as _, ed25519::PublicKey, sha256::Digest};
+use commonware_p2p::{Blocker, Provider, Receiver, Sender, utils::mux::prefixed};
 use commonware_parallel::Sequential;
 use commonware_runtime::{
     Clock, Handle, Metrics, Quota, Spawner, Storage, buffer::paged::CacheRef,
@@ -45,16 +32,16 @@ use commonware_runtime::{
 use commonware_storage::archive::immutable;
 use commonware_utils::{NZU16, NZU32, NZU64, NZUsize};
 use rand_core::CryptoRng;
+use realdid_core::hash::HashFunction;
 use std::num::{NonZeroU64, NonZeroUsize};
-
-const EPOCH: Epoch = Epoch::zero();
+use std::sync::Arc;
 
 /// Views behind the last final one that are kept for slow peers.
-const VIEW_RETENTION: ViewDelta = ViewDelta::new(256);
+pub(super) const VIEW_RETENTION: ViewDelta = ViewDelta::new(256);
 /// The same for blocks and certificates that are not final.
 const STORE_RETENTION: ViewDelta = ViewDelta::new(1024);
 
-const MAILBOX: NonZeroUsize = NZUsize!(1024);
+pub(super) const MAILBOX: NonZeroUsize = NZUsize!(1024);
 /// Blocks a peer may have in the broadcast buffer.
 const BROADCAST_DEPTH: usize = 8;
 /// Heights fetched at a time when catching up; above the backfill burst it would only be refused.
@@ -70,8 +57,8 @@ const TABLE_GROWTH_FREQUENCY: u8 = 4;
 const TABLE_GROWTH_CHUNK: u32 = 16_384;
 const VALUE_FILE_BYTES: u64 = 1 << 30;
 const VALUE_COMPRESSION: Option<u8> = Some(3);
-const REPLAY_BUFFER: NonZeroUsize = NZUsize!(1 << 20);
-const WRITE_BUFFER: NonZeroUsize = NZUsize!(1 << 18);
+pub(super) const REPLAY_BUFFER: NonZeroUsize = NZUsize!(1 << 20);
+pub(super) const WRITE_BUFFER: NonZeroUsize = NZUsize!(1 << 18);
 const CACHE_PAGES: NonZeroUsize = NZUsize!(4096);
 
 /// The six flows between validators. Inbound mailboxes grow with peers × burst × message size,
@@ -114,7 +101,13 @@ pub struct Parts<C, P, B, S, R> {
     /// Begins the names of this validator's stores. Must never change while they live.
     pub store_prefix: String,
     pub chain: C,
-    pub committee: Committee,
+    /// Separates this network's votes from those of all others.
+    pub namespace: Vec<u8>,
+    /// The network's hash function.
+    pub hash_function: HashFunction,
+    /// Ed25519 seed of this validator's identity. Secret.
+    pub identity_seed: [u8; 32],
+    pub shares: Arc<dyn Shares>,
     pub genesis: Block,
     pub rules: BlockRules,
     pub timeouts: Timeouts,
@@ -129,19 +122,25 @@ pub struct Parts<C, P, B, S, R> {
 pub fn max_message_bytes(validators: u32, rules: &BlockRules) -> usize {
     let consensus = simplex::max_payload_size::<Scheme, Digest>(validators);
     let blocks = marshal::max_payload_size::<Standard<Block>, Scheme>(validators, rules);
-    consensus.max(blocks)
+    // Votes and certificates carry the number of their term.
+    prefixed(consensus).max(blocks)
 }
 
-/// A store could not be opened: the disk, or a directory of something else.
+/// Why the parts were not started.
 #[derive(Debug, thiserror::Error)]
-#[error("the engine's store cannot be opened: {0}")]
-pub struct StoreError(#[from] commonware_storage::archive::Error);
+pub enum StartError {
+    /// The disk, or a directory of something else.
+    #[error("the engine's store cannot be opened: {0}")]
+    Store(#[from] commonware_storage::archive::Error),
+    #[error(transparent)]
+    Committee(#[from] CommitteeError),
+}
 
 /// Starts all parts. Each handle runs until the runtime stops; one that ends earlier has failed.
 pub async fn start<E, C, P, B, S, R>(
     context: E,
     parts: Parts<C, P, B, S, R>,
-) -> Result<Vec<Handle<()>>, StoreError>
+) -> Result<Vec<Handle<()>>, StartError>
 where
     E: Clock + CryptoRng + Spawner + Storage + Metrics,
     C: Chain,
@@ -153,7 +152,10 @@ where
     let Parts {
         store_prefix,
         chain,
-        committee,
+        namespace,
+        hash_function,
+        identity_seed,
+        shares,
         genesis,
         rules,
         timeouts,
@@ -161,7 +163,8 @@ where
         blocker,
         channels,
     } = parts;
-    let me = committee.identity.public_key();
+    let me = identity(&identity_seed)?.public_key();
+    let terms = Terms::new(&namespace, &chain.terms())?;
     let genesis_digest = Digest(genesis.info().digest);
     let pages = CacheRef::new(NZU16!(4096), CACHE_PAGES);
 
@@ -180,14 +183,13 @@ where
     )
     .await?;
 
-    let epochs = FixedEpocher::new(NonZeroU64::MAX);
     let (store, mailbox, _) = Marshal::init(
         context.child("marshal"),
         certificates,
         blocks,
         marshal::Config {
-            provider: ConstantProvider::new(committee.scheme.clone()),
-            epocher: epochs.clone(),
+            provider: terms.clone(),
+            epocher: terms.clone(),
             start: Start::Genesis(Digested::precomputed(genesis, genesis_digest)),
             partition_prefix: format!("{store_prefix}-marshal"),
             mailbox_size: MAILBOX,
@@ -220,8 +222,8 @@ where
     let fetch = backfill::init(
         context.child("block_fetch"),
         backfill::Config {
-            public_key: me,
-            peer_provider: peers,
+            public_key: me.clone(),
+            peer_provider: peers.clone(),
             blocker: blocker.clone(),
             mailbox_size: MAILBOX,
             fetch_timeout: timeouts.fetch,
@@ -233,63 +235,57 @@ where
     );
 
     let (telling, heard) = (chain.clone(), blocker.clone());
-    let automaton = Inline::new(
-        context.child("application"),
-        Adapter {
-            chain: chain.clone(),
-            rules,
-        },
-        mailbox.clone(),
-        epochs,
+    let (dividing_votes, votes, other_votes) = divide(context.child("votes"), channels.votes);
+    let (dividing_certificates, certificates, other_certificates) =
+        divide(context.child("certificates_by_term"), channels.certificates);
+    let (dividing_fetch, certificate_fetch, _) = divide(
+        context.child("certificate_fetch"),
+        channels.certificate_fetch,
     );
-    let consensus = simplex::Engine::new(
-        context.child("consensus"),
-        simplex::Config {
-            scheme: committee.scheme,
-            elector: RoundRobin::<Sha256>::default(),
-            blocker,
-            automaton: automaton.clone(),
-            relay: automaton.clone(),
-            reporter: automaton,
-            track_historical_votes: false,
-            strategy: Sequential,
-            partition: format!("{store_prefix}-consensus"),
-            mailbox_size: MAILBOX,
-            epoch: EPOCH,
-            floor: Floor::Genesis(genesis_digest),
-            replay_buffer: REPLAY_BUFFER,
-            write_buffer: WRITE_BUFFER,
-            page_cache: pages,
-            leader_timeout: timeouts.leader,
-            certification_timeout: timeouts.certification,
-            timeout_retry: timeouts.retry,
-            view_retention: VIEW_RETENTION,
-            skip: SkipPolicy::Enabled {
-                timeout: timeouts.skip,
-                budget: SkipBudget::Participants,
-            },
-            fetch_timeout: timeouts.fetch,
-            fetch_retry_delay: timeouts.fetch.get() / 4,
-            forward: ForwardPolicy::Disabled,
-        },
-    );
+    let voter = Voter {
+        context: context.child("voting"),
+        store_prefix,
+        chain: chain.clone(),
+        rules,
+        namespace,
+        hash_function,
+        identity_seed,
+        me,
+        shares,
+        terms: terms.clone(),
+        timeouts,
+        peers,
+        blocker,
+        blocks: mailbox.clone(),
+        pages,
+        votes,
+        certificates,
+        certificate_fetch,
+    };
 
     // Receivers before senders: the chain's end first, consensus last.
     let (delivery, deliveries) = delivery();
     let delivering = context
         .child("delivery")
-        .spawn(move |context| deliveries.run(context, chain, mailbox));
+        .spawn(move |context| deliveries.run(context, chain, mailbox, terms));
     let broadcasting = broadcast.start(channels.blocks);
     let storing = store.start(delivery, broadcast_mailbox, fetch);
-    let ordering = consensus.start(
-        channels.votes,
-        channels.certificates,
-        channels.certificate_fetch,
-    );
+    let ordering = context
+        .child("terms")
+        .spawn(move |_| voter.run(other_votes, other_certificates));
     let gossiping = context
         .child("gossip")
         .spawn(move |context| gossip::run(context, telling, heard, channels.operations));
-    Ok(vec![delivering, broadcasting, storing, ordering, gossiping])
+    Ok(vec![
+        delivering,
+        broadcasting,
+        storing,
+        ordering,
+        gossiping,
+        dividing_votes,
+        dividing_certificates,
+        dividing_fetch,
+    ])
 }
 
 async fn open<E, V>(
@@ -297,7 +293,7 @@ async fn open<E, V>(
     name: &str,
     codec_config: V::Cfg,
     pages: &CacheRef,
-) -> Result<immutable::Archive<E, Digest, V>, StoreError>
+) -> Result<immutable::Archive<E, Digest, V>, StartError>
 where
     E: Clock + Storage + Metrics,
     V: commonware_codec::CodecShared,

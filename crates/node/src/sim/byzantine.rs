@@ -1,17 +1,20 @@
 //! Validators that lie. Their keys are real; what they do with them is not.
 
-use crate::engine::committee::{Committee, Scheme};
+use crate::engine::committee::Scheme;
 use crate::engine::wiring::{Channels, channel};
 use crate::sim::validator::{Port, Routed, Shared};
 use crate::store::tests::Chance;
+use commonware_codec::varint::UInt;
 use commonware_codec::{DecodeExt as _, Encode as _};
 use commonware_consensus::simplex::types::{Finalize, Notarize, Nullify, Proposal, Vote};
 use commonware_cryptography::ed25519::PublicKey;
 use commonware_cryptography::sha256::Digest;
 use commonware_p2p::simulated::{Receiver, SplitTarget};
+use commonware_p2p::utils::mux;
 use commonware_p2p::{Receiver as _, Recipients, Sender as _};
 use commonware_runtime::deterministic::Context;
 use commonware_runtime::{Clock as _, Handle, IoBuf, Spawner as _, Supervisor as _};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,14 +68,19 @@ pub async fn garbage(
 pub async fn contradicting(
     context: &Context,
     shared: &Shared,
-    committee: &Committee,
+    schemes: BTreeMap<u64, Scheme>,
     key: &PublicKey,
 ) -> Vec<Handle<()>> {
     let (mut sender, mut receiver) = shared.port(key, channel::VOTES, &None).await;
-    let scheme = committee.scheme.clone();
     let task = context.child("contradicting").spawn(move |_| async move {
         let mut done = None;
         while let Ok((from, heard)) = receiver.recv().await {
+            let Ok((term, heard)) = mux::parse(heard) else {
+                continue;
+            };
+            let Some(scheme) = schemes.get(&term) else {
+                continue;
+            };
             let Ok(Vote::<Scheme, Digest>::Notarize(vote)) = Vote::decode(heard) else {
                 continue;
             };
@@ -85,18 +93,22 @@ pub async fn contradicting(
             other.0[0] ^= 1;
             let other = Proposal::new(round, proposal.parent, other);
             let votes = [
-                Notarize::sign(&scheme, other.clone()).map(Vote::Notarize),
-                Notarize::sign(&scheme, proposal.clone()).map(Vote::Notarize),
-                Nullify::sign::<Digest>(&scheme, round).map(Vote::Nullify),
-                Finalize::sign(&scheme, proposal).map(Vote::Finalize),
-                Finalize::sign(&scheme, other).map(Vote::Finalize),
+                Notarize::sign(scheme, other.clone()).map(Vote::Notarize),
+                Notarize::sign(scheme, proposal.clone()).map(Vote::Notarize),
+                Nullify::sign::<Digest>(scheme, round).map(Vote::Nullify),
+                Finalize::sign(scheme, proposal).map(Vote::Finalize),
+                Finalize::sign(scheme, other).map(Vote::Finalize),
             ];
             let votes: Vec<Vote<Scheme, Digest>> = votes.into_iter().flatten().collect();
+            let bytes = |vote: &Vote<Scheme, Digest>| {
+                let number = UInt(term).encode();
+                IoBuf::from([number.as_ref(), vote.encode().as_ref()].concat())
+            };
             for vote in &votes {
-                sender.send(Recipients::One(from.clone()), vote.encode(), true);
+                sender.send(Recipients::One(from.clone()), bytes(vote), true);
             }
             for vote in votes.iter().rev() {
-                sender.send(Recipients::All, vote.encode(), true);
+                sender.send(Recipients::All, bytes(vote), true);
             }
         }
     });

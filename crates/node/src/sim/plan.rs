@@ -24,8 +24,23 @@ pub struct Plan {
     pub operation_pause_ms: (u64, u64),
     /// The links after the faults.
     pub healed: Quality,
+    /// The committees that follow the first one.
+    pub successions: Vec<Succession>,
     /// The lives of the network. Between two of them the power goes everywhere at once.
     pub lives: Vec<Life>,
+}
+
+/// A change of the committee, which governance decides once the one before has begun.
+#[derive(Debug, Clone)]
+pub struct Succession {
+    /// The time of the run, before which it is not decided.
+    pub at: Duration,
+    /// Who votes then, ascending. Who is beyond the first committee follows until it votes.
+    pub members: Vec<usize>,
+    /// The members of before give shares of their shares, so that the network key stays.
+    pub same_key: bool,
+    /// Whose process ends at once when it has executed the block so far from the term's first.
+    pub crashes: Vec<(usize, i64)>,
 }
 
 /// From power on to the next power cut, or to the end.
@@ -112,6 +127,7 @@ impl Plan {
             }
         }
         let lives = 1 + usize::from(chance.below(3) == 0);
+        let successions = Succession::draw(seed, validators, &byzantine);
         Self {
             seed,
             validators,
@@ -124,6 +140,7 @@ impl Plan {
             disks_lie: false,
             operation_pause_ms: (50, 300),
             healed: Quality::GOOD,
+            successions,
             lives: (0..lives)
                 .map(|_| Life::draw(&mut chance, validators))
                 .collect(),
@@ -141,8 +158,19 @@ impl Plan {
             disks_lie: false,
             operation_pause_ms: (50, 50),
             healed: links,
+            successions: Vec::new(),
             lives: vec![life],
         }
+    }
+
+    /// Everybody who ever votes.
+    pub fn seats(&self) -> usize {
+        let members = self.successions.iter().flat_map(|next| &next.members);
+        members
+            .copied()
+            .max()
+            .map_or(0, |last| last + 1)
+            .max(self.validators)
     }
 
     pub fn honest(&self, who: usize) -> bool {
@@ -152,6 +180,51 @@ impl Plan {
     pub fn lie(&self, who: usize) -> Option<Lie> {
         let found = self.byzantine.iter().find(|(liar, _)| *liar == who);
         found.map(|(_, lie)| *lie)
+    }
+}
+
+impl Succession {
+    /// One plan in four has one change or two, each of one validator. Drawn apart, so that the rest of
+    /// a seed's plan stays as it was.
+    fn draw(seed: u64, validators: usize, byzantine: &[(usize, Lie)]) -> Vec<Self> {
+        let mut chance = Chance(seed.wrapping_mul(0xd6e8_feb8_6659_fd93));
+        if chance.below(4) != 0 {
+            return Vec::new();
+        }
+        let mut members: Vec<usize> = (0..validators).collect();
+        let mut seats = validators;
+        let mut all = Vec::new();
+        for _ in 0..1 + chance.below(2) {
+            let leaves = chance.below(3) != 0;
+            // Fewer than a third lie in each committee.
+            let joins = !leaves || members.len() <= 4 || chance.below(2) == 0;
+            if leaves {
+                members.remove(chance.below(members.len() as u64) as usize);
+            }
+            if joins {
+                members.push(seats);
+                seats += 1;
+            }
+            let lie = |who: &&usize| byzantine.iter().any(|(liar, _)| liar == *who);
+            if members.iter().filter(lie).count() > (members.len() - 1) / 3 {
+                break;
+            }
+            let crashes = (0..chance.below(3))
+                .map(|_| {
+                    (
+                        chance.below(seats as u64) as usize,
+                        chance.below(5) as i64 - 3,
+                    )
+                })
+                .collect();
+            all.push(Self {
+                at: Duration::from_millis(chance.below(8_000)),
+                members: members.clone(),
+                same_key: chance.below(2) == 0,
+                crashes,
+            });
+        }
+        all
     }
 }
 
@@ -222,6 +295,10 @@ impl fmt::Display for Plan {
         write!(f, "{} validators", self.validators)?;
         for (who, lie) in &self.byzantine {
             write!(f, ", {who} {lie:?}")?;
+        }
+        for next in &self.successions {
+            let key = if next.same_key { "same" } else { "new" };
+            write!(f, "; then {:?} under a {key} key", next.members)?;
         }
         for (n, life) in self.lives.iter().enumerate() {
             let count = |wanted: fn(&Fault) -> bool| {

@@ -154,3 +154,73 @@ fn a_proposer_that_is_down_is_skipped_before_its_second_missed_turn() {
         assert!(before > 30 && after * 10 >= before * 7, "{before} {after}");
     }
 }
+
+/// A plan in which committees follow each other while nothing else happens.
+fn succeeding(seed: u64, successions: Vec<Succession>) -> Plan {
+    let life = Life::quiet(Duration::from_secs(5), Quality::GOOD, 4);
+    let mut plan = Plan::plain(seed, Quality::GOOD, life);
+    plan.successions = successions;
+    plan
+}
+
+fn succession(members: &[usize], same_key: bool) -> Succession {
+    Succession {
+        at: Duration::ZERO,
+        members: members.to_vec(),
+        same_key,
+        crashes: Vec::new(),
+    }
+}
+
+/// One is added, one removed, one replaced, and the key is handed on: nobody else is asked to do
+/// anything, and the run's own properties hold for all terms.
+#[test]
+fn committees_grow_shrink_and_rotate_under_the_same_key_and_under_a_new_one() {
+    let plan = succeeding(
+        11,
+        vec![
+            succession(&[0, 1, 2, 3, 4], true),
+            succession(&[0, 1, 2, 4], true),
+            succession(&[1, 2, 4, 5], false),
+            succession(&[0, 3, 5, 6], false),
+        ],
+    );
+    let first = with_room(|| run(&plan)).unwrap();
+    assert_eq!(first, with_room(|| run(&plan)).unwrap());
+    assert!(first.height > 4 * 64, "{}", first.height);
+}
+
+/// Processes end at the last blocks of a term and the first of the next one, each with its state
+/// and without.
+#[test]
+fn p10_a_crash_at_the_boundary_of_two_terms_loses_nothing() {
+    for seed in [21, 22] {
+        let mut next = succession(&[0, 1, 2, 4], seed == 21);
+        next.crashes = vec![(0, -2), (4, -1), (2, 0), (3, 0), (1, 1)];
+        let outcome = with_room(|| run(&succeeding(seed, vec![next]))).unwrap();
+        assert_eq!(outcome.crashes, 5);
+    }
+}
+
+/// Whoever was away while two committees followed finds its way through both.
+#[test]
+fn a_late_joiner_crosses_two_terms() {
+    let successions = vec![
+        succession(&[0, 1, 2, 3, 4], true),
+        succession(&[0, 1, 4, 5], false),
+    ];
+    let mut plan = succeeding(31, successions);
+    plan.lives[0].length = Duration::from_secs(90);
+    // One that votes later, and one that has voted before.
+    let ms = Duration::from_millis;
+    plan.lives[0].late = vec![(5, ms(80_000))];
+    plan.lives[0]
+        .faults
+        .push((ms(2_000), Fault::Crash(3, ms(78_000), false)));
+    let outcome = with_room(|| run(&plan)).unwrap();
+    assert!(
+        outcome.height_at_healing > 2 * 64,
+        "{}",
+        outcome.height_at_healing
+    );
+}

@@ -2,13 +2,13 @@
 
 use crate::engine::Timeouts;
 use crate::engine::block::BlockRules;
-use crate::engine::committee::Committee;
 use crate::engine::wiring::{self, Channels, Parts, channel};
 use crate::host::Host;
 use crate::machine::Machine;
 use crate::mempool::Mempool;
 use crate::producer::{HEARTBEAT, Producer};
 use crate::sim::disk::SimDisk;
+use crate::sim::terms::SimShares;
 use crate::sim::witness::{Witness, Witnessed};
 use crate::store::BlockLog;
 use crate::store::tests::MemoryStore;
@@ -58,7 +58,10 @@ impl Host for SimHost {
 pub struct Seat {
     pub who: usize,
     pub honest: bool,
-    pub committee: Committee,
+    pub key: PublicKey,
+    /// Secret of the key.
+    pub identity_seed: [u8; 32],
+    pub shares: SimShares,
     pub disk: SimDisk,
     pub store: Arc<MemoryStore>,
     pub skew_ms: i64,
@@ -158,7 +161,7 @@ impl Shared {
 
 impl Seat {
     pub fn key(&self) -> PublicKey {
-        self.committee.members[self.who].clone()
+        self.key.clone()
     }
 
     /// Starts the node on what is left of its disk.
@@ -202,7 +205,10 @@ impl Seat {
             store_prefix: self.name.clone(),
             genesis: rules.read(crate::engine::Chain::genesis(&chain)).unwrap(),
             chain,
-            committee: self.committee.clone(),
+            namespace: shared.genesis.namespace(),
+            hash_function: shared.genesis.hash_function(),
+            identity_seed: self.identity_seed,
+            shares: Arc::new(self.shares.clone()),
             rules,
             timeouts: Timeouts::allowing(HEARTBEAT),
             peers: shared.oracle.manager(),

@@ -1,14 +1,14 @@
 //! Sees every block that becomes final on an honest validator, and panics at the first that may
 //! not be.
 
-use crate::engine::{BlockInfo, Chain};
+use crate::engine::{BlockInfo, Chain, KnownTerms};
 use crate::machine::Machine;
 use crate::producer::Producer;
 use crate::sim::validator::SimHost;
 use commonware_runtime::Clock as _;
 use realdid_core::hash::Hash32;
 use realdid_core::header::Sealed;
-use realdid_light::certificate::verify_finalization;
+use realdid_light::certificate::{claimed_epoch, verify_finalization};
 use std::collections::BTreeMap;
 use std::future::pending;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,7 +21,8 @@ const CERTIFICATES: u64 = 8;
 /// What all honest validators together have seen.
 #[derive(Debug, Default)]
 pub struct Witness {
-    network_key: Vec<u8>,
+    /// By the number of the term.
+    network_keys: Vec<[u8; 96]>,
     namespace: Vec<u8>,
     /// The digest at each height.
     pub blocks: BTreeMap<u64, [u8; 32]>,
@@ -39,9 +40,9 @@ pub struct Witness {
 }
 
 impl Witness {
-    pub fn new(network_key: Vec<u8>, namespace: Vec<u8>) -> Self {
+    pub fn new(network_keys: Vec<[u8; 96]>, namespace: Vec<u8>) -> Self {
         Self {
-            network_key,
+            network_keys,
             namespace,
             ..Self::default()
         }
@@ -67,6 +68,7 @@ impl Witness {
         who: usize,
         block: BlockInfo,
         certificate: Option<&[u8]>,
+        term: u64,
         sealed: Sealed,
         now: SystemTime,
     ) {
@@ -85,8 +87,19 @@ impl Witness {
         if let Some(below) = self.blocks.get(&(height - 1)) {
             assert_eq!(*below, parent, "height {height} does not follow");
         }
+        let epoch = certificate.map(|certificate| claimed_epoch(certificate).unwrap());
+        assert!(
+            epoch.is_none_or(|epoch| epoch == term),
+            "height {height} is of term {term} and certified by another"
+        );
         if let Some(certificate) = certificate.filter(|_| height.is_multiple_of(CERTIFICATES)) {
-            verify_finalization(&self.network_key, &self.namespace, certificate, &digest).unwrap();
+            verify_finalization(
+                &self.network_keys[term as usize],
+                &self.namespace,
+                certificate,
+                &digest,
+            )
+            .unwrap();
         }
         let found = *self.seals.entry(sealed.height).or_insert(sealed);
         assert_eq!(
@@ -152,6 +165,10 @@ impl Chain for Witnessed {
         self.producer.verify(parent, block).await
     }
 
+    fn terms(&self) -> KnownTerms {
+        self.producer.terms()
+    }
+
     async fn outgoing(&self) -> Vec<u8> {
         self.producer.outgoing().await
     }
@@ -171,8 +188,9 @@ impl Chain for Witnessed {
         if self.honest {
             let now = self.host.context.current();
             let sealed = self.machine.closed();
+            let term = self.machine.committee().1.at(height).number;
             let mut witness = self.witness.lock().unwrap();
-            witness.saw(self.who, info, certificate.as_deref(), sealed, now);
+            witness.saw(self.who, info, certificate.as_deref(), term, sealed, now);
         }
     }
 }

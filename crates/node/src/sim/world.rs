@@ -3,14 +3,13 @@
 
 use crate::admission::{By, NotAdmitted, admit};
 use crate::engine::block::BlockRules;
-use crate::engine::committee::Committee;
-use crate::engine::deal;
 use crate::engine::wiring::max_message_bytes;
 use crate::host::Host as _;
 use crate::machine::Machine;
 use crate::sim::byzantine;
 use crate::sim::disk::SimDisk;
 use crate::sim::plan::{Fault, Lie, Life, Plan, Quality};
+use crate::sim::terms::Keyring;
 use crate::sim::validator::{Running, Seat, Shared};
 use crate::sim::witness::{Witness, Witnessed};
 use crate::store::BlockLog;
@@ -24,12 +23,13 @@ use commonware_runtime::{Clock as _, Handle, Supervisor as _};
 use commonware_utils::{NZUsize, Probability, probability};
 use realdid_core::codec::Bytes;
 use realdid_core::did::NetworkName;
-use realdid_core::genesis::{NetworkKey, PeerKey};
+use realdid_core::governance::Term;
 use realdid_core::hash::Hash32;
 use realdid_core::header::MAX_BLOCK_BYTES;
-use realdid_core::operation::{Body, Enrol, Operation, SignedOperation};
+use realdid_core::operation::{Body, Decision, Enrol, Operation, SignedOperation};
+use realdid_core::state::ReasonCode;
 use realdid_testkit::ledger::{START_MS, TestDid, TestNet, seed as bytes};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -43,6 +43,10 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const HEALED_WITHIN: Duration = Duration::from_secs(60);
 /// How far the network must come after the faults.
 const HEIGHTS_AFTER: u64 = 8;
+/// How much more each change of the committee may take.
+const CHANGED_WITHIN: Duration = Duration::from_secs(90);
+/// How far ahead of the tip a decided term begins: its notice, and what passes until it is decided.
+const TERM_AHEAD: u64 = 64 + 24;
 /// More than any run takes.
 const END: Duration = Duration::from_secs(600);
 
@@ -81,6 +85,14 @@ struct World {
     net: TestNet,
     witness: Arc<Mutex<Witness>>,
     seats: Vec<Seat>,
+    ring: Keyring,
+    /// When the last decision about the committee was handed in.
+    asked: Option<SystemTime>,
+    /// Who has ended at a change as the plan says: the succession's place, the crash's.
+    struck: BTreeSet<(usize, usize)>,
+    /// How long the lives before have taken.
+    lived: Duration,
+    next_operation: Duration,
     /// Seats of those who run twice.
     twins: BTreeMap<usize, Seat>,
     operations: Vec<Submitted>,
@@ -123,15 +135,11 @@ pub fn run(plan: &Plan) -> Outcome {
 
 impl World {
     fn new(plan: Plan) -> Self {
-        let count = plan.validators;
-        let dealt = deal(count as u32, &bytes(plan.seed)).unwrap();
+        let count = plan.seats();
+        let ring = Keyring::of(&plan, &bytes(plan.seed));
         let net = TestNet::with(|genesis| {
-            genesis.network_key = NetworkKey(dealt.network_key.clone().try_into().unwrap());
-            genesis.validators = dealt
-                .validators
-                .iter()
-                .map(|validator| PeerKey(validator.public_key))
-                .collect();
+            genesis.network_key = ring.terms[0].term.network_key;
+            genesis.validators = ring.terms[0].term.validators.clone();
             // Longer than a run, so that an enrolment does not lapse while it waits.
             genesis.parameters.epoch_s = 3_600;
             for issuer in &mut genesis.issuers {
@@ -140,25 +148,20 @@ impl World {
             }
         });
         let namespace = net.genesis.namespace();
-        let members: Vec<_> = dealt.validators.iter().map(|v| v.public_key).collect();
         let seat = |who: usize, copy: u64| Seat {
             who,
             honest: plan.honest(who),
-            committee: Committee::parse(
-                &namespace,
-                &members,
-                &dealt.validators[who].identity_seed,
-                &dealt.polynomial,
-                &dealt.validators[who].share,
-            )
-            .unwrap(),
+            key: ring.keys[who].clone(),
+            identity_seed: ring.seeds[who],
+            shares: ring.shares(who),
             disk: SimDisk::empty(plan.seed ^ (who as u64 + copy), plan.disks_lie),
             store: Arc::default(),
-            skew_ms: plan.skews_ms[who],
-            disk_ms: plan.disks_ms[who],
+            skew_ms: plan.skews_ms.get(who).copied().unwrap_or(0),
+            disk_ms: plan.disks_ms.get(who).copied().unwrap_or(0),
             name: format!("validator-{who}-{copy}"),
             starts: 0,
         };
+        let network_keys = ring.terms.iter().map(|t| t.term.network_key.0).collect();
         let twins = plan
             .byzantine
             .iter()
@@ -168,8 +171,13 @@ impl World {
         Self {
             seats: (0..count).map(|who| seat(who, 0)).collect(),
             twins,
-            witness: Arc::new(Mutex::new(Witness::new(dealt.network_key, namespace))),
+            asked: None,
+            struck: BTreeSet::new(),
+            lived: Duration::ZERO,
+            next_operation: Duration::ZERO,
+            witness: Arc::new(Mutex::new(Witness::new(network_keys, namespace))),
             net,
+            ring,
             operations: Vec::new(),
             operation_delays: Vec::new(),
             chance: Chance(plan.seed ^ 0xc11e_57),
@@ -219,7 +227,6 @@ impl World {
             }
         }
         let mut faults = life.faults.iter().peekable();
-        let mut next_operation = Duration::ZERO;
         loop {
             let now = up.context.current().duration_since(began).unwrap();
             if now >= life.length {
@@ -244,14 +251,13 @@ impl World {
             for who in due {
                 self.start(&mut up, who).await;
             }
-            if now >= next_operation {
-                self.submit_another(&up);
-                let (least, more) = self.plan.operation_pause_ms;
-                next_operation = now + Duration::from_millis(least + self.chance.below(more));
-            }
+            self.submit_paced(&up, now);
             self.follow(&up);
+            self.succeed(&mut up, now, &mut returns);
             up.context.sleep(TICK).await;
         }
+        self.lived += life.length;
+        self.next_operation = Duration::ZERO;
         if last {
             self.heal(&mut up).await;
             self.compare(&up).await;
@@ -286,8 +292,8 @@ impl World {
             Lie::Silent => Vec::new(),
             Lie::Garbage => byzantine::garbage(context, shared, &key, self.plan.seed).await,
             Lie::Contradicting => {
-                let committee = &self.seats[who].committee;
-                byzantine::contradicting(context, shared, committee, &key).await
+                let schemes = self.ring.schemes(&shared.genesis.namespace(), who);
+                byzantine::contradicting(context, shared, schemes, &key).await
             }
             Lie::Withholding => {
                 let one = Some(Arc::new(others[..1].to_vec()));
@@ -350,7 +356,8 @@ impl World {
             for (to, receiver) in keys.iter().enumerate().filter(|(to, _)| *to != from) {
                 let oracle = &up.shared.oracle;
                 let _absent = oracle.remove_link(sender.clone(), receiver.clone()).await;
-                if groups[from] != groups[to] {
+                let group = |who: usize| groups.get(who).copied().unwrap_or(0);
+                if group(from) != group(to) {
                     continue;
                 }
                 let link = Link {
@@ -361,6 +368,78 @@ impl World {
                 let linked = oracle.add_link(sender.clone(), receiver.clone(), link);
                 linked.await.unwrap();
             }
+        }
+    }
+
+    fn submit_paced(&mut self, up: &Up, now: Duration) {
+        if now >= self.next_operation {
+            self.submit_another(up);
+            let (least, more) = self.plan.operation_pause_ms;
+            self.next_operation = now + Duration::from_millis(least + self.chance.below(more));
+        }
+    }
+
+    /// The newest tip of an honest validator that is up, and the terms that it knows of: the running
+    /// one, and the first height of the next one.
+    fn terms(&self, up: &Up) -> Option<(u64, Term, Option<u64>)> {
+        let known = up.running.values().map(|at| at.machine.committee());
+        let (tip, committee) = known.max_by_key(|(tip, _)| *tip)?;
+        let committee = committee.from(tip + 1);
+        let next = committee.next.map(|next| next.term.first);
+        Some((tip, committee.running, next))
+    }
+
+    /// Decides the next change of the committee when its time has come, and ends the processes that
+    /// the plan says at its boundary.
+    fn succeed(&mut self, up: &mut Up, now: Duration, returns: &mut Vec<(Duration, usize)>) {
+        let Some((tip, running, next)) = self.terms(up) else {
+            return;
+        };
+        for (n, succession) in self.plan.successions.clone().into_iter().enumerate() {
+            let first = match n as u64 + 1 {
+                begun if begun == running.number => Some(running.first),
+                coming if coming == running.number + 1 => next,
+                _ => None,
+            };
+            let Some(first) = first else { continue };
+            for (m, (who, from_first)) in succession.crashes.iter().enumerate() {
+                let due = first.saturating_add_signed(*from_first);
+                let reached = |at: &Running| at.machine.tip().height >= due;
+                if up.running.get(who).is_some_and(reached) && self.struck.insert((n, m)) {
+                    let keeps = self.chance.below(2) == 0;
+                    self.crash(up, *who, keeps);
+                    returns.push((now + Duration::from_secs(1), *who));
+                }
+            }
+        }
+        let coming = self.plan.successions.get(running.number as usize);
+        let Some(coming) = coming.filter(|coming| now + self.lived >= coming.at) else {
+            return;
+        };
+        let patient = |asked: SystemTime| {
+            let waited = up.context.current().duration_since(asked);
+            waited.is_ok_and(|waited| waited < PATIENCE)
+        };
+        if next.is_some() || self.asked.is_some_and(patient) {
+            return;
+        }
+        // Key compromise needs a new key, and anything else may have one.
+        let reason = if coming.same_key {
+            ReasonCode::Scheduled
+        } else {
+            ReasonCode::KeyCompromise
+        };
+        let number = running.number + 1;
+        let term = Term {
+            first: tip + TERM_AHEAD,
+            ..self.ring.terms[number as usize].term.clone()
+        };
+        let body = Body::Govern(number, Decision::Committee(term), reason);
+        let by = [&self.net.governors[0], &self.net.governors[1]];
+        let signed = Operation::new(self.net.network().clone(), 5_000, body).sign(&by);
+        if let Some(at) = self.somewhere(up) {
+            self.submit(&up.running[&at], &signed);
+            self.asked = Some(up.context.current());
         }
     }
 
@@ -469,16 +548,30 @@ impl World {
         }
         let reached = self.witness.lock().unwrap().height();
         self.height_at_healing = reached;
-        let until = up.context.current() + HEALED_WITHIN;
+        let changes = self.plan.successions.len() as u32;
+        let began = up.context.current();
+        let until = began + HEALED_WITHIN + CHANGED_WITHIN * changes;
         loop {
             self.follow(up);
+            let now = up.context.current().duration_since(began).unwrap();
+            let mut returns = Vec::new();
+            self.succeed(up, now, &mut returns);
+            for (_, who) in returns {
+                self.start(up, who).await;
+            }
+            let begun = self.terms(up).map(|(_, running, _)| running);
+            let begun = begun.filter(|running| running.number == u64::from(changes));
+            if begun.is_none() {
+                self.submit_paced(up, now);
+            }
             let waiting = self
                 .operations
                 .iter()
                 .filter(|o| o.height.is_none())
                 .count();
             let last = self.operations.iter().filter_map(|o| o.height).max();
-            let wanted = last.unwrap_or(0).max(reached + HEIGHTS_AFTER);
+            let first = begun.as_ref().map_or(u64::MAX / 2, |running| running.first);
+            let wanted = last.unwrap_or(0).max(reached.max(first) + HEIGHTS_AFTER);
             let tips: Vec<u64> = up
                 .running
                 .values()
@@ -522,6 +615,14 @@ impl World {
                 let (height, refused) = receipt.unwrap();
                 assert_eq!((Some(height), refused), (operation.height, None));
             }
+            let (height, committee) = running.machine.committee();
+            let term = committee.at(height + 1).number;
+            assert_eq!(term, self.plan.successions.len() as u64);
+            let kept = self.seats[*who].shares.terms();
+            assert!(
+                kept.iter().all(|kept| *kept == term),
+                "{who} keeps {kept:?} of {term}"
+            );
             let log = BlockLog::with_tables(self.seats[*who].disk.cut().tables()).unwrap();
             let empty = Arc::new(MemoryStore::default());
             let replayed = Machine::open(self.net.genesis.clone(), empty, log).unwrap();

@@ -19,6 +19,8 @@ use super::tables::Tables;
 
 const BLOCKS: TableDefinition<u64, &[u8]> = TableDefinition::new("blocks");
 const CERTIFICATES: TableDefinition<u64, &[u8]> = TableDefinition::new("certificates");
+/// Number of the term that follows to its first height and the answer that proves it.
+const HAND_OVERS: TableDefinition<u64, (u64, &[u8])> = TableDefinition::new("hand-overs");
 /// Operation hash to height, place in the block, whether accepted, receipt.
 const RECEIPTS: TableDefinition<&[u8; 32], (u64, u32, bool, &[u8])> =
     TableDefinition::new("receipts");
@@ -123,6 +125,7 @@ impl BlockLog {
             transaction.open_table(BLOCKS)?;
             transaction.open_table(CERTIFICATES)?;
             transaction.open_table(RECEIPTS)?;
+            transaction.open_table(HAND_OVERS)?;
             Ok(())
         })?;
         Ok(Self {
@@ -200,6 +203,39 @@ impl BlockLog {
             Ok(())
         })?;
         Ok(())
+    }
+
+    /// Keeps the proof that a term follows, from its first height on. A later one replaces it.
+    pub fn put_hand_over(&self, term: u64, first: u64, answer: &[u8]) -> Result<(), BlockLogError> {
+        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        self.tables.write(|transaction| {
+            transaction
+                .open_table(HAND_OVERS)?
+                .insert(term, (first, answer))?;
+            Ok(())
+        })?;
+        Ok(())
+    }
+
+    /// The first height for which the proof of a term is kept.
+    pub fn hand_over(&self, term: u64) -> Result<Option<u64>, BlockLogError> {
+        Ok(self.tables.read(|transaction| {
+            let kept = transaction.open_table(HAND_OVERS)?.get(term)?;
+            Ok(kept.map(|kept| kept.value().0))
+        })?)
+    }
+
+    /// The proofs of at most `limit` terms from `from` on, one after the other.
+    pub fn hand_overs(&self, from: u64, limit: usize) -> Result<Vec<Vec<u8>>, BlockLogError> {
+        Ok(self.tables.read(|transaction| {
+            let table = transaction.open_table(HAND_OVERS)?;
+            let mut kept = Vec::new();
+            for entry in table.range(from..)?.take(limit) {
+                let (_, value) = entry?;
+                kept.push(value.value().1.to_vec());
+            }
+            Ok(kept)
+        })?)
     }
 
     /// The height of the newest block.

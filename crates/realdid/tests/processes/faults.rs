@@ -199,6 +199,7 @@ fn double_config(committee: &Committee) -> (crate::committee::Member, std::path:
     for file in ["validator.json", "genesis.cbor", "node.toml"] {
         std::fs::copy(member.dir.join(file), copy.join(file)).unwrap();
     }
+    copy_folder(&member.dir.join("shares"), &copy.join("shares"));
     let second = double(member, copy.clone());
     (second, copy.join("node.toml"))
 }
