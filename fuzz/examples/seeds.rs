@@ -38,7 +38,37 @@ fn main() -> Outcome {
     apply()?;
     let pass = issued()?;
     shown_and_asked(&pass)?;
+    ceremony()?;
     issuing()
+}
+
+/// What operators of a key ceremony say, as in `targets/ceremony.rs`: the vectors of the same seeds.
+fn ceremony() -> Outcome {
+    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("../spec/vectors/ceremony");
+    for (kind, name) in [(0, "card"), (1, "plan"), (2, "round")] {
+        let text = fs::read_to_string(vectors.join(format!("{name}.hex")))?;
+        write("ceremony", name, Some(kind), &hex(text.trim_end())?)?;
+    }
+    let documents = fs::read_to_string(vectors.join("documents.txt"))?;
+    for (kind, line) in [4, 5, 6, 7].into_iter().zip(documents.lines().step_by(2)) {
+        let mut words = line.split(' ');
+        let (name, bytes) = (words.next(), words.nth(1));
+        let (name, bytes) = (name.ok_or("a kind")?, hex(bytes.ok_or("a document")?)?);
+        write("ceremony", &format!("{name}-sealed"), Some(3), &bytes)?;
+        // What is said begins behind kind, lengths, round and dealer, and ends before the signature.
+        let end = bytes.len().checked_sub(66).ok_or("a signature")?;
+        let start = bytes.windows(3).position(|w| w == [0x83, 0x58, 0x20]);
+        let start = start.ok_or("a body")? + 69;
+        let what = bytes.get(start..end).ok_or("what is said")?;
+        write("ceremony", name, Some(kind), what)?;
+    }
+    Ok(())
+}
+
+fn hex(text: &str) -> Result<Vec<u8>, Box<dyn Error>> {
+    let byte = |at: usize| u8::from_str_radix(text.get(at..at + 2).unwrap_or(" "), 16);
+    let bytes: Result<Vec<u8>, _> = (0..text.len()).step_by(2).map(byte).collect();
+    Ok(bytes?)
 }
 
 /// What wallets send to be issued credentials, and an mdoc with its certificate.

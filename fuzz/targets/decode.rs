@@ -4,6 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use realdid_core::answer::{BucketAnswer, StateAnswer, decode_hand_overs};
+use realdid_core::carried;
 use realdid_core::certificate::verify_finalization;
 use realdid_core::codec::{self, Bytes};
 use realdid_core::did::{Did, Inception, NetworkName};
@@ -34,7 +35,7 @@ fuzz_target!(|input: &[u8]| {
     let Some((kind, bytes)) = input.split_first() else {
         return;
     };
-    let again = match kind % 27 {
+    let again = match kind % 28 {
         0 => SignedOperation::decode(bytes).ok().map(|signed| {
             let _ = (
                 signed.id(),
@@ -116,6 +117,10 @@ fuzz_target!(|input: &[u8]| {
             };
             assert!(light.terms().windows(2).all(follows));
             codec::encode(&answers)
+        }),
+        27 => carried::decode(bytes).ok().map(|records| {
+            let _ = carried::root(HashFunction::Sha256, &records);
+            carried::encode(records.iter().map(|(key, value)| (key, value)))
         }),
         _ => {
             let (key, certificate) = bytes.split_at(bytes.len().min(96));

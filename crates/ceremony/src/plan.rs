@@ -4,7 +4,7 @@
 use minicbor::{Decode, Encode};
 use realdid_core::codec::{self, Bytes, CodecError};
 use realdid_core::did::NetworkName;
-use realdid_core::genesis::{Genesis, GenesisError, NetworkKey, Parameters, PeerKey};
+use realdid_core::genesis::{Genesis, GenesisError, NetworkKey, Parameters, PeerKey, Predecessor};
 use realdid_core::governance::Governance;
 use realdid_core::hash::{Domain, Hash32};
 use realdid_core::state::Issuer;
@@ -13,6 +13,7 @@ use crate::board::Made;
 use crate::document::DocumentError;
 use crate::operator::Card;
 use crate::round::{Round, RoundError};
+use crate::succession::Left;
 
 /// The longest plan in bytes: a genesis and 256 cards.
 pub const MAX_PLAN_BYTES: usize = 128 * 1024;
@@ -72,6 +73,9 @@ struct Body {
     /// In the order of the operators' identities.
     #[n(6)]
     cards: Vec<Bytes>,
+    /// The network that this one is to go on from.
+    #[n(7)]
+    predecessor: Option<Predecessor>,
 }
 
 /// A plan whose network could begin, had it a key.
@@ -91,21 +95,46 @@ impl Plan {
         parameters: Parameters,
         governance: Governance,
         issuers: Vec<Issuer>,
-        mut cards: Vec<Card>,
+        cards: Vec<Card>,
     ) -> Result<Self, PlanError> {
+        Self::of(
+            Body {
+                version: 1,
+                network,
+                time_ms,
+                parameters,
+                governance,
+                issuers,
+                cards: Vec::new(),
+                predecessor: None,
+            },
+            cards,
+        )
+    }
+
+    /// X14: plans that these operators go on from what another network left.
+    pub fn after(left: &Left, time_ms: u64, cards: Vec<Card>) -> Result<Self, PlanError> {
+        Self::of(
+            Body {
+                version: 1,
+                network: left.network().clone(),
+                time_ms,
+                parameters: left.parameters().clone(),
+                governance: left.governance().clone(),
+                issuers: Vec::new(),
+                cards: Vec::new(),
+                predecessor: Some(*left.predecessor()),
+            },
+            cards,
+        )
+    }
+
+    fn of(mut body: Body, mut cards: Vec<Card>) -> Result<Self, PlanError> {
         cards.sort_by_key(|card| card.player().peer);
-        let body = Body {
-            version: 1,
-            network,
-            time_ms,
-            parameters,
-            governance,
-            issuers,
-            cards: cards
-                .iter()
-                .map(|card| Bytes(card.bytes().to_vec()))
-                .collect(),
-        };
+        body.cards = cards
+            .iter()
+            .map(|card| Bytes(card.bytes().to_vec()))
+            .collect();
         Self::checked(body, cards)
     }
 
@@ -150,10 +179,19 @@ impl Plan {
             digest,
             round,
         };
-        // Anything that the genesis will refuse is refused now, with a key in its place.
-        let genesis = plan.with_key(NetworkKey([0; 96]), Hash32([0; 32]));
-        Genesis::decode(&genesis.encode())?;
+        // Anything that the genesis will refuse is refused now.
+        Genesis::decode(&plan.unmade().encode())?;
         Ok(plan)
+    }
+
+    /// The genesis with zeros where its key will be.
+    pub(crate) fn unmade(&self) -> Genesis {
+        self.with_key(NetworkKey([0; 96]), Hash32([0; 32]))
+    }
+
+    /// The network that this one is to go on from.
+    pub fn predecessor(&self) -> Option<&Predecessor> {
+        self.body.predecessor.as_ref()
     }
 
     pub fn encode(&self) -> Vec<u8> {
@@ -212,6 +250,7 @@ impl Plan {
             governance: body.governance,
             issuers: body.issuers,
             ceremony: Some(transcript),
+            predecessor: body.predecessor,
         }
     }
 }

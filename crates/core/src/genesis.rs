@@ -52,6 +52,11 @@ pub enum GenesisError {
     /// H20
     #[error("a key made by a ceremony is shared by at least two validators")]
     Ceremony,
+    /// H23
+    #[error(
+        "a network that goes on from another has its issuers and governance, and a key by a ceremony"
+    )]
+    Predecessor,
     /// H18
     #[error("the network runs newer rules than this program knows")]
     Rules,
@@ -69,6 +74,7 @@ impl GenesisError {
             Self::Issuers => "genesis.issuers",
             Self::Suites => "genesis.suites",
             Self::Ceremony => "genesis.ceremony",
+            Self::Predecessor => "genesis.predecessor",
             Self::Rules => "genesis.rules",
         }
     }
@@ -113,6 +119,25 @@ pub struct Genesis {
     /// whole. Without it the key was dealt by one party: a network for development.
     #[n(8)]
     pub ceremony: Option<Hash32>,
+    /// The network that this one goes on from.
+    #[n(9)]
+    pub predecessor: Option<Predecessor>,
+}
+
+/// A network that lost its quorum for good, and the state that another goes on from: what its
+/// validators certified last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Predecessor {
+    /// The digest of its genesis.
+    #[n(0)]
+    pub genesis: Hash32,
+    /// The digest of its last certified header.
+    #[n(1)]
+    pub header: Hash32,
+    /// What this header seals: every record of that state stands at the new height 0.
+    #[n(2)]
+    pub sealed: Sealed,
 }
 
 /// How far the clocks of wallets, gates and validators may be apart where an epoch turns, in
@@ -314,8 +339,12 @@ impl Genesis {
         if self.ceremony.is_some() && n < 2 {
             return Err(GenesisError::Ceremony);
         }
-        if !self.governance.is_well_formed() || self.governance.seq != 0 {
+        let goes_on = self.predecessor.is_some();
+        if !self.governance.is_well_formed() || (self.governance.seq != 0 && !goes_on) {
             return Err(GenesisError::Governance);
+        }
+        if goes_on && (!self.issuers.is_empty() || self.is_dealt()) {
+            return Err(GenesisError::Predecessor);
         }
         let by = self.hash_function();
         let ids: Vec<Hash32> = self.issuers.iter().map(|issuer| issuer.id(by)).collect();
@@ -378,8 +407,12 @@ impl Genesis {
         }
     }
 
-    /// The records that the ledger holds before the first block, in order of their keys.
+    /// The records that the ledger holds before the first block, in order of their keys. Where the
+    /// network goes on from another these are that one's, of which the genesis has the root alone.
     pub fn records(&self) -> Vec<(trie::Key, Vec<u8>)> {
+        if self.predecessor.is_some() {
+            return Vec::new();
+        }
         let by = self.hash_function();
         let mut records: Vec<_> = self
             .issuers
@@ -400,9 +433,10 @@ impl Genesis {
         records
     }
 
-    /// The header at height 0. Its sealed state is the genesis records.
+    /// The header at height 0. Its sealed state is the genesis records, or the predecessor's.
     pub fn header(&self) -> Header {
         let by = self.hash_function();
+        let carried = self.predecessor.map(|from| from.sealed.state_root);
         let leaves: Vec<_> = self
             .records()
             .iter()
@@ -418,7 +452,7 @@ impl Genesis {
             sealed: Sealed {
                 slot: slot_at(self.time_ms, self.parameters.slot_s),
                 height: 0,
-                state_root: Hash32(trie::subtree_root(by, &leaves, 0)),
+                state_root: carried.unwrap_or_else(|| Hash32(trie::subtree_root(by, &leaves, 0))),
                 receipts_root: receipts_root(by, &self.digest(), &[]),
             },
         }
@@ -473,6 +507,15 @@ mod tests {
         refused("genesis.ceremony", &|g| {
             g.ceremony = Some(Hash32([1; 32]));
         });
+        let from = Predecessor {
+            genesis: Hash32([1; 32]),
+            header: Hash32([2; 32]),
+            sealed: good.header().sealed,
+        };
+        refused("genesis.predecessor", &|g| g.predecessor = Some(from));
+        refused("genesis.predecessor", &|g| {
+            (g.predecessor, g.issuers) = (Some(from), Vec::new());
+        });
         let governance = "genesis.governance";
         refused(governance, &|g| g.governance.threshold = 0);
         refused(governance, &|g| g.governance.threshold = 2);
@@ -501,6 +544,30 @@ mod tests {
         refused(suites, &|g| {
             g.parameters.suites = vec![Suite::P256, Suite::Ed25519]
         });
+    }
+
+    #[test]
+    fn h23_a_network_goes_on_with_its_predecessors_state() {
+        let text = include_str!("../../../spec/vectors/ledger/genesis-ceremony.hex");
+        let first = Genesis::decode(&hex::decode(text.trim_end()).unwrap()).unwrap();
+        let mut last = first.header();
+        last.sealed.height = 90;
+        last.sealed.state_root = Hash32([9; 32]);
+        let mut next = first.clone();
+        next.issuers.clear();
+        next.governance.seq = 7;
+        next.predecessor = Some(Predecessor {
+            genesis: first.digest(),
+            header: last.digest(),
+            sealed: last.sealed,
+        });
+        assert_eq!(Genesis::decode(&next.encode()), Ok(next.clone()));
+        assert_eq!(next.records(), []);
+        let header = next.header();
+        assert_eq!(header.sealed.state_root, last.sealed.state_root);
+        assert_eq!((header.height, header.sealed.height), (0, 0));
+        // A network of its own: no signature for one counts in the other.
+        assert_ne!(next.namespace(), first.namespace());
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! and [`state`] (what the ledger remembers). The normative text is in `spec/`.
 
 pub mod answer;
+pub mod carried;
 pub mod certificate;
 pub mod codec;
 pub mod did;

@@ -76,6 +76,8 @@ pub enum Context {
     DealingLog,
     /// What a key ceremony made, by one who has a share of it.
     CeremonyOutcome,
+    /// A governance's consent that its network goes on as another.
+    Succession,
 }
 
 impl Context {
@@ -88,6 +90,7 @@ impl Context {
             Self::DealingAnswer => b"rdid/1/sign/dealing-answer",
             Self::DealingLog => b"rdid/1/sign/dealing-log",
             Self::CeremonyOutcome => b"rdid/1/sign/ceremony-outcome",
+            Self::Succession => b"rdid/1/sign/succession",
         }
     }
 }

@@ -95,6 +95,7 @@ fn genesis() -> Genesis {
             pass_keys: Vec::new(),
         }],
         ceremony: None,
+        predecessor: None,
     }
 }
 

@@ -128,7 +128,10 @@ impl LightClient {
         let committee: Committee = decode_record(&value.0)?;
         let next = committee.next.ok_or(LightError::HandOver)?.term;
         let known = self.terms.get(term).ok_or(LightError::HandOver)?;
-        let follows = committee.running.number == term
+        // The state at height 0 may be another network's, whose committee is none of ours.
+        let own = self.genesis.predecessor.is_none() || header.sealed.height > 0;
+        let follows = own
+            && committee.running.number == term
             && term.checked_add(1) == Some(next.number)
             && next.first > known.first
             && is_network_key(&next.network_key.0);

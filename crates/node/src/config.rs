@@ -4,6 +4,7 @@ use crate::engine::{DealError, DealtValidator, EngineError, TermKeys};
 use crate::machine::MachineError;
 use crate::shares::ShareFolder;
 use crate::store::{BlockLogError, StoreError};
+use crate::succession::SuccessionError;
 use realdid_core::genesis::GenesisError;
 use realdid_serve::TlsFiles;
 use realdid_serve::files::{self, FileError};
@@ -202,6 +203,8 @@ pub enum NodeError {
         code = .0.code()
     )]
     Machine(#[from] MachineError),
+    #[error("{code}: {0}; fault: operator; do: put the carried state into the node's folder again", code = .0.code())]
+    Succession(#[from] SuccessionError),
     #[error("engine.failed: {0}; fault: this machine; do: read the log, then start again")]
     Engine(#[from] EngineError),
     #[error("node.deal: {0}; fault: operator; do: choose 1 to 10 validators")]
@@ -221,6 +224,7 @@ impl NodeError {
             Self::Store(error) => error.code(),
             Self::Log(error) => error.code(),
             Self::Machine(error) => error.code(),
+            Self::Succession(error) => error.code(),
             Self::Engine(_) => "engine.failed",
             Self::Deal(_) => "node.deal",
         }

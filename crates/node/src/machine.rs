@@ -31,7 +31,7 @@ use tokio::sync::watch;
 /// How many closed slots are remembered, to hold other validators' headers against.
 const REMEMBERED_SLOTS: usize = 256;
 /// The longest entry of the block log in bytes.
-const MAX_ENTRY_BYTES: usize = MAX_BLOCK_BYTES + 64;
+pub(crate) const MAX_ENTRY_BYTES: usize = MAX_BLOCK_BYTES + 64;
 /// How many blocks are read at a time when replaying.
 const REPLAY_BATCH: usize = 256;
 
@@ -44,6 +44,8 @@ pub enum MachineError {
     Log(#[from] BlockLogError),
     #[error("a block of the log is not readable: {0}")]
     Codec(#[from] CodecError),
+    #[error("the state of the network that this one goes on from is not here")]
+    NotCarried,
     #[error("the block log and the state belong to another genesis, or to each other's future")]
     Foreign,
     /// The network has gone on to rules that this program does not know.
@@ -58,6 +60,7 @@ impl MachineError {
             Self::Store(error) => error.code(),
             Self::Log(error) => error.code(),
             Self::Codec(error) => error.code(),
+            Self::NotCarried => "node.not_carried",
             Self::Foreign => "node.foreign_data",
             Self::Rules { .. } => "node.rules",
         }
@@ -102,9 +105,9 @@ struct OpenSlot {
 /// One entry of the block log.
 #[derive(Encode, Decode)]
 #[cbor(array)]
-struct LogEntry {
+pub(crate) struct LogEntry {
     #[n(0)]
-    block: Bytes,
+    pub(crate) block: Bytes,
     /// The running commitment to all receipts, this block's included.
     #[n(1)]
     receipts_root: Hash32,
@@ -136,6 +139,9 @@ impl Machine {
     ) -> Result<Self, MachineError> {
         let first = genesis.header();
         if store.committed_height().is_none() {
+            if genesis.predecessor.is_some() {
+                return Err(MachineError::NotCarried);
+            }
             store.commit(0, &realdid_ledger::genesis_changes(&genesis))?;
         }
         if store
@@ -160,8 +166,9 @@ impl Machine {
         let parameters = store.get(&key)?.ok_or(MachineError::Foreign)?;
         let parameters: Arc<RunningParameters> = Arc::new(decode_record(&parameters)?);
         let committee = match store.get(&committee_key(genesis.hash_function()))? {
-            Some(bytes) => decode_record(&bytes)?,
-            None => Committee::of(genesis.term()),
+            // What was carried here is another network's until block 1 (G11).
+            Some(bytes) if committed > 0 || genesis.predecessor.is_none() => decode_record(&bytes)?,
+            _ => Committee::of(genesis.term()),
         };
         let committee = Arc::new(committee);
         let (progress, _) = watch::channel(Progress {

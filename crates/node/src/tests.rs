@@ -63,6 +63,7 @@ fn network(dir: &Path, now_ms: u64) -> (Genesis, NodeConfig) {
         },
         issuers: vec![issuer()],
         ceremony: None,
+        predecessor: None,
     };
     std::fs::write(dir.join("genesis.cbor"), genesis.encode()).unwrap();
     ValidatorKeys::dealt(&dealt.validators[0], &dealt.polynomial)

@@ -25,6 +25,9 @@ pub struct Cli {
 pub enum Command {
     /// Start a small nation: ledger, authority, registrar, three gates and three demo services
     Up(UpArgs),
+    /// Make a network's key so that nobody ever holds it whole: a ceremony by files
+    #[command(subcommand)]
+    Genesis(GenesisCommand),
     /// Run a validator alone
     Node(PartArgs),
     /// Run an authority alone, or act as its operator
@@ -197,6 +200,154 @@ pub struct UpArgs {
     /// Write the addresses as JSON to FILE once everything answers
     #[arg(long, value_name = "FILE")]
     pub ready_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum GenesisCommand {
+    /// Make an operator's secret, and the card that others put into their plan
+    Key(KeyArgs),
+    /// Put the cards and what the network is to be into a plan, and print its digest
+    Plan(PlanArgs),
+    /// Deal: one share to each operator, sealed
+    Deal(StepArgs),
+    /// Acknowledge the dealings, or name whoever dealt badly
+    Answer(StepArgs),
+    /// Publish what came of one's own dealing
+    Close(CloseArgs),
+    /// Write the genesis and what this operator's validator starts from
+    Finish(FinishArgs),
+    /// Compute the outcome from public files alone
+    Verify(CeremonyDir),
+    /// Print a genesis' digest and how its key was made
+    Show(ShowArgs),
+    /// Write what a network left that lost its quorum for good: its last certified state
+    Export(ExportArgs),
+    /// Consent, by a governance key of such a network, to the plan by which another goes on from it
+    Approve(ApproveArgs),
+}
+
+/// The folder that operators share, by any means.
+#[derive(Debug, Clone, Args)]
+pub struct CeremonyDir {
+    /// The ceremony's folder: nothing in it is secret
+    #[arg(long, value_name = "DIR", default_value = "ceremony")]
+    pub dir: PathBuf,
+}
+
+/// The folder that an operator shares with nobody.
+#[derive(Debug, Clone, Args)]
+pub struct OperatorDir {
+    /// The operator's own folder, with its secret
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "REALDID_OPERATOR",
+        default_value = "operator"
+    )]
+    pub operator: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct KeyArgs {
+    #[command(flatten)]
+    pub ceremony: CeremonyDir,
+    #[command(flatten)]
+    pub operator: OperatorDir,
+    /// The network's name, as it will stand in its DIDs
+    #[arg(long, value_name = "NAME")]
+    pub network: String,
+    /// By what the network hashes: sha-256 or sm3
+    #[arg(long, value_name = "FUNCTION", default_value = "sha-256")]
+    pub hash: String,
+    /// What the others call this operator: a-z, 0-9 and hyphens
+    #[arg(long, value_name = "NAME")]
+    pub name: String,
+    /// Where the validator will listen for other validators
+    #[arg(long, value_name = "ADDRESS")]
+    pub p2p: SocketAddr,
+}
+
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    #[command(flatten)]
+    pub ceremony: CeremonyDir,
+    /// A TOML file that says what the network is to be [default: print the plan that is there]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Go on from the network that predecessor.cbor and state.cbor in the folder are of
+    #[arg(long, conflicts_with = "config")]
+    pub succeed: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    #[command(flatten)]
+    pub ceremony: CeremonyDir,
+    /// The TOML file of a validator of that network, which is stopped
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct ApproveArgs {
+    #[command(flatten)]
+    pub ceremony: CeremonyDir,
+    /// A file with the governance key's secret: 32 bytes in hex
+    #[arg(long, value_name = "FILE")]
+    pub key: PathBuf,
+    /// The key's suite: ed25519, p256 or sm2
+    #[arg(long, value_name = "NAME", default_value = "ed25519")]
+    pub suite: String,
+    /// The plan's digest as operators and governance compared it
+    #[arg(long, value_name = "DIGEST")]
+    pub plan: String,
+}
+
+/// What each step of an operator takes.
+#[derive(Debug, Args)]
+pub struct StepArgs {
+    #[command(flatten)]
+    pub ceremony: CeremonyDir,
+    #[command(flatten)]
+    pub operator: OperatorDir,
+    /// The plan's digest as operators compared it: signs the plan off, once
+    #[arg(long, value_name = "DIGEST")]
+    pub plan: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct CloseArgs {
+    #[command(flatten)]
+    pub step: StepArgs,
+    /// Give up an operator who does not answer: its share of this dealing becomes public; may be
+    /// given several times
+    #[arg(long, value_name = "NAME")]
+    pub without: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct FinishArgs {
+    #[command(flatten)]
+    pub step: StepArgs,
+    /// Go on without the log of an operator, as all operators agreed; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub without: Vec<String>,
+    /// The folder from which the validator will start
+    #[arg(long, value_name = "DIR", default_value = "node")]
+    pub node: PathBuf,
+    /// Where the validator will answer over HTTP
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:20400")]
+    pub listen: SocketAddr,
+    /// The validators share a private network
+    #[arg(long)]
+    pub private_network: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// The genesis file
+    #[arg(long, value_name = "FILE")]
+    pub genesis: PathBuf,
 }
 
 #[derive(Debug, Args)]

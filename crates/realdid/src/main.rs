@@ -9,6 +9,7 @@
 //! - [`network`]: which other networks are recognised
 //! - [`nation`]: the folder of a small nation: its parts, ports, keys and genesis
 //! - [`up`]: starts a nation's parts as processes and watches them
+//! - [`genesis`]: the ceremony that makes a network's key
 //! - [`part`]: each part alone
 //! - [`register`]: a sandbox registration for a gate, in one step
 //! - [`resolve`]: a DID, with the proof checked here
@@ -18,6 +19,7 @@
 mod bench;
 mod cli;
 mod fail;
+mod genesis;
 mod govern;
 mod nation;
 mod network;
@@ -81,6 +83,7 @@ fn print(value: &Value, json: bool) {
 async fn run(cli: Cli) -> Result<Option<Value>, Fail> {
     match cli.command {
         Command::Up(args) => up::run(args).await.map(|()| None),
+        Command::Genesis(command) => genesis::run(command).map(Some),
         Command::Node(args) => part::node(args).await.map(|()| None),
         Command::Authority(args) => match args.command {
             None => part::authority(args.part).await.map(|()| None),

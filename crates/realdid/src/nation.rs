@@ -149,6 +149,7 @@ impl Nation {
             governance: self.governance()?,
             issuers: vec![authority, registrar],
             ceremony: None,
+            predecessor: None,
         };
         for (index, validator) in (0u16..).zip(&dealt.validators) {
             let dir = self.dir.join(part_name("node", index));

@@ -289,7 +289,8 @@ fn announce(nation: &Nation) {
         println!("  {:<16} {url}", "Ledger");
     }
     println!(
-        "\nTry it, in another terminal:\n\n  \
+        "\nFor development: this machine dealt the validators' key and has had it whole.\n\
+         Try it, in another terminal:\n\n  \
          realdid authority residents --dir {dir}\n  \
          realdid wallet --dir wallet enrol --authority {} --evidence {dir}/authority/residents/r-0001.json\n  \
          realdid wallet --dir wallet login {}\n\n\

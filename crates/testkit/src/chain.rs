@@ -55,6 +55,7 @@ impl TestLedger {
             },
             issuers,
             ceremony: None,
+            predecessor: None,
         };
         let mut trie = MemoryTrie::hashing_by(genesis.hash_function());
         let records = genesis.records().into_iter();

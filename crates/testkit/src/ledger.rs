@@ -197,6 +197,7 @@ impl TestNet {
                 },
             ],
             ceremony: None,
+            predecessor: None,
         };
         change(&mut genesis);
         let changes = genesis_changes(&genesis).into_iter().collect();

@@ -1,8 +1,8 @@
 //! **Development only:** all keys of a committee from one seed.
 //!
-//! Whoever knows the seed can sign for the whole network, so a real network must never be dealt:
-//! its validators run a distributed key generation, after which nobody holds the network's
-//! secret. A laptop's network and the tests want the same keys again from the same seed instead.
+//! Whoever knows the seed can sign for the whole network, so a real network is never dealt: its
+//! operators hold the ceremony of spec/ceremony.md, after which nobody has the network's
+//! secret, and a genesis without one says that its key was dealt. A laptop's network and the tests want the same keys again from the same seed instead.
 
 use commonware_codec::{Copying, DecodeExt, Encode};
 use commonware_cryptography::{

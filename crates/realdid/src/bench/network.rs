@@ -105,6 +105,7 @@ impl Committee {
             governance: traffic.governance(),
             issuers: vec![traffic.issuer.clone()],
             ceremony: None,
+            predecessor: None,
         };
         let listen = free_addresses(validators)?;
         let p2p = free_addresses(validators)?;

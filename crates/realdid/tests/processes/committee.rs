@@ -3,11 +3,14 @@
 
 use crate::apart::{self, Apart};
 use crate::nation::{PROGRAM, send};
+use realdid_core::answer::StateAnswer;
 use realdid_core::codec;
 use realdid_core::genesis::{MAX_EPOCH_S, NetworkKey, PeerKey};
 use realdid_core::hash::Hash32;
 use realdid_core::header::{Checkpoint, Header, Sealed};
 use realdid_core::operation::{Body, Enrol, Operation, SignedOperation};
+use realdid_core::trie::Key;
+use realdid_light::{Freshness, LightClient};
 use realdid_node::config::{NodeConfig, Peer, ValidatorKeys, example_config};
 use realdid_node::engine::{Dealt, deal};
 use realdid_testkit::ledger::{TestNet, seed};
@@ -50,6 +53,16 @@ pub struct Member {
 }
 
 impl Member {
+    /// One whose folder was made elsewhere.
+    pub fn of(dir: PathBuf, http: SocketAddr) -> Self {
+        Self {
+            dir,
+            http,
+            apart: None,
+            process: None,
+        }
+    }
+
     pub fn start(&mut self) {
         assert!(self.process.is_none());
         let log = std::fs::OpenOptions::new()
@@ -194,6 +207,11 @@ impl Committee {
         for (member, place) in members.iter_mut().zip(&mut places) {
             member.apart = place.apart.take();
         }
+        Self::of(net, members, folder)
+    }
+
+    /// Validators whose folders were made elsewhere, up and with a first checkpoint.
+    pub fn of(net: TestNet, members: Vec<Member>, folder: tempfile::TempDir) -> Self {
         let mut committee = Self {
             net,
             members,
@@ -280,13 +298,49 @@ impl Committee {
         });
     }
 
+    /// Hands in one operation, and waits until it is accepted.
+    pub fn hand_in(&self, who: usize, signed: &SignedOperation) {
+        let to = self.members[who].http;
+        let path = "/v1/operations";
+        answered(reqwest::Method::POST, to, path, signed.encode()).unwrap();
+        until("a receipt", || self.members[who].accepted(&signed.id()));
+    }
+
+    /// The newest certified header of a validator.
+    pub fn checkpoint(&self, who: usize) -> Checkpoint {
+        let bytes = until("a checkpoint", || self.members[who].get("/v1/checkpoint"));
+        codec::decode(&bytes, 4096).unwrap()
+    }
+
+    /// Waits until a validator proves that there is a record under a key.
+    pub fn proves(&self, who: usize, key: &Key) {
+        let light = LightClient::new(self.net.genesis.clone());
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let freshness = Freshness {
+            now_ms: now.as_millis() as u64 + 60_000,
+            max_age_ms: 600_000,
+            max_lag_slots: 100,
+        };
+        until("a record is proved", || {
+            let answer = self.members[who].get(&format!("/v1/state/{}", hex::encode(key)))?;
+            let answer = StateAnswer::decode(&answer).unwrap();
+            light.value(key, &answer, &freshness).unwrap().value
+        });
+    }
+
     /// Hands in enrolments from now on, in turn at each validator, until the load is stopped.
     pub fn load(&self) -> Load {
+        self.load_from(0)
+    }
+
+    /// The same from the `first`th person on, where those before are enrolled already.
+    pub fn load_from(&self, first: u64) -> Load {
         let stop = Arc::new(AtomicBool::new(false));
         let mut client = Client {
             net: self.net.clone(),
             addresses: self.members.iter().map(|member| member.http).collect(),
             handed: Vec::new(),
+            first,
             next: 0,
         };
         let stopped = stop.clone();
@@ -424,6 +478,7 @@ struct Client {
     net: TestNet,
     addresses: Vec<SocketAddr>,
     handed: Vec<Handed>,
+    first: u64,
     next: usize,
 }
 
@@ -445,7 +500,7 @@ impl Client {
     }
 
     fn hand_in(&mut self) {
-        let n = self.handed.len() as u64;
+        let n = self.first + self.handed.len() as u64;
         let enrol = Enrol {
             issuer: self.net.authority.id,
             tag: Hash32(seed(1 << 32 | n)),

@@ -20,8 +20,18 @@ fn help(words: &[&str]) -> String {
 }
 
 /// Every command with the options that its help names.
-const COMMANDS: [&[&str]; 47] = [
+const COMMANDS: [&[&str]; 57] = [
     &["up"],
+    &["genesis", "key"],
+    &["genesis", "plan"],
+    &["genesis", "deal"],
+    &["genesis", "answer"],
+    &["genesis", "close"],
+    &["genesis", "finish"],
+    &["genesis", "verify"],
+    &["genesis", "show"],
+    &["genesis", "export"],
+    &["genesis", "approve"],
     &["node"],
     &["authority"],
     &["authority", "residents"],

@@ -11,6 +11,7 @@
 )]
 
 mod apart;
+mod ceremony;
 mod committee;
 mod contract;
 mod crash;
