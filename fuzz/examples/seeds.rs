@@ -62,6 +62,13 @@ fn ceremony() -> Outcome {
         let what = bytes.get(start..end).ok_or("what is said")?;
         write("ceremony", name, Some(kind), what)?;
     }
+    for (target, kind, name, file) in [
+        ("ceremony", 8, "approval", "approval"),
+        ("decode", 27, "state-file", "state"),
+    ] {
+        let text = fs::read_to_string(vectors.join(format!("{file}.hex")))?;
+        write(target, name, Some(kind), &hex(text.trim_end())?)?;
+    }
     Ok(())
 }
 

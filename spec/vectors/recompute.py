@@ -266,6 +266,22 @@ def vectors():
     yield "ledger/genesis-ceremony.hex", by_ceremony.hex()
     yield "ledger/genesis-ceremony.digest", tagged("genesis", by_ceremony).hex()
 
+    # A network that goes on from that one, whose governance has decided seven times.
+    left = [900, 1800, b"\x99" * 32, b"\x77" * 32]
+    predecessor = [tagged("genesis", by_ceremony), b"\x66" * 32, left]
+    successor = cbor(
+        [
+            *[1, "dev", time_ms, parameters, b"\xbb" * 96, [b"\xcc" * 32, b"\xdd" * 32]],
+            *[[7, 1, [key(7)]], [], b"\xee" * 32, predecessor],
+        ]
+    )
+    yield "ledger/genesis-successor.hex", successor.hex()
+    yield "ledger/genesis-successor.digest", tagged("genesis", successor).hex()
+    state = cbor([b"\x01" * 32, b"one"]) + cbor([b"\x02" * 32, b"another"])
+    yield "ceremony/state.hex", state.hex()
+    pairs = [(b"\x01" * 32, b"one"), (b"\x02" * 32, b"another")]
+    yield "ceremony/state.root", subtree(pairs).hex()
+
     # Two operators, of seeds 01… and 02…, and their plan of a network.
     operators = []
     for n, name in ((1, "ann"), (2, "bob")):
@@ -280,6 +296,9 @@ def vectors():
     plan = cbor([1, "dev", time_ms, parameters, governance, [issuer], [c for _, c in operators]])
     yield "ceremony/plan.hex", plan.hex()
     yield "ceremony/plan.digest", tagged("ceremony-plan", plan).hex()
+    planned = tagged("ceremony-plan", plan)
+    approval = cbor([planned, key(7), signature("succession", 7, planned)])
+    yield "ceremony/approval.hex", approval.hex()
     players = [player for player, _ in operators]
     dealers = [player[0] for player in players]
     ceremony_round = cbor([1, "dev", 0, [0, []], tagged("ceremony-plan", plan), dealers, players])

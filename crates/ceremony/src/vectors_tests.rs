@@ -5,8 +5,9 @@
 //! unseen: whoever has acknowledged a dealing finds its share in the same bytes again.
 
 use realdid_core::genesis::Genesis;
+use realdid_core::suite::{SecretKey, Suite};
 
-use crate::{Board, Card, Document, Kind, Operator, Plan, Round, deal};
+use crate::{Approval, Board, Card, Document, Kind, Operator, Plan, Round, deal};
 
 macro_rules! vector {
     ($name:literal) => {
@@ -51,6 +52,12 @@ fn a_card_a_plan_and_a_round_are_frozen() {
     assert_eq!(hex::encode(plan.encode()), vector!("ceremony/plan.hex"));
     assert_eq!(plan.digest().to_string(), vector!("ceremony/plan.digest"));
     assert_eq!(Plan::decode(&plan.encode()), Ok(plan.clone()));
+
+    let governor = SecretKey::from_seed(Suite::Ed25519, [7; 32]).unwrap();
+    let approval = Approval::sign(&plan, &governor);
+    let bytes = approval.encode();
+    assert_eq!(hex::encode(&bytes), vector!("ceremony/approval.hex"));
+    assert_eq!(Approval::decode(&bytes), Ok(approval));
 
     let round = plan.round();
     assert_eq!(hex::encode(round.encode()), vector!("ceremony/round.hex"));

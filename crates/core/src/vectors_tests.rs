@@ -4,9 +4,9 @@
 //! A test that fails here means that networks and wallets which exist would no longer be read.
 
 use crate::did::{Inception, Keys, commitment};
-use crate::genesis::{Genesis, NetworkKey, Parameters, PeerKey};
+use crate::genesis::{Genesis, NetworkKey, Parameters, PeerKey, Predecessor};
 use crate::hash::{Hash32, HashFunction};
-use crate::header::Header;
+use crate::header::{Header, Sealed};
 use crate::operation::{Body, Operation, SignedOperation};
 use crate::state::{
     Governance, Issuer, IssuerKey, KeyStatus, KeyUse, ReasonCode, Standing, TagKey, batch_key,
@@ -14,7 +14,7 @@ use crate::state::{
     parameters_key, recognition_key, service_key, slot_key, totals_key,
 };
 use crate::suite::{SecretKey, Suite};
-use crate::{codec, trie};
+use crate::{carried, codec, trie};
 
 const BY: HashFunction = HashFunction::Sha256;
 
@@ -125,6 +125,17 @@ fn signed_operations_are_frozen() {
 }
 
 #[test]
+fn a_state_in_a_file_is_frozen() {
+    let file = hex::decode(vector!("ceremony/state.hex")).unwrap();
+    let records = vec![([1; 32], b"one".to_vec()), ([2; 32], b"another".to_vec())];
+    assert_eq!(carried::decode(&file), Ok(records.clone()));
+    let written = carried::encode(records.iter().map(|(key, value)| (key, value)));
+    assert_eq!(written, file);
+    let root = carried::root(BY, &records);
+    assert_eq!(root.to_string(), vector!("ceremony/state.root"));
+}
+
+#[test]
 fn genesis_and_its_header_are_frozen() {
     let genesis = genesis();
     assert_eq!(hex::encode(genesis.encode()), vector!("ledger/genesis.hex"));
@@ -147,6 +158,34 @@ fn genesis_and_its_header_are_frozen() {
         by_ceremony.digest().to_string(),
         vector!("ledger/genesis-ceremony.digest")
     );
+
+    let successor = Genesis {
+        governance: Governance {
+            seq: 7,
+            ..genesis.governance.clone()
+        },
+        issuers: Vec::new(),
+        predecessor: Some(Predecessor {
+            genesis: by_ceremony.digest(),
+            header: Hash32([0x66; 32]),
+            sealed: Sealed {
+                slot: 900,
+                height: 1800,
+                state_root: Hash32([0x99; 32]),
+                receipts_root: Hash32([0x77; 32]),
+            },
+        }),
+        ..by_ceremony
+    };
+    assert_eq!(
+        hex::encode(successor.encode()),
+        vector!("ledger/genesis-successor.hex")
+    );
+    assert_eq!(
+        successor.digest().to_string(),
+        vector!("ledger/genesis-successor.digest")
+    );
+    assert_eq!(Genesis::decode(&successor.encode()), Ok(successor));
 
     let header = genesis.header();
     let bytes = codec::encode(&header);

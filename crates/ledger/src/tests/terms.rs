@@ -4,8 +4,8 @@ use super::rules::{Scene, Way};
 use crate::governance::begin_block;
 use crate::state::{Nothing, Records};
 use crate::{Moment, Network, apply_block, genesis_changes};
-use realdid_core::codec::Bytes;
-use realdid_core::genesis::{NetworkKey, PeerKey};
+use realdid_core::codec::{self, Bytes};
+use realdid_core::genesis::{NetworkKey, PeerKey, Predecessor};
 use realdid_core::governance::{
     Committee, MAX_TERM_VALIDATORS, NOTICE_BLOCKS, RULES_OF_TERMS, SHOWN_BLOCKS, Term,
 };
@@ -259,4 +259,30 @@ fn g11_a_network_of_older_rules_gets_its_record_when_it_upgrades() {
     ledger.block(0, &[]);
     let genesis = ledger.net.genesis.term();
     assert_eq!(ledger.committee(), Some(Committee::of(genesis)));
+}
+
+#[test]
+fn x15_the_first_block_of_a_successor_writes_its_own_committee() {
+    let key = committee_key(BY);
+    let other = Committee::of(term(3, 700));
+    let changes = [(key, Some(codec::encode(&other)))].into_iter().collect();
+    let mut records = Records::with_changes(Nothing, changes);
+    let net = TestNet::with(|genesis| {
+        genesis.predecessor = Some(Predecessor {
+            genesis: Hash32([1; 32]),
+            header: Hash32([2; 32]),
+            sealed: genesis.header().sealed,
+        });
+    });
+    let own = Committee::of(net.genesis.term());
+    let Ok(()) = begin_block(&net.genesis, 1, 0, &mut records);
+    assert_eq!(records.get::<Committee>(&key).unwrap(), Some(own.clone()));
+    // Once: what is decided later stands.
+    let Ok(()) = begin_block(&net.genesis, 2, 0, &mut records);
+    assert_eq!(records.get::<Committee>(&key).unwrap(), Some(own));
+    // A network that goes on from none keeps the record that it has.
+    records.put(key, &other);
+    let alone = TestNet::new();
+    let Ok(()) = begin_block(&alone.genesis, 1, 0, &mut records);
+    assert_eq!(records.get::<Committee>(&key).unwrap(), Some(other));
 }

@@ -3,8 +3,9 @@
 use crate::{CheckedHeader, LightClient, LightError, TrustedTerm};
 use realdid_core::answer::{MAX_HAND_OVERS, StateAnswer, decode_hand_overs};
 use realdid_core::codec;
+use realdid_core::genesis::Predecessor;
 use realdid_core::governance::{Committee, NOTICE_BLOCKS, SHOWN_BLOCKS};
-use realdid_core::hash::HashFunction;
+use realdid_core::hash::{Hash32, HashFunction};
 use realdid_core::header::Checkpoint;
 use realdid_core::state::{committee_key, did_key};
 use realdid_testkit::chain::TestLedger;
@@ -233,4 +234,24 @@ fn hand_overs_are_read_with_bounds() {
     cut.pop();
     assert!(decode_hand_overs(&cut).is_err());
     assert!(decode_hand_overs(&[0x9f]).is_err());
+}
+
+/// The state at height 0 of a network that goes on from another has that one's committee, and perhaps a
+/// term that it decided: whoever lost a quorum hands nothing over.
+#[test]
+fn x15_a_committee_that_was_carried_from_another_network_hands_nothing_over() {
+    let mut ledger = ledger();
+    ledger.genesis.predecessor = Some(Predecessor {
+        genesis: Hash32([1; 32]),
+        header: Hash32([2; 32]),
+        sealed: ledger.newest().sealed,
+    });
+    let mut client = LightClient::new(ledger.genesis.clone());
+    let carried = ledger.decide_term(8, 200);
+    assert_eq!(refused(client.hand_over(&carried)), "light.hand_over");
+    assert_eq!(client.newest_term(), 0);
+    // A state of its own hands over.
+    later(&mut ledger);
+    let own = ledger.answer(&committee_key(BY));
+    assert_eq!(client.hand_over(&own).unwrap().number, 1);
 }
