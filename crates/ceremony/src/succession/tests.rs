@@ -102,9 +102,15 @@ fn x14_a_plan_goes_on_once_governance_has_approved_it() {
     });
     assert_eq!(left.approved(&plan, &[]), unapproved);
     let stranger = Approval::sign(&plan, &key(901));
-    assert_eq!(left.approved(&plan, &[stranger.clone()]), unapproved);
+    assert_eq!(
+        left.approved(&plan, std::slice::from_ref(&stranger)),
+        unapproved
+    );
     let later = Plan::after(&left, START_MS + 70_000, cards()).unwrap();
-    assert_eq!(left.approved(&later, &[approval.clone()]), unapproved);
+    assert_eq!(
+        left.approved(&later, std::slice::from_ref(&approval)),
+        unapproved
+    );
     assert_eq!(approval.verify(&later), Err(SuccessionError::Approval));
     let forged = Approval {
         key: governor.public(),
