@@ -400,6 +400,7 @@ fn shown_and_asked(pass: &Credential) -> Outcome {
         state: "s-1",
         wallet_nonce: Some("w"),
         encrypt_to: Some(&gate),
+        display: None,
         iat_s: NOW_MS / 1000,
         exp_s: NOW_MS / 1000 + 300,
     }

@@ -315,7 +315,7 @@ fn decided<'a>(
             accepts: CredentialType::ALL
                 .iter()
                 .take(usize::from(kinds % 4))
-                .map(|(kind, _)| Accepted {
+                .map(|kind| Accepted {
                     kind: *kind,
                     least: Assurance::High,
                 })
