@@ -322,6 +322,16 @@ def vectors():
     yield "ledger/header.hex", header.hex()
     yield "ledger/header.digest", tagged("header", header).hex()
 
+    # The term that follows, as governance decides it and as the ledger keeps it.
+    polynomial = tagged("polynomial", b"\x01\x02\x03")
+    term = [1, 500, b"\xbb" * 96, [b"\xcc" * 32, b"\xdd" * 32], polynomial]
+    decide = [1, "dev", 1000, [32, [1, [9, [term]], 9]]]
+    signed = [decide, [[key(7), signature("operation", 7, cbor(decide))]], None]
+    yield "ledger/term.hex", cbor(signed).hex()
+    yield "ledger/term.id", tagged("operation", cbor(decide)).hex()
+    running = [0, 0, b"\xbb" * 96, [b"\xcc" * 32]]
+    yield "ledger/committee.hex", cbor([running, [term, 10, 12]]).hex()
+
     names = {
         "did": (0x10, did_id),
         "enrolment": (0x20, b"\x11" * 32),
@@ -335,6 +345,7 @@ def vectors():
         "batch": (0x80, issuer_id + b"\x44" * 32),
         "display": (0x90, b"\x55" * 32),
         "recognition": (0xA0, b"intl"),
+        "committee": (0x63, b""),
     }
     lines = [f"{name} {state_key(*args).hex()}" for name, args in names.items()]
     yield "ledger/state-keys.txt", "\n".join(lines)

@@ -5,13 +5,15 @@
 
 use crate::did::{Inception, Keys, commitment};
 use crate::genesis::{Genesis, NetworkKey, Parameters, PeerKey, Predecessor};
+use crate::governance::{Committee, NextTerm, Term};
 use crate::hash::{Hash32, HashFunction};
 use crate::header::{Header, Sealed};
-use crate::operation::{Body, Operation, SignedOperation};
+use crate::operation::{Body, Decision, Operation, SignedOperation};
 use crate::state::{
     Governance, Issuer, IssuerKey, KeyStatus, KeyUse, ReasonCode, Standing, TagKey, batch_key,
-    decision_key, did_key, display_key, enrolment_key, governance_key, issuer_id, issuer_key,
-    parameters_key, recognition_key, service_key, slot_key, totals_key,
+    committee_key, decision_key, decode_record, did_key, display_key, enrolment_key,
+    governance_key, issuer_id, issuer_key, parameters_key, recognition_key, service_key, slot_key,
+    totals_key,
 };
 use crate::suite::{SecretKey, Suite};
 use crate::{carried, codec, trie};
@@ -195,9 +197,37 @@ fn genesis_and_its_header_are_frozen() {
 }
 
 #[test]
+fn a_term_and_the_record_of_the_committee_are_frozen() {
+    let term = Term {
+        number: 1,
+        first: 500,
+        network_key: NetworkKey([0xbb; 96]),
+        validators: vec![PeerKey([0xcc; 32]), PeerKey([0xdd; 32])],
+        polynomial: Some(Term::polynomial_digest(BY, &[1, 2, 3])),
+    };
+    let decide = Decision::Committee(term.clone());
+    is_frozen(
+        &operation(Body::Govern(1, decide, ReasonCode::Scheduled)).sign(&[&secret(7)]),
+        vector!("ledger/term.hex"),
+        vector!("ledger/term.id"),
+    );
+    let record = Committee {
+        running: genesis().term(),
+        next: Some(NextTerm {
+            term,
+            since: 10,
+            shown: Some(12),
+        }),
+    };
+    let bytes = codec::encode(&record);
+    assert_eq!(hex::encode(&bytes), vector!("ledger/committee.hex"));
+    assert_eq!(decode_record(&bytes), Ok(record));
+}
+
+#[test]
 fn state_keys_are_frozen() {
     let issuer = issuer_id(BY, AUTHORITY);
-    let keys: [(&str, trie::Key); 12] = [
+    let keys: [(&str, trie::Key); 13] = [
         ("did", did_key(BY, &inception().id())),
         ("enrolment", enrolment_key(BY, &Hash32([0x11; 32]))),
         ("issuer", issuer_key(BY, &issuer)),
@@ -210,6 +240,7 @@ fn state_keys_are_frozen() {
         ("batch", batch_key(BY, &issuer, &Hash32([0x44; 32]))),
         ("display", display_key(BY, &Hash32([0x55; 32]))),
         ("recognition", recognition_key(BY, "intl")),
+        ("committee", committee_key(BY)),
     ];
     let lines = keys.map(|(name, key)| format!("{name} {}", hex::encode(key)));
     assert_eq!(lines.join("\n"), vector!("ledger/state-keys.txt"));

@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use realdid_core::answer::StateAnswer;
+use realdid_core::certificate::claimed_epoch;
 use realdid_core::codec;
 use realdid_core::genesis::Genesis;
 use realdid_core::hash::Hash32;
@@ -509,14 +510,15 @@ impl Follower {
 
     /// The same for a checkpoint from anywhere, by any node.
     pub async fn follow_anyone(&self, trust: &Trust, checkpoint: &Checkpoint) {
+        let Ok(term) = claimed_epoch(&checkpoint.certificate.0) else {
+            return;
+        };
         for node in &self.nodes {
-            match trust.snapshot().light.checkpoint(checkpoint) {
-                Err(LightError::TermUnknown { .. }) => {
-                    let asked = self.follow(trust, node, checkpoint);
-                    let _late = tokio::time::timeout(FETCH_TIMEOUT, asked).await;
-                }
-                _ => return,
+            if trust.snapshot().light.newest_term() >= term {
+                return;
             }
+            let asked = self.follow(trust, node, checkpoint);
+            let _late = tokio::time::timeout(FETCH_TIMEOUT, asked).await;
         }
     }
 

@@ -39,6 +39,9 @@ pub struct NodeConfig {
     /// This node and all validators; those of a term that is to come as well. Who of them votes is
     /// on the ledger.
     pub peers: Vec<Peer>,
+    /// Warn when the network key is older than so many days: it is to be handed on by then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_days: Option<u64>,
     /// Exit as soon as standard input ends.
     #[serde(default)]
     pub supervised: bool,
@@ -98,6 +101,8 @@ pub fn example_config(config: &NodeConfig) -> String {
          p2p_listen = \"{p2p}\"\n\
          # Whether the validators share a private network. Without it private addresses are refused.\n\
          private_network = {private}\n\n\
+         # After how many days the network key is to be handed on: from then on the log warns.\n\
+         {key_days}\n\n\
          # This node and all validators, also those of a term that is to come. Who votes is on the ledger.{peers}",
         dir = config.dir,
         genesis = config.genesis,
@@ -108,6 +113,11 @@ pub fn example_config(config: &NodeConfig) -> String {
         ),
         p2p = config.p2p_listen,
         private = config.private_network,
+        key_days = config
+            .key_days
+            .map_or("# key_days = 365".to_owned(), |days| format!(
+                "key_days = {days}"
+            )),
     )
 }
 

@@ -43,8 +43,13 @@ use realdid_serve::{Bound, Probes, ServeOptions};
 use rpc::{Api, Rpc};
 use shares::ShareFolder;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use store::{BlockLog, BlockLogOptions, NomtOptions};
 use utoipa::OpenApi as _;
+
+/// How often a node looks at how old its term and key are.
+const OFFICE_LOOK: Duration = Duration::from_secs(600);
+const DAY_S: u64 = 24 * 3600;
 
 /// Runs a validator until it is told to stop: SIGTERM, Ctrl-C, or, where it is supervised, the end
 /// of standard input.
@@ -81,6 +86,7 @@ pub async fn run(config: NodeConfig) -> Result<(), NodeError> {
             shares: ShareFolder::of_node(&config.dir),
         }),
     };
+    let office = tokio::spawn(watch_office(machine.clone(), config.key_days));
     let state = engine.watch();
     let probes = Probes::new(Api::openapi()).ready_when({
         let state = state.clone();
@@ -102,10 +108,30 @@ pub async fn run(config: NodeConfig) -> Result<(), NodeError> {
     bound
         .serve_until("node", rpc::router(rpc), probes, stop)
         .await?;
+    office.abort();
     let ended = tokio::task::spawn_blocking(move || engine.stop()).await;
     match ended {
         Ok(EngineState::Failed(error)) => Err(error.into()),
         _ => Ok(()),
+    }
+}
+
+/// Says how old the running term and its key are, and warns when the key is to be handed on.
+async fn watch_office(machine: Arc<Machine>, key_days: Option<u64>) {
+    loop {
+        if let Ok((term_ms, key_ms)) = machine.in_office_since_ms() {
+            let age_s = |since_ms: u64| host::unix_ms().saturating_sub(since_ms) / 1000;
+            metrics::gauge!("ledger_term_age_seconds").set(age_s(term_ms) as f64);
+            metrics::gauge!("ledger_key_age_seconds").set(age_s(key_ms) as f64);
+            let days = age_s(key_ms) / DAY_S;
+            if key_days.is_some_and(|due| days >= due) {
+                tracing::warn!(
+                    days,
+                    "the network key is to be handed on: see docs/operators.md"
+                );
+            }
+        }
+        tokio::time::sleep(OFFICE_LOOK).await;
     }
 }
 

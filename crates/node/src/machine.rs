@@ -244,6 +244,42 @@ impl Machine {
         Ok(Some(Block::decode(&entry.block.0)?))
     }
 
+    /// Since when the running term and its network key stand, in Unix milliseconds: the times of the
+    /// first blocks under them. Of the key as far as hand-overs are kept here.
+    pub fn in_office_since_ms(&self) -> Result<(u64, u64), MachineError> {
+        let (tip, committee) = self.committee();
+        let running = committee.at(tip + 1);
+        let (mut first, mut key, mut term) = (0, self.genesis.network_key, 0);
+        while term < running.number {
+            let kept = self.hand_overs(term)?;
+            let records = kept.iter().filter_map(|answer| answer.value.as_ref());
+            let before = term;
+            for record in records {
+                let record: Committee = decode_record(&record.0)?;
+                let next = record.next.map(|next| next.term);
+                if let Some(next) = next.filter(|next| next.number <= running.number) {
+                    if next.network_key != key {
+                        (first, key) = (next.first, next.network_key);
+                    }
+                    term = next.number;
+                }
+            }
+            if term == before {
+                break;
+            }
+        }
+        Ok((self.time_of(running.first)?, self.time_of(first)?))
+    }
+
+    /// The time of a final block; that of the newest for one that is to come.
+    fn time_of(&self, height: u64) -> Result<u64, MachineError> {
+        let block = self.block(height)?.map(|block| block.header.time_ms);
+        Ok(block.unwrap_or_else(|| match height {
+            0 => self.genesis.time_ms,
+            _ => self.tip().time_ms,
+        }))
+    }
+
     /// What became of an operation: the height and the rule that it broke, if any.
     pub fn receipt(&self, id: &Hash32) -> Result<Option<(u64, Option<Rule>)>, MachineError> {
         let Some(logged) = self.log.receipt(&id.0)? else {

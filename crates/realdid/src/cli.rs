@@ -2,7 +2,7 @@
 
 use crate::network::accepted;
 use clap::{Args, Parser, Subcommand};
-use realdid_core::genesis::MAX_EPOCH_S;
+use realdid_core::genesis::{MAX_EPOCH_S, PeerKey};
 use realdid_core::governance::Accepted;
 use realdid_gate::Accounts;
 use realdid_wallet::cli::WalletArgs;
@@ -50,6 +50,9 @@ pub enum Command {
     /// Make, sign and look at decisions of a network's governance
     #[command(subcommand)]
     Governance(GovernanceCommand),
+    /// Who orders blocks: look at it, decide it, and bring a validator its share
+    #[command(subcommand)]
+    Committee(CommitteeCommand),
     /// Which other networks are recognised: decide it, or look at it
     #[command(subcommand)]
     Network(NetworkCommand),
@@ -120,6 +123,46 @@ pub struct SignArgs {
 pub struct DraftArgs {
     /// The draft
     pub draft: PathBuf,
+    #[command(flatten)]
+    pub ledger: LedgerArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CommitteeCommand {
+    /// The committee that orders blocks and the one that follows, with the proof checked here
+    Show(LedgerArgs),
+    /// Decide the committee that follows the running one
+    Propose(ProposeArgs),
+    /// Put a validator's share of the term that is decided where its node looks for it
+    Import(ImportArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct ProposeArgs {
+    /// The public polynomial that the ceremony made, in hex
+    #[arg(long, value_name = "FILE")]
+    pub polynomial: PathBuf,
+    /// The public key of a validator of the term, in hex; once for each
+    #[arg(long = "validator", value_name = "KEY", required = true)]
+    pub validators: Vec<PeerKey>,
+    /// The term begins so many blocks after the newest that is proved
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub in_blocks: u64,
+    #[command(flatten)]
+    pub govern: GovernArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// The validator's folder
+    #[arg(long, value_name = "DIR")]
+    pub node_dir: PathBuf,
+    /// The public polynomial that the ceremony made, in hex
+    #[arg(long, value_name = "FILE")]
+    pub polynomial: PathBuf,
+    /// The validator's share, in hex
+    #[arg(long, value_name = "FILE")]
+    pub share: PathBuf,
     #[command(flatten)]
     pub ledger: LedgerArgs,
 }

@@ -241,6 +241,7 @@ fn node_config(args: &FinishArgs, step: &Step) -> NodeConfig {
     let own = |card: &&Card| card.player().peer == step.operator.peer();
     let p2p_listen = cards.iter().find(own).map(Card::address);
     NodeConfig {
+        key_days: Some(365),
         dir: ".".into(),
         genesis: "genesis.cbor".into(),
         listen: args.listen,

@@ -8,7 +8,7 @@
 use crate::cli::{DecideArgs, DraftArgs, GovernArgs, LedgerArgs, SignArgs};
 use crate::fail::Fail;
 use crate::nation::{Nation, now_ms};
-use crate::resolve::{node, trusted};
+use crate::resolve::{advance, node, trusted};
 use realdid_core::codec;
 use realdid_core::did::NetworkName;
 use realdid_core::governance::Governance;
@@ -239,7 +239,7 @@ pub async fn network(args: &LedgerArgs) -> Result<(NodeClient, LightClient), Fai
     let name = node.genesis().await?.network;
     let genesis = trusted(args.trust.as_deref(), &name, nation.as_ref(), &node).await?;
     let mut light = LightClient::new(genesis);
-    light.advance(&node.checkpoint().await?)?;
+    advance(&mut light, &node).await?;
     Ok((node, light))
 }
 

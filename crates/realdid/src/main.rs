@@ -6,6 +6,7 @@
 //! `docs/cli.md` and by a test.
 //!
 //! - [`govern`]: decisions of governance, signed here
+//! - [`committee`]: who orders blocks, who will, and what a validator votes by
 //! - [`network`]: which other networks are recognised
 //! - [`nation`]: the folder of a small nation: its parts, ports, keys and genesis
 //! - [`up`]: starts a nation's parts as processes and watches them
@@ -18,6 +19,7 @@
 
 mod bench;
 mod cli;
+mod committee;
 mod fail;
 mod genesis;
 mod govern;
@@ -30,7 +32,10 @@ mod up;
 mod verify_display;
 
 use clap::Parser as _;
-use cli::{AuthorityCommand, Cli, Command, GateCommand, GovernanceCommand, NetworkCommand};
+use cli::{
+    AuthorityCommand, Cli, Command, CommitteeCommand, GateCommand, GovernanceCommand,
+    NetworkCommand,
+};
 use fail::Fail;
 use serde_json::Value;
 use std::process::ExitCode;
@@ -116,6 +121,12 @@ async fn run(cli: Cli) -> Result<Option<Value>, Fail> {
             GovernanceCommand::Decide(args) => govern::decide(args).await,
             GovernanceCommand::Sign(args) => govern::sign(args).await,
             GovernanceCommand::Show(args) => govern::show(args).await,
+        }
+        .map(Some),
+        Command::Committee(command) => match command {
+            CommitteeCommand::Show(args) => committee::show(args).await,
+            CommitteeCommand::Propose(args) => committee::propose(args).await,
+            CommitteeCommand::Import(args) => committee::import(args).await,
         }
         .map(Some),
         Command::Network(command) => match command {

@@ -188,6 +188,7 @@ impl Nation {
             })
             .collect();
         NodeConfig {
+            key_days: None,
             dir: ".".into(),
             genesis: "../genesis.cbor".into(),
             listen: self.at(index),

@@ -13,6 +13,7 @@ use realdid_core::did::{Did, DidError, Inception};
 use realdid_core::hash::Hash32;
 use realdid_core::state::PersonTag;
 use realdid_core::suite::{PublicKey, SecretKey, Suite};
+use realdid_light::TrustedTerm;
 
 /// The most that a vault may hold, in bytes.
 pub const MAX_CONTENT_BYTES: usize = 32 * 1024 * 1024;
@@ -119,6 +120,10 @@ pub struct Network {
     /// Nodes that answer with proofs. None of them is trusted.
     #[n(1)]
     pub nodes: Vec<String>,
+    /// The terms of its committee that the wallet has come to know, for when no node answers. None
+    /// while that is the genesis' own alone.
+    #[n(2)]
+    pub terms: Option<Vec<TrustedTerm>>,
 }
 
 /// A DID and the keys that it has, had or may get.

@@ -195,6 +195,7 @@ async fn pin_network(
             wallet.content.network = Some(Network {
                 genesis: Bytes(bytes),
                 nodes,
+                terms: None,
             });
         }
     }

@@ -66,8 +66,12 @@ impl Ledger {
                 "do not trust it",
             )
         })?;
+        let mut light = LightClient::new(genesis);
+        if let Some(terms) = &network.terms {
+            light.recall_terms(terms.clone())?;
+        }
         Ok(Self {
-            light: LightClient::new(genesis),
+            light,
             nodes: NodeClient::new(network.nodes.clone())?,
         })
     }
@@ -199,7 +203,7 @@ impl Ledger {
     /// Asks the nodes, or takes the kept answer where none of them can be reached.
     async fn ask(
         &mut self,
-        content: &Content,
+        content: &mut Content,
         key: &trie::Key,
         height: u64,
     ) -> Result<Judged, CliError> {
@@ -209,9 +213,15 @@ impl Ledger {
             self.nodes.state_at_least(key, height, SEAL_TIMEOUT).await
         };
         if let Ok(answer) = &answered {
+            let before = self.light.newest_term();
             self.nodes
                 .follow(&mut self.light, &answer.checkpoint)
                 .await?;
+            if let Some(network) = &mut content.network
+                && self.light.newest_term() > before
+            {
+                network.terms = Some(self.light.terms().to_vec());
+            }
         }
         let parameters = self.parameters();
         let (answer, max_age_s) = match answered {
@@ -264,3 +274,6 @@ pub fn now_ms() -> u64 {
 pub fn now_s() -> u64 {
     now_ms() / 1000
 }
+
+#[cfg(test)]
+mod tests;

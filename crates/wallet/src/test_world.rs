@@ -110,6 +110,7 @@ impl World {
         wallet.content.network = Some(Network {
             genesis: Bytes(ledger.genesis.encode()),
             nodes: vec!["http://127.0.0.1:9".into()],
+            terms: None,
         });
         wallet.content.enrolment = Some(OwnEnrolment {
             issuer_url: url,

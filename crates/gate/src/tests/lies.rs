@@ -18,6 +18,11 @@ type Lie = fn(StateAnswer) -> Vec<u8>;
 
 /// A node that answers about every key, and says what `lie` makes of the truth.
 async fn node(ledger: &TestLedger, lie: Lie) -> String {
+    node_of(ledger, lie, Vec::new()).await
+}
+
+/// The same with the hand-overs that it has to show.
+async fn node_of(ledger: &TestLedger, lie: Lie, hand_overs: Vec<StateAnswer>) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let ledger = ledger.clone();
@@ -26,7 +31,14 @@ async fn node(ledger: &TestLedger, lie: Lie) -> String {
         let bytes = lie(ledger.answer(&key));
         async move { bytes }
     };
-    let router: Router = Router::new().route("/v1/state/{key}", get(state));
+    let hand_overs = codec::encode(&hand_overs);
+    let router: Router = Router::new().route("/v1/state/{key}", get(state)).route(
+        "/v1/handovers",
+        get(move || {
+            let hand_overs = hand_overs.clone();
+            async move { hand_overs }
+        }),
+    );
     tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
     url
 }
@@ -113,4 +125,37 @@ async fn an_issuer_that_a_node_invents_is_not_believed() {
     );
     let honest = Follower::new(&[node(ledger, |answer| answer.encode()).await]).unwrap();
     assert_eq!(honest.ensure_issuer(trust, &nobody.id(BY)).await, Ok(None));
+}
+
+/// Nobody tells a gate that the key was handed on: it hears of it from a node, holds the hand-over
+/// against what it knows, and does not forget it.
+#[tokio::test]
+async fn a_gate_follows_its_network_from_committee_to_committee_and_remembers_it() {
+    let mut town = town();
+    let issuer = newcomer(1000);
+    let id = issuer.id(BY);
+    let answer = town.world.ledger.decide_term(8, 300);
+    town.world.ledger.begin_term(8);
+    let record = Some(codec::encode(&issuer));
+    let key = issuer_key(BY, &id);
+    town.world.ledger.set(key, record, now_ms());
+    let (trust, ledger) = (&town.gate.inner.trust, &town.world.ledger);
+    let usurper = {
+        let mut other = TestLedger::with_validators(9, now_ms(), Vec::new());
+        other.genesis = ledger.genesis.clone();
+        other.decide_term(8, 300)
+    };
+    let ask = async |hand_overs: Vec<StateAnswer>| {
+        let url = node_of(ledger, |answer| answer.encode(), hand_overs).await;
+        let follower = Follower::new(&[url]).unwrap();
+        follower.ensure_issuer(trust, &id).await
+    };
+    // Nobody proves the new key, or only somebody who never had the old one.
+    assert_eq!(ask(Vec::new()).await, Err(Refusal::STALE));
+    assert_eq!(ask(vec![usurper]).await, Err(Refusal::STALE));
+    assert_eq!(ask(vec![answer]).await, Ok(Some(issuer)));
+
+    let term = |gate: &Gate| gate.inner.trust.snapshot().light.newest_term();
+    assert_eq!(term(&town.gate), 1);
+    assert_eq!(term(&open(town.folder.path())), 1);
 }

@@ -132,6 +132,17 @@ pub fn signer(
     parse(namespace, &members, identity_seed, polynomial, share)
 }
 
+/// Whether what a validator holds is its own of `term`, and of this network.
+pub fn check_term_keys(
+    namespace: &[u8],
+    term: &Term,
+    by: HashFunction,
+    identity_seed: &[u8; 32],
+    keys: &TermKeys,
+) -> Result<(), CommitteeError> {
+    signer(namespace, term, by, identity_seed, keys).map(drop)
+}
+
 /// The scheme of one who reads certificates and has no vote.
 pub fn follower(namespace: &[u8], network_key: &[u8]) -> Result<Scheme, CommitteeError> {
     let key = <MinSig as Variant>::Public::decode(Copying(network_key))

@@ -30,7 +30,9 @@ pub(crate) mod wiring;
 mod tests;
 
 pub use chain::{BlockInfo, Chain, KnownTerms};
-pub use committee::{CommitteeError, MAX_VALIDATORS, Shares, TermKeys, network_key, peer_key};
+pub use committee::{
+    CommitteeError, MAX_VALIDATORS, Shares, TermKeys, check_term_keys, network_key, peer_key,
+};
 pub use dealer::{DealError, Dealt, DealtValidator, MAX_DEALT, deal};
 
 use block::BlockRules;

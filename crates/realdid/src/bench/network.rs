@@ -123,6 +123,7 @@ impl Committee {
             let dir = folder.path().join(format!("node-{who}"));
             files::create_private_dir(&dir)?;
             let config = NodeConfig {
+                key_days: None,
                 dir: ".".into(),
                 genesis: "genesis.cbor".into(),
                 listen: listen[who],

@@ -20,7 +20,7 @@ fn help(words: &[&str]) -> String {
 }
 
 /// Every command with the options that its help names.
-const COMMANDS: [&[&str]; 57] = [
+const COMMANDS: [&[&str]; 60] = [
     &["up"],
     &["genesis", "key"],
     &["genesis", "plan"],
@@ -76,6 +76,9 @@ const COMMANDS: [&[&str]; 57] = [
     &["network", "suspend"],
     &["network", "restore"],
     &["network", "show"],
+    &["committee", "show"],
+    &["committee", "propose"],
+    &["committee", "import"],
     &["bench"],
     &["demo"],
 ];

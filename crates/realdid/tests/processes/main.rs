@@ -24,3 +24,4 @@ mod privacy;
 mod realpass;
 mod refusals;
 mod sites;
+mod terms;

@@ -133,6 +133,7 @@ async fn over_asking_and_strangers_are_refused_before_anything_is_shown() {
             realdid_testkit::ledger::TestNet::new().genesis.encode(),
         ),
         nodes: vec!["http://127.0.0.1:9".into()],
+        terms: None,
     });
     let mut ledger = Ledger::of(&wallet.content).unwrap();
     let http = Http::new().unwrap();

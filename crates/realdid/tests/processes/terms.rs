@@ -1,0 +1,272 @@
+//! One validator of four is replaced under the same key, and then the key is handed on: by the command
+//! line, from what ceremonies have made, while a client goes on. Whoever has the old genesis alone is
+//! told nothing and follows.
+
+use crate::committee::{Committee, Member, until};
+use crate::contract::keeps_its_keys;
+use crate::nation::PROGRAM;
+use realdid_ceremony::{Board, Made, Operator, Round, deal};
+use realdid_core::certificate::claimed_epoch;
+use realdid_core::codec;
+use realdid_core::genesis::{Genesis, MAX_EPOCH_S, PeerKey};
+use realdid_core::hash::Hash32;
+use realdid_core::header::Checkpoint;
+use realdid_node::config::{NodeConfig, Peer, example_config, write_identity};
+use realdid_node::engine::TermKeys;
+use realdid_node::shares::ShareFolder;
+use realdid_testkit::ledger::{TestDid, TestNet, seed};
+use realdid_testkit::ports::free_address;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
+use zeroize::Zeroizing;
+
+type Shares = BTreeMap<PeerKey, Zeroizing<Vec<u8>>>;
+
+/// Plays a round in which everybody does what they should.
+fn ceremony(
+    round: Round,
+    dealers: &[&Operator],
+    old: &Shares,
+    players: &[&Operator],
+) -> (Made, Shares) {
+    let mut board = Board::new(round.clone());
+    let share = |dealer: &Operator| old.get(&dealer.peer()).map(|share| share.as_slice());
+    for dealer in dealers {
+        let dealing = deal(&round, dealer, share(dealer)).unwrap();
+        board.read(dealing.bytes()).unwrap();
+    }
+    for player in players {
+        let answer = board.answer(player).unwrap();
+        board.read(answer.document.bytes()).unwrap();
+    }
+    for dealer in dealers {
+        let closed = board.close(dealer, share(dealer), &[]).unwrap();
+        board.read(closed.document.bytes()).unwrap();
+    }
+    let made = board.observe().made.unwrap();
+    let shares = players
+        .iter()
+        .map(|player| (player.peer(), board.finish(player).unwrap().share));
+    (made, shares.collect())
+}
+
+/// Five validators of whom four vote at first.
+struct Scene {
+    committee: Committee,
+    validators: usize,
+    home: tempfile::TempDir,
+}
+
+impl Scene {
+    fn start(operators: &[Operator], first: &(Made, Shares)) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let net = TestNet::with(|genesis| {
+            genesis.time_ms = now.as_millis() as u64;
+            genesis.network_key = first.0.network_key;
+            genesis.validators = first.1.keys().copied().collect();
+            genesis.ceremony = Some(first.0.transcript);
+            genesis.parameters.epoch_s = MAX_EPOCH_S;
+            genesis.issuers[0].enrolment_quota = u64::MAX;
+        });
+        let home = tempfile::tempdir().unwrap();
+        let places: Vec<_> = operators
+            .iter()
+            .map(|operator| (operator, free_address(), free_address()))
+            .collect();
+        let members = places.iter().map(|(operator, http, p2p)| {
+            let dir = home.path().join(operator.peer().to_string());
+            std::fs::create_dir(&dir).unwrap();
+            let config = NodeConfig {
+                key_days: None,
+                dir: ".".into(),
+                genesis: "genesis.cbor".into(),
+                listen: *http,
+                public_url: None,
+                tls: None,
+                p2p_listen: *p2p,
+                private_network: false,
+                peers: places
+                    .iter()
+                    .map(|(operator, _, p2p)| Peer {
+                        public_key: operator.peer().to_string(),
+                        address: *p2p,
+                    })
+                    .collect(),
+                supervised: false,
+            };
+            std::fs::write(dir.join("node.toml"), example_config(&config)).unwrap();
+            std::fs::write(dir.join("genesis.cbor"), net.genesis.encode()).unwrap();
+            write_identity(&dir.join("validator.json"), &operator.identity_seed()).unwrap();
+            if let Some(share) = first.1.get(&operator.peer()) {
+                let keys = TermKeys {
+                    polynomial: first.0.polynomial.clone(),
+                    share: share.to_vec(),
+                };
+                ShareFolder::of_node(&dir).put(0, &keys).unwrap();
+            }
+            Member::of(dir, *http)
+        });
+        let members = members.collect();
+        Self {
+            committee: Committee::of(net, members, tempfile::tempdir().unwrap()),
+            validators: operators.len(),
+            home,
+        }
+    }
+
+    fn genesis(&self) -> &Genesis {
+        &self.committee.net.genesis
+    }
+
+    /// Runs a command against the first node with nothing to trust but the genesis' digest.
+    fn realdid(&self, words: &[&str]) -> Value {
+        let output = Command::new(PROGRAM)
+            .arg("--json")
+            .args(words)
+            .arg("--dir")
+            .arg(self.home.path().join("no-nation"))
+            .arg("--node")
+            .arg(format!("http://{}", self.committee.members[0].http))
+            .args(["--trust", &self.genesis().digest().to_string()])
+            .env("HOME", self.home.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{words:?}: {said}");
+        let printed = serde_json::from_slice(&output.stdout).unwrap();
+        if words[0] == "committee" {
+            keeps_its_keys(words, &printed);
+        }
+        printed
+    }
+
+    fn file(&self, name: &str, bytes: &[u8]) -> String {
+        let path = self.home.path().join(name);
+        std::fs::write(&path, hex::encode(bytes)).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    /// Decides the next term and brings everybody their share.
+    fn succeed(&self, (made, shares): &(Made, Shares), reason: &str) {
+        let polynomial = self.file("polynomial", &made.polynomial);
+        let governors = [10, 11].map(|n| self.file(&format!("governor-{n}"), &seed(n)));
+        let mut words = vec!["committee", "propose", "--polynomial", &polynomial];
+        words.extend(["--in-blocks", "130", "--reason", reason]);
+        let keys: Vec<String> = shares.keys().map(PeerKey::to_string).collect();
+        keys.iter()
+            .for_each(|key| words.extend(["--validator", key]));
+        governors
+            .iter()
+            .for_each(|file| words.extend(["--governance-key", file]));
+        let decided = self.realdid(&words);
+        // The decision has to be sealed before its shares can be held against it.
+        until("the decision is sealed", || {
+            let shown = self.realdid(&["committee", "show"]);
+            (shown["next"]["first"] == decided["term"]["first"]).then_some(())
+        });
+        for (peer, share) in shares {
+            let dir = self.home.path().join(peer.to_string());
+            let share = self.file("share", share);
+            self.realdid(&[
+                "committee",
+                "import",
+                "--node-dir",
+                dir.to_str().unwrap(),
+                "--polynomial",
+                &polynomial,
+                "--share",
+                &share,
+            ]);
+        }
+    }
+
+    fn status(&self, who: usize) -> Value {
+        until("a node says its status", || {
+            serde_json::from_slice(&self.committee.members[who].get("/v1/status")?).ok()
+        })
+    }
+
+    /// Waits until a term runs everywhere, and looks at what is left of those before it.
+    fn begun(&self, term: u64, voting: &[usize]) {
+        for who in 0..self.validators {
+            until("the term begins", || {
+                (self.status(who)["term"] == term).then_some(())
+            });
+            let part = if voting.contains(&who) {
+                "votes"
+            } else {
+                "follows"
+            };
+            assert_eq!(self.status(who)["part"], part, "{who}");
+            let dir = &self.committee.members[who].dir;
+            let kept: Vec<u64> = voting.contains(&who).then_some(term).into_iter().collect();
+            until("old shares are gone", || {
+                (shares_in(dir) == kept).then_some(())
+            });
+        }
+        until("a checkpoint is of the term", || {
+            let bytes = self.committee.members[0].get("/v1/checkpoint")?;
+            let checkpoint: Checkpoint = codec::decode(&bytes, 4096).ok()?;
+            (claimed_epoch(&checkpoint.certificate.0) == Ok(term)).then_some(())
+        });
+    }
+}
+
+fn shares_in(dir: &Path) -> Vec<u64> {
+    ShareFolder::of_node(dir).terms().unwrap()
+}
+
+#[test]
+fn p10_a_validator_is_replaced_and_the_key_handed_on_and_the_old_genesis_is_enough() {
+    let mut operators: Vec<Operator> = (1..=5)
+        .map(|n| Operator::from_seed(seed(7000 + n)).unwrap())
+        .collect();
+    operators.sort_by_key(Operator::peer);
+    let four: Vec<&Operator> = operators.iter().take(4).collect();
+    let players = |of: &[&Operator]| of.iter().map(|operator| operator.player()).collect();
+    let peers = |of: &[&Operator]| of.iter().map(|operator| operator.peer()).collect();
+    let network = "dev".parse().unwrap();
+    let round = Round::genesis(network, Hash32([1; 32]), players(&four)).unwrap();
+    let first = ceremony(round, &four, &Shares::new(), &four);
+
+    let scene = Scene::start(&operators, &first);
+    assert_eq!(scene.status(4)["part"], "follows");
+    let did = TestDid::new(scene.committee.net.network(), 1);
+    let anchor = scene.committee.net.anchor(&did);
+    scene.committee.hand_in(0, &anchor);
+    let load = scene.committee.load();
+
+    // The first validator goes, the fifth comes.
+    let new: Vec<&Operator> = operators.iter().skip(1).collect();
+    let (genesis, key) = (scene.genesis(), first.0.network_key);
+    let subject = Hash32([2; 32]);
+    let round = Round::reshare(
+        genesis,
+        &key,
+        &first.0.output,
+        1,
+        subject,
+        peers(&four),
+        players(&new),
+    )
+    .unwrap();
+    let second = ceremony(round, &four, &first.1, &new);
+    assert_eq!(second.0.network_key, key);
+    scene.succeed(&second, "scheduled");
+    scene.begun(1, &[1, 2, 3, 4]);
+
+    // The same four make a key that nobody had a share of.
+    let round = Round::renew(genesis, 2, subject, peers(&new), players(&new)).unwrap();
+    let third = ceremony(round, &new, &Shares::new(), &new);
+    assert_ne!(third.0.network_key, key);
+    scene.succeed(&third, "key-compromise");
+    scene.begun(2, &[1, 2, 3, 4]);
+
+    let resolved = scene.realdid(&["resolve", &did.did().to_string()]);
+    assert_eq!(resolved["didDocument"]["id"], did.did().to_string());
+    let acknowledged = load.stop();
+    scene.committee.agrees(&[0, 1, 2, 3, 4], &acknowledged);
+}
