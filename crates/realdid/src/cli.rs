@@ -131,10 +131,89 @@ pub struct DraftArgs {
 pub enum CommitteeCommand {
     /// The committee that orders blocks and the one that follows, with the proof checked here
     Show(LedgerArgs),
+    /// Begin a round by which the committee that follows gets its key, and print its digest
+    Plan(MakingPlanArgs),
+    /// Deal: one share to each who will vote, sealed
+    Deal(MakingDealArgs),
+    /// Acknowledge the dealings, or name whoever dealt badly
+    Answer(MakingArgs),
+    /// Publish what came of one's own dealing
+    Close(MakingCloseArgs),
+    /// Write the polynomial and this operator's share
+    Finish(MakingFinishArgs),
     /// Decide the committee that follows the running one
     Propose(ProposeArgs),
     /// Put a validator's share of the term that is decided where its node looks for it
     Import(ImportArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct MakingPlanArgs {
+    #[command(flatten)]
+    pub dir: RoundDir,
+    /// Hand the running key on: committee.bin of the round that made it [default: make a fresh key]
+    #[arg(long, value_name = "FILE")]
+    pub previous: Option<PathBuf>,
+    /// Who will vote, by the name on a card; may be given several times [default: all cards]
+    #[arg(long = "player", value_name = "NAME")]
+    pub players: Vec<String>,
+    /// Who deals; may be given several times [default: whoever holds the key, or the players of a
+    /// fresh one]
+    #[arg(long = "dealer", value_name = "NAME")]
+    pub dealers: Vec<String>,
+    /// The round's number: higher than any before, failed ones too [default: the next term's]
+    #[arg(long, value_name = "N")]
+    pub number: Option<u64>,
+    #[command(flatten)]
+    pub ledger: LedgerArgs,
+}
+
+/// The folder of a round.
+#[derive(Debug, Clone, Args)]
+pub struct RoundDir {
+    /// The round's folder, whose files all operators have
+    #[arg(long = "round-dir", value_name = "DIR")]
+    pub dir: PathBuf,
+}
+
+/// What each step of an operator takes.
+#[derive(Debug, Args)]
+pub struct MakingArgs {
+    #[command(flatten)]
+    pub dir: RoundDir,
+    #[command(flatten)]
+    pub operator: OperatorDir,
+    /// The round's digest as operators compared it: signs the round off, once
+    #[arg(long, value_name = "DIGEST")]
+    pub round: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct MakingDealArgs {
+    #[command(flatten)]
+    pub making: MakingArgs,
+    /// The validator's folder, with its share of a key that is handed on
+    #[arg(long, value_name = "DIR")]
+    pub node_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct MakingCloseArgs {
+    #[command(flatten)]
+    pub deal: MakingDealArgs,
+    /// Give up an operator who does not answer: its share of this dealing becomes public; may be
+    /// given several times
+    #[arg(long, value_name = "NAME")]
+    pub without: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct MakingFinishArgs {
+    #[command(flatten)]
+    pub making: MakingArgs,
+    /// Go on without the log of an operator, as all operators agreed; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub without: Vec<String>,
 }
 
 #[derive(Debug, Args)]

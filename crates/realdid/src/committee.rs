@@ -1,9 +1,13 @@
 //! `realdid committee`: who orders blocks, who will, and what a validator votes by (spec/operations.md,
 //! G11 to G14).
 //!
+//! - [`making`]: the ceremony that makes what the next term votes by
+//!
 //! What a ceremony has made goes two ways: its public part to governance, which decides the next term
 //! ([`propose`]), and each share to its own validator ([`import`]). Both are held against the record
 //! that the ledger proves before anything is signed or written.
+
+pub mod making;
 
 use crate::cli::{ImportArgs, LedgerArgs, ProposeArgs};
 use crate::fail::Fail;

@@ -13,6 +13,7 @@
 //! - [`genesis`]: the ceremony that makes a network's key
 //! - [`part`]: each part alone
 //! - [`register`]: a sandbox registration for a gate, in one step
+//! - [`round`]: a round of a key ceremony in a folder, and one operator's place in it
 //! - [`resolve`]: a DID, with the proof checked here
 //! - [`verify_display`]: a name shown in public, with the proofs checked here
 //! - [`bench`]: what `cargo xtask bench` measures of ours
@@ -28,6 +29,7 @@ mod network;
 mod part;
 mod register;
 mod resolve;
+mod round;
 mod up;
 mod verify_display;
 
@@ -36,6 +38,7 @@ use cli::{
     AuthorityCommand, Cli, Command, CommitteeCommand, GateCommand, GovernanceCommand,
     NetworkCommand,
 };
+use committee::making;
 use fail::Fail;
 use serde_json::Value;
 use std::process::ExitCode;
@@ -125,6 +128,11 @@ async fn run(cli: Cli) -> Result<Option<Value>, Fail> {
         .map(Some),
         Command::Committee(command) => match command {
             CommitteeCommand::Show(args) => committee::show(args).await,
+            CommitteeCommand::Plan(args) => making::plan(args).await,
+            CommitteeCommand::Deal(args) => making::deal(&args),
+            CommitteeCommand::Answer(args) => making::answer(&args),
+            CommitteeCommand::Close(args) => making::close(&args),
+            CommitteeCommand::Finish(args) => making::finish(&args),
             CommitteeCommand::Propose(args) => committee::propose(args).await,
             CommitteeCommand::Import(args) => committee::import(args).await,
         }

@@ -8,6 +8,7 @@ use realdid_ceremony::{
     Operator, Plan,
 };
 use realdid_core::carried;
+use realdid_core::hash::Hash32;
 use realdid_node::config::{ValidatorKeys, read_identity};
 use realdid_node::shares::ShareFolder;
 use realdid_serve::files::{self, FileError};
@@ -246,11 +247,11 @@ impl Home {
         Operator::from_seed(*seed).map_err(|_| unreadable())
     }
 
-    /// Whether this operator has signed the plan off: by its digest, once.
-    pub fn approve(&self, plan: &Plan, digest: Option<&str>) -> Result<(), Fail> {
-        let own = plan.digest().to_string();
+    /// Whether this operator has signed a plan or a round off: by its digest, once.
+    pub fn approve(&self, own: &Hash32, given: Option<&str>, option: &str) -> Result<(), Fail> {
+        let own = own.to_string();
         let path = self.dir.join(format!("{own}.approved"));
-        match digest {
+        match given {
             None if path.exists() => Ok(()),
             Some(digest) if digest == own => {
                 let said = json!({ "plan": own }).to_string();
@@ -260,12 +261,12 @@ impl Home {
             None => Err(Fail::user(
                 "ceremony.plan_unapproved",
                 "an operator signs a plan off by its digest before anything else",
-                "compare the digest with the other operators, then give it with --plan",
+                &format!("compare the digest with the other operators, then give it with {option}"),
             )),
             Some(_) => Err(Fail::user(
                 "ceremony.plan_differs",
                 "the plan in the folder is the one that operators agreed on",
-                "get plan.cbor again, and compare what `realdid genesis plan` prints",
+                "get it again, and compare its digest",
             )),
         }
     }

@@ -20,7 +20,7 @@ fn help(words: &[&str]) -> String {
 }
 
 /// Every command with the options that its help names.
-const COMMANDS: [&[&str]; 60] = [
+const COMMANDS: [&[&str]; 65] = [
     &["up"],
     &["genesis", "key"],
     &["genesis", "plan"],
@@ -77,6 +77,11 @@ const COMMANDS: [&[&str]; 60] = [
     &["network", "restore"],
     &["network", "show"],
     &["committee", "show"],
+    &["committee", "plan"],
+    &["committee", "deal"],
+    &["committee", "answer"],
+    &["committee", "close"],
+    &["committee", "finish"],
     &["committee", "propose"],
     &["committee", "import"],
     &["bench"],

@@ -156,6 +156,12 @@ fn a_decision_goes_from_holder_to_holder_as_a_draft_and_is_handed_in_once() {
         "governance.outdated"
     );
 
+    // A key that was dealt is for development: no committee gets its key from it.
+    let round = dir.join("round");
+    std::fs::create_dir(&round).unwrap();
+    let plan = ["committee", "plan", "--round-dir", round.to_str().unwrap()];
+    assert_eq!(nation.run(&plan).refused(), "ceremony.dealt");
+
     // What another command prints for governance is decided the same way.
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let epoch = (now.as_secs() / 60 + 5).to_string();

@@ -25,6 +25,20 @@ use zeroize::Zeroizing;
 
 type Shares = BTreeMap<PeerKey, Zeroizing<Vec<u8>>>;
 
+/// What a round by the command line has made.
+struct Key {
+    polynomial: Vec<u8>,
+    /// The network key, in hex.
+    public: String,
+    shares: Shares,
+}
+
+fn operators() -> Vec<Operator> {
+    (1..=5)
+        .map(|n| Operator::from_seed(seed(7000 + n)).unwrap())
+        .collect()
+}
+
 /// Plays a round in which everybody does what they should.
 fn ceremony(
     round: Round,
@@ -149,9 +163,141 @@ impl Scene {
         path.to_str().unwrap().to_owned()
     }
 
+    /// Runs a step of an operator, who needs no network.
+    fn step(&self, words: &[&str]) -> Value {
+        let output = self.command(words);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{words:?}: {said}");
+        let printed = serde_json::from_slice(&output.stdout).unwrap();
+        keeps_its_keys(words, &printed);
+        printed
+    }
+
+    fn refused(&self, words: &[&str]) -> String {
+        let output = self.command(words);
+        assert!(!output.status.success(), "{words:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        said.split(':').next().unwrap_or_default().to_owned()
+    }
+
+    fn command(&self, words: &[&str]) -> std::process::Output {
+        let mut command = Command::new(PROGRAM);
+        command.arg("--json").args(words);
+        command.env("HOME", self.home.path()).output().unwrap()
+    }
+
+    /// A folder, as text.
+    fn folder(&self, name: &str) -> String {
+        let path = self.home.path().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    fn node_dir(&self, operator: &Operator) -> String {
+        self.folder(&operator.peer().to_string())
+    }
+
+    /// A round by the command line: `dealers` hand the key of `previous` on to `players`, or make a
+    /// fresh one with them.
+    fn make(
+        &self,
+        name: &str,
+        dealers: &[&Operator],
+        players: &[&Operator],
+        previous: Option<&[u8]>,
+    ) -> Key {
+        let dir = self.folder(name);
+        let called = |operator: &Operator| format!("op-{}", &operator.peer().to_string()[..8]);
+        let own = |operator: &Operator| self.folder(&format!("{}-own", called(operator)));
+        for operator in dealers.iter().chain(players) {
+            let (own, called) = (own(operator), called(operator));
+            let secret = format!("{}/operator.json", own);
+            let place = operators().iter().position(|n| n.peer() == operator.peer());
+            let seed = hex::encode(seed(7001 + place.unwrap() as u64));
+            std::fs::write(secret, format!("{{\"seed\": \"{seed}\"}}")).unwrap();
+            let mut words = vec!["genesis", "key", "--dir", &dir, "--operator", &own];
+            words.extend([
+                "--network",
+                "dev",
+                "--name",
+                &called,
+                "--p2p",
+                "127.0.0.1:9",
+            ]);
+            self.step(&words);
+        }
+        let names: Vec<String> = players.iter().map(|player| called(player)).collect();
+        let mut words = vec!["committee", "plan", "--round-dir", &dir];
+        names
+            .iter()
+            .for_each(|name| words.extend(["--player", name]));
+        let file = self.home.path().join("previous.bin");
+        if let Some(previous) = previous {
+            std::fs::write(&file, previous).unwrap();
+            words.extend(["--previous", file.to_str().unwrap()]);
+        }
+        let planned = self.realdid(&words);
+        let digest = planned["digest"].as_str().unwrap();
+        let step = |what: &str, operator: &Operator, more: &[&str]| {
+            let own = own(operator);
+            let words = ["committee", what, "--round-dir", &dir, "--operator", &own];
+            [words.as_slice(), more]
+                .concat()
+                .iter()
+                .map(|word| (*word).to_owned())
+                .collect::<Vec<String>>()
+        };
+        let run = |what: &str, operator: &Operator, more: &[&str]| {
+            let words = step(what, operator, more);
+            self.step(&words.iter().map(String::as_str).collect::<Vec<_>>())
+        };
+        let refused = |what: &str, operator: &Operator, more: &[&str]| {
+            let words = step(what, operator, more);
+            self.refused(&words.iter().map(String::as_str).collect::<Vec<_>>())
+        };
+        let unapproved = refused("deal", dealers[0], &[]);
+        assert_eq!(unapproved, "ceremony.plan_unapproved");
+        let other = refused("deal", dealers[0], &["--round", &"00".repeat(32)]);
+        assert_eq!(other, "ceremony.plan_differs");
+        if previous.is_some() {
+            let no_share = refused("deal", dealers[0], &["--round", digest]);
+            assert_eq!(no_share, "ceremony.no_share");
+        }
+        for dealer in dealers {
+            let node = self.node_dir(dealer);
+            run("deal", dealer, &["--round", digest, "--node-dir", &node]);
+        }
+        for player in players {
+            let answered = run("answer", player, &["--round", digest]);
+            assert_eq!(answered["refused"], serde_json::json!([]));
+        }
+        for dealer in dealers {
+            let node = self.node_dir(dealer);
+            run("close", dealer, &["--node-dir", &node]);
+        }
+        let finished: Vec<Value> = players
+            .iter()
+            .map(|player| run("finish", player, &[]))
+            .collect();
+        assert_eq!(finished[players.len() - 1]["agreed"], true);
+        let unhex = |file: &Value| {
+            let text = std::fs::read_to_string(file.as_str().unwrap()).unwrap();
+            hex::decode(text).unwrap()
+        };
+        let shares = players
+            .iter()
+            .zip(&finished)
+            .map(|(player, finished)| (player.peer(), Zeroizing::new(unhex(&finished["share"]))));
+        Key {
+            polynomial: unhex(&finished[0]["polynomial"]),
+            public: finished[0]["networkKey"].as_str().unwrap().to_owned(),
+            shares: shares.collect(),
+        }
+    }
+
     /// Decides the next term and brings everybody their share.
-    fn succeed(&self, (made, shares): &(Made, Shares), reason: &str) {
-        let polynomial = self.file("polynomial", &made.polynomial);
+    fn succeed(&self, key: &Key, reason: &str) {
+        let (shares, polynomial) = (&key.shares, self.file("polynomial", &key.polynomial));
         let governors = [10, 11].map(|n| self.file(&format!("governor-{n}"), &seed(n)));
         let mut words = vec!["committee", "propose", "--polynomial", &polynomial];
         words.extend(["--in-blocks", "130", "--reason", reason]);
@@ -221,13 +367,10 @@ fn shares_in(dir: &Path) -> Vec<u64> {
 
 #[test]
 fn p10_a_validator_is_replaced_and_the_key_handed_on_and_the_old_genesis_is_enough() {
-    let mut operators: Vec<Operator> = (1..=5)
-        .map(|n| Operator::from_seed(seed(7000 + n)).unwrap())
-        .collect();
+    let mut operators = operators();
     operators.sort_by_key(Operator::peer);
     let four: Vec<&Operator> = operators.iter().take(4).collect();
     let players = |of: &[&Operator]| of.iter().map(|operator| operator.player()).collect();
-    let peers = |of: &[&Operator]| of.iter().map(|operator| operator.peer()).collect();
     let network = "dev".parse().unwrap();
     let round = Round::genesis(network, Hash32([1; 32]), players(&four)).unwrap();
     let first = ceremony(round, &four, &Shares::new(), &four);
@@ -241,27 +384,15 @@ fn p10_a_validator_is_replaced_and_the_key_handed_on_and_the_old_genesis_is_enou
 
     // The first validator goes, the fifth comes.
     let new: Vec<&Operator> = operators.iter().skip(1).collect();
-    let (genesis, key) = (scene.genesis(), first.0.network_key);
-    let subject = Hash32([2; 32]);
-    let round = Round::reshare(
-        genesis,
-        &key,
-        &first.0.output,
-        1,
-        subject,
-        peers(&four),
-        players(&new),
-    )
-    .unwrap();
-    let second = ceremony(round, &four, &first.1, &new);
-    assert_eq!(second.0.network_key, key);
+    let key = first.0.network_key.to_string();
+    let second = scene.make("handed-on", &four, &new, Some(&first.0.output));
+    assert_eq!(second.public, key);
     scene.succeed(&second, "scheduled");
     scene.begun(1, &[1, 2, 3, 4]);
 
     // The same four make a key that nobody had a share of.
-    let round = Round::renew(genesis, 2, subject, peers(&new), players(&new)).unwrap();
-    let third = ceremony(round, &new, &Shares::new(), &new);
-    assert_ne!(third.0.network_key, key);
+    let third = scene.make("fresh", &new, &new, None);
+    assert_ne!(third.public, key);
     scene.succeed(&third, "key-compromise");
     scene.begun(2, &[1, 2, 3, 4]);
 
