@@ -150,7 +150,7 @@ pub enum CommitteeCommand {
 #[derive(Debug, Args)]
 pub struct MakingPlanArgs {
     #[command(flatten)]
-    pub dir: RoundDir,
+    pub at: RoundDir,
     /// Hand the running key on: committee.bin of the round that made it [default: make a fresh key]
     #[arg(long, value_name = "FILE")]
     pub previous: Option<PathBuf>,
@@ -172,15 +172,15 @@ pub struct MakingPlanArgs {
 #[derive(Debug, Clone, Args)]
 pub struct RoundDir {
     /// The round's folder, whose files all operators have
-    #[arg(long = "round-dir", value_name = "DIR")]
-    pub dir: PathBuf,
+    #[arg(long, value_name = "DIR")]
+    pub round_dir: PathBuf,
 }
 
 /// What each step of an operator takes.
 #[derive(Debug, Args)]
 pub struct MakingArgs {
     #[command(flatten)]
-    pub dir: RoundDir,
+    pub at: RoundDir,
     #[command(flatten)]
     pub operator: OperatorDir,
     /// The round's digest as operators compared it: signs the round off, once

@@ -28,7 +28,7 @@ const MAX_OUTPUT_BYTES: usize = 128 * 1024;
 pub async fn plan(args: MakingPlanArgs) -> Result<Value, Fail> {
     let terms = Terms::ask(&args.ledger).await?;
     let (genesis, running) = (terms.light.genesis(), &terms.committee.running);
-    let folder = Folder::open(&args.dir.dir)?;
+    let folder = Folder::open(&args.at.round_dir)?;
     let cards = folder.cards()?;
     let named = |names: &[String]| -> Result<Vec<&Card>, Fail> {
         let card = |name: &String| cards.iter().find(|card| card.name() == name);
@@ -148,7 +148,7 @@ pub fn finish(args: &MakingFinishArgs) -> Result<Value, Fail> {
     }
     seat.say(&word)?;
     // With this operator's word in the folder.
-    let table = table(&args.making.dir.dir)?;
+    let table = table(&args.making.at.round_dir)?;
     let mut outcome = table.agreement(&made, &made.transcript);
     outcome["networkKey"] = json!(made.network_key.to_string());
     let round = table.board.round();
@@ -162,7 +162,7 @@ pub fn finish(args: &MakingFinishArgs) -> Result<Value, Fail> {
 fn begin(args: &MakingArgs) -> Result<Seat, Fail> {
     let home = Home::open(&args.operator.operator)?;
     let operator = home.operator()?;
-    let table = table(&args.dir.dir)?;
+    let table = table(&args.at.round_dir)?;
     home.approve(
         &table.board.round().digest(),
         args.round.as_deref(),
