@@ -56,7 +56,8 @@ const TABLE_INITIAL: u32 = 65_536;
 const TABLE_GROWTH_FREQUENCY: u8 = 4;
 const TABLE_GROWTH_CHUNK: u32 = 16_384;
 const VALUE_FILE_BYTES: u64 = 1 << 30;
-const VALUE_COMPRESSION: Option<u8> = Some(3);
+// Keys, signatures and hashes hardly shrink, and each block would wait for the attempt.
+const VALUE_COMPRESSION: Option<u8> = None;
 pub(super) const REPLAY_BUFFER: NonZeroUsize = NZUsize!(1 << 20);
 pub(super) const WRITE_BUFFER: NonZeroUsize = NZUsize!(1 << 18);
 const CACHE_PAGES: NonZeroUsize = NZUsize!(4096);

@@ -13,7 +13,7 @@ pub const WARM_UP: Duration = Duration::from_secs(5);
 /// The goal of `dead_validator` speaks of ten seconds.
 const WINDOW: Duration = Duration::from_secs(10);
 /// Operations that are signed beforehand.
-const READY: usize = 60_000;
+const READY: usize = 160_000;
 
 /// Throughput in the ten seconds that begin with the death of one of four.
 pub async fn dead_validator() -> Result<Measured, Fail> {

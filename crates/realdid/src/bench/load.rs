@@ -143,11 +143,10 @@ impl<'a> Load<'a> {
             .ok_or_else(|| broken("a block holds what none before held"))
     }
 
-    /// All together hand in so many a second.
+    /// All together hand in so many a second, as many at once as at full load.
     pub async fn pace(&self, rate: f64, end: Instant) -> Result<(), Fail> {
-        const FEW: usize = 4;
         let clients = LINES * self.urls.len();
-        let pause = Duration::from_secs_f64((clients * FEW) as f64 / rate.max(1.0));
+        let pause = Duration::from_secs_f64((clients * AT_ONCE) as f64 / rate.max(1.0));
         let began = Instant::now();
         let client = async |who: usize| -> Result<(), Fail> {
             let mut line = Line::open(&self.urls[who % self.urls.len()]).await?;
@@ -155,7 +154,7 @@ impl<'a> Load<'a> {
             while due < end {
                 tokio::time::sleep_until(due.into()).await;
                 due += pause;
-                let taken = line.hand_in(self.operations(FEW)).await;
+                let taken = line.hand_in(self.operations(AT_ONCE)).await;
                 let taken = taken.map_err(|_| broken("a validator answers"))?;
                 self.taken.set(self.taken.get() + taken as f64);
             }
