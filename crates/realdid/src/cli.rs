@@ -414,12 +414,9 @@ pub struct ExportArgs {
 pub struct ApproveArgs {
     #[command(flatten)]
     pub ceremony: CeremonyDir,
-    /// A file with the governance key's secret: 32 bytes in hex
+    /// The file of a governance key
     #[arg(long, value_name = "FILE")]
     pub key: PathBuf,
-    /// The key's suite: ed25519, p256 or sm2
-    #[arg(long, value_name = "NAME", default_value = "ed25519")]
-    pub suite: String,
     /// The plan's digest as operators and governance compared it
     #[arg(long, value_name = "DIGEST")]
     pub plan: String,

@@ -12,6 +12,7 @@ pub mod making;
 use crate::cli::{ImportArgs, LedgerArgs, ProposeArgs};
 use crate::fail::Fail;
 use crate::govern;
+use crate::input;
 use crate::nation::now_ms;
 use realdid_core::genesis::{NetworkKey, PeerKey};
 use realdid_core::governance::{Committee, Term};
@@ -155,7 +156,7 @@ fn unfit(rule: &str) -> Fail {
 }
 
 fn hex_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, Fail> {
-    let bytes = govern::read_bounded(path, MAX_HEX_BYTES)?;
+    let bytes = input::read_bounded(path, MAX_HEX_BYTES)?;
     let text = std::str::from_utf8(&bytes).unwrap_or_default().trim();
     let bytes = hex::decode(text).map_err(|_| unfit("the file holds hex digits"))?;
     Ok(Zeroizing::new(bytes))

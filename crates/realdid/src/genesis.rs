@@ -12,6 +12,7 @@ use crate::cli::{
     CeremonyDir, CloseArgs, FinishArgs, GenesisCommand, KeyArgs, OperatorDir, ShowArgs, StepArgs,
 };
 use crate::fail::Fail;
+use crate::input;
 use crate::round::{Seat, Table, not_done};
 use folder::{Folder, Home};
 use realdid_ceremony::{Card, Made, OperatorError, Plan, PlanError, SuccessionError};
@@ -162,7 +163,7 @@ fn verify(args: &CeremonyDir) -> Result<Value, Fail> {
 
 /// What a genesis says, and how its key was made.
 fn show(args: &ShowArgs) -> Result<Value, Fail> {
-    let bytes = folder::read_bounded(&args.genesis, realdid_core::genesis::MAX_GENESIS_BYTES)?;
+    let bytes = input::read_bounded(&args.genesis, realdid_core::genesis::MAX_GENESIS_BYTES)?;
     let genesis = Genesis::decode(&bytes).map_err(|error| {
         Fail::user(
             error.code(),

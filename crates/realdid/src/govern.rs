@@ -7,6 +7,7 @@
 
 use crate::cli::{DecideArgs, DraftArgs, GovernArgs, LedgerArgs, SignArgs};
 use crate::fail::Fail;
+use crate::input::{self, read_bounded};
 use crate::nation::{Nation, now_ms};
 use crate::resolve::{advance, node, trusted};
 use realdid_core::codec;
@@ -14,15 +15,13 @@ use realdid_core::did::NetworkName;
 use realdid_core::governance::Governance;
 use realdid_core::operation::{Body, Decision, MAX_OPERATION_BYTES, Operation, SignedOperation};
 use realdid_core::state::{ReasonCode, decode_record, governance_key};
-use realdid_core::suite::{SecretKey, Suite};
+use realdid_core::suite::SecretKey;
 use realdid_light::http::NodeClient;
 use realdid_light::{Freshness, LightClient};
-use realdid_serve::files::{self, FileError};
+use realdid_serve::files;
 use serde_json::{Value, json};
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use zeroize::Zeroizing;
 
 /// How long a node may take to have a sealed state, and an operation to be final.
 const WAIT: Duration = Duration::from_secs(30);
@@ -31,8 +30,6 @@ const MAX_AGE_MS: u64 = 300_000;
 /// For how many blocks a decision that is handed in at once may be in a block. A draft has the network's
 /// whole window, as it goes from holder to holder.
 const EXPIRY_BLOCKS: u64 = 1000;
-/// The longest file of a key: a suite's name, a colon and 64 digits.
-const MAX_KEY_FILE_BYTES: usize = 128;
 
 /// Makes a decision that the authority or another command has printed.
 pub async fn decide(args: DecideArgs) -> Result<Value, Fail> {
@@ -158,7 +155,7 @@ impl Ledger {
             }
             (named, _) => named,
         };
-        let keys = named.iter().map(|path| key_file(path));
+        let keys = named.iter().map(|path| input::governance_key(path));
         let keys = keys.collect::<Result<Vec<_>, _>>()?;
         let stranger = keys
             .iter()
@@ -250,36 +247,6 @@ pub fn reason(name: &str) -> Result<ReasonCode, Fail> {
             "reason.unknown",
             "a reason is one of the closed list of spec/state.md",
             &format!("choose one of {}", names.join(", ")),
-        )
-    })
-}
-
-/// A file's bytes, at most `limit` of them and one.
-pub fn read_bounded(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, Fail> {
-    let failed = |error| FileError::of(path, &error);
-    let mut bytes = Zeroizing::new(Vec::with_capacity(limit + 1));
-    let file = std::fs::File::open(path).map_err(failed)?;
-    let mut limited = file.take(limit as u64 + 1);
-    limited.read_to_end(&mut bytes).map_err(failed)?;
-    Ok(bytes)
-}
-
-/// A secret key as its holder keeps it: 32 bytes in hex, after the suite's name and a colon where it is not
-/// of Ed25519.
-fn key_file(path: &Path) -> Result<SecretKey, Fail> {
-    let bytes = read_bounded(path, MAX_KEY_FILE_BYTES)?;
-    let text = std::str::from_utf8(&bytes).unwrap_or_default().trim();
-    let (suite, digits) = text.split_once(':').unwrap_or(("ed25519", text));
-    let suite = Suite::ALL.into_iter().find(|known| known.name() == suite);
-    let mut seed = Zeroizing::new([0; 32]);
-    let read = hex::decode_to_slice(digits, seed.as_mut_slice()).ok();
-    let key = suite.filter(|_| read.is_some());
-    let key = key.map(|suite| SecretKey::from_seed(suite, *seed));
-    key.and_then(Result::ok).ok_or_else(|| {
-        Fail::user(
-            "governance.key",
-            "a key file holds 64 hex digits, after ed25519:, p256: or sm2: where that is the suite",
-            "give the file of a governance key",
         )
     })
 }

@@ -7,6 +7,7 @@
 //!
 //! - [`govern`]: decisions of governance, signed here
 //! - [`committee`]: who orders blocks, who will, and what a validator votes by
+//! - [`input`]: files that a command names
 //! - [`network`]: which other networks are recognised
 //! - [`nation`]: the folder of a small nation: its parts, ports, keys and genesis
 //! - [`up`]: starts a nation's parts as processes and watches them
@@ -24,6 +25,7 @@ mod committee;
 mod fail;
 mod genesis;
 mod govern;
+mod input;
 mod nation;
 mod network;
 mod part;

@@ -6,6 +6,7 @@
 use crate::cli::{GovernArgs, LedgerArgs, RecogniseArgs, RecognitionArgs, RecognitionsArgs};
 use crate::fail::Fail;
 use crate::govern;
+use crate::input;
 use crate::nation::now_ms;
 use realdid_core::genesis::{Genesis, MAX_GENESIS_BYTES};
 use realdid_core::governance::{Accepted, Assurance, CredentialType, Recognised, Recognition};
@@ -23,7 +24,7 @@ const FAMILY_BITS: usize = 8;
 
 /// Recognises another network, or changes what of it is accepted.
 pub async fn recognise(args: RecogniseArgs) -> Result<Value, Fail> {
-    let bytes = govern::read_bounded(&args.genesis, MAX_GENESIS_BYTES)?;
+    let bytes = input::read_bounded(&args.genesis, MAX_GENESIS_BYTES)?;
     let other = Genesis::decode(&bytes).map_err(|error| {
         Fail::user(
             error.code(),

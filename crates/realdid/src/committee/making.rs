@@ -8,6 +8,7 @@ use super::Terms;
 use crate::cli::{MakingArgs, MakingCloseArgs, MakingDealArgs, MakingFinishArgs, MakingPlanArgs};
 use crate::fail::Fail;
 use crate::genesis::folder::{self, Folder, Home};
+use crate::input;
 use crate::round::{Seat, Table, not_done};
 use realdid_ceremony::{Card, MAX_DOCUMENT_BYTES, Purpose, Round, RoundError};
 use realdid_core::genesis::PeerKey;
@@ -53,7 +54,7 @@ pub async fn plan(args: MakingPlanArgs) -> Result<Value, Fail> {
     let subject = genesis.digest();
     let round = match &args.previous {
         Some(previous) => {
-            let output = folder::read_bounded(previous, MAX_OUTPUT_BYTES)?;
+            let output = input::read_bounded(previous, MAX_OUTPUT_BYTES)?;
             let dealers = match args.dealers.as_slice() {
                 // Those of the running term whose cards are here.
                 [] => {
@@ -181,7 +182,7 @@ fn table(dir: &Path) -> Result<Table, Fail> {
             "get round.cbor from whoever planned, or run `realdid committee plan`",
         ));
     }
-    let round = folder::read_bounded(&path, MAX_DOCUMENT_BYTES)?;
+    let round = input::read_bounded(&path, MAX_DOCUMENT_BYTES)?;
     let round = Round::decode(&round).map_err(no_round)?;
     let cards = folder.cards()?;
     Table::of(folder, round, cards)

@@ -2,6 +2,7 @@
 
 use super::{no_plan, no_succession};
 use crate::fail::Fail;
+use crate::input::read_bounded;
 use crate::nation;
 use realdid_ceremony::{
     Approval, Card, Left, MAX_DOCUMENT_BYTES, MAX_PARTIES, MAX_PLAN_BYTES, MAX_PREDECESSOR_BYTES,
@@ -14,7 +15,6 @@ use realdid_node::shares::ShareFolder;
 use realdid_serve::files::{self, FileError};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
@@ -281,22 +281,6 @@ impl Home {
 
     pub fn keep(&self, name: &str, bytes: &[u8]) -> Result<(), Fail> {
         Ok(files::write_private(&self.dir.join(name), bytes)?)
-    }
-}
-
-/// Reads a file of at most `most` bytes.
-pub fn read_bounded(path: &Path, most: usize) -> Result<Vec<u8>, Fail> {
-    let file = std::fs::File::open(path).map_err(|error| FileError::of(path, &error))?;
-    let mut bytes = Vec::new();
-    let read = file.take(most as u64 + 1).read_to_end(&mut bytes);
-    read.map_err(|error| FileError::of(path, &error))?;
-    match bytes.len() > most {
-        false => Ok(bytes),
-        true => Err(Fail::user(
-            "codec.too_long",
-            &format!("{} is at most {most} bytes", path.display()),
-            "get the file again, or take it away",
-        )),
     }
 }
 

@@ -1,10 +1,11 @@
 //! `realdid genesis plan`: the file in which operators write down what their network is to be, and
 //! the plan that it becomes.
 
-use super::folder::{Folder, read_bounded};
+use super::folder::Folder;
 use super::no_plan;
 use crate::cli::PlanArgs;
 use crate::fail::Fail;
+use crate::input::read_bounded;
 use crate::nation::now_ms;
 use realdid_ceremony::{Card, Plan, PlanError};
 use realdid_core::codec;

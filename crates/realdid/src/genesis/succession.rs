@@ -1,18 +1,17 @@
 //! `realdid genesis export` and `approve`: a network that lost its quorum for good is handed over.
 
-use super::folder::{Folder, read_bounded};
+use super::folder::Folder;
 use super::key_text;
 use crate::cli::{ApproveArgs, ExportArgs};
 use crate::fail::Fail;
+use crate::input::{governance_key, read_bounded};
 use realdid_ceremony::{Approval, Left};
 use realdid_core::carried;
 use realdid_core::genesis::{Genesis, MAX_GENESIS_BYTES};
-use realdid_core::suite::{SecretKey, Suite};
 use realdid_node::config::NodeConfig;
 use realdid_node::succession::{SuccessionError, last_certified};
 use realdid_serve::files;
 use serde_json::{Value, json};
-use zeroize::Zeroizing;
 
 /// Writes what a stopped node's network left.
 pub fn export(args: &ExportArgs) -> Result<Value, Fail> {
@@ -56,12 +55,12 @@ pub fn approve(args: &ApproveArgs) -> Result<Value, Fail> {
         ));
     }
     let left = folder.left()?;
-    let key = governance_key(args)?;
+    let key = governance_key(&args.key)?;
     if !left.governance().keys.contains(&key.public()) {
         return Err(Fail::user(
             "succession.not_governance",
             "an approval is by a governance key of the network that stands still",
-            "name the file of such a key, and its suite",
+            "name the file of such a key",
         ));
     }
     let approval = Approval::sign(&plan, &key);
@@ -73,24 +72,6 @@ pub fn approve(args: &ApproveArgs) -> Result<Value, Fail> {
         "key": key_text(&key.public()),
         "plan": args.plan,
     }))
-}
-
-fn governance_key(args: &ApproveArgs) -> Result<SecretKey, Fail> {
-    let wrong = || {
-        Fail::user(
-            "succession.key",
-            "a governance key's file holds its secret of 32 bytes in hex",
-            "name the right file with --key, and its suite with --suite",
-        )
-    };
-    let suite = Suite::ALL
-        .into_iter()
-        .find(|suite| suite.name() == args.suite);
-    let text = Zeroizing::new(read_bounded(&args.key, 256)?);
-    let text = std::str::from_utf8(&text).map_err(|_| wrong())?;
-    let mut seed = Zeroizing::new([0; 32]);
-    hex::decode_to_slice(text.trim(), &mut *seed).map_err(|_| wrong())?;
-    SecretKey::from_seed(suite.ok_or_else(wrong)?, *seed).map_err(|_| wrong())
 }
 
 fn not_exported(error: SuccessionError) -> Fail {
