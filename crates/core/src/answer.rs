@@ -2,6 +2,7 @@
 //! hangs on (spec/proofs.md). The same bytes travel as a staple inside a presentation.
 
 use crate::codec::{self, Bytes, CodecError};
+use crate::genesis::MAX_GENESIS_BYTES;
 use crate::hash::HashFunction;
 use crate::header::Checkpoint;
 use crate::trie::{Bucket, Key, Proof};
@@ -42,6 +43,43 @@ pub const MAX_HAND_OVERS: usize = 16;
 pub fn decode_hand_overs(bytes: &[u8]) -> Result<Vec<StateAnswer>, CodecError> {
     let all: Vec<StateAnswer> = codec::decode(bytes, MAX_HAND_OVERS * MAX_ANSWER_BYTES)?;
     if all.len() > MAX_HAND_OVERS {
+        return Err(CodecError::Malformed);
+    }
+    Ok(all)
+}
+
+/// The most other networks that a node names, and the most nodes of each.
+pub const MAX_NETWORKS: usize = 16;
+/// The longest list of them in bytes.
+pub const MAX_NETWORKS_BYTES: usize = MAX_NETWORKS * (MAX_GENESIS_BYTES + 8 * 1024);
+/// The longest address of a node in bytes.
+const MAX_URL_BYTES: usize = 256;
+
+/// Where another network is, as a node's operator says: to be held against the recognition on this
+/// network's ledger (spec/operations.md, G6), never to be believed.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct OtherNetwork {
+    #[n(0)]
+    pub genesis: Bytes,
+    /// Base URLs.
+    #[n(1)]
+    pub nodes: Vec<String>,
+}
+
+impl OtherNetwork {
+    /// Whether it keeps the bounds of what is read.
+    pub fn is_bounded(&self) -> bool {
+        self.genesis.0.len() <= MAX_GENESIS_BYTES
+            && self.nodes.len() <= MAX_NETWORKS
+            && self.nodes.iter().all(|url| url.len() <= MAX_URL_BYTES)
+    }
+}
+
+/// Reads other networks from hostile bytes.
+pub fn decode_networks(bytes: &[u8]) -> Result<Vec<OtherNetwork>, CodecError> {
+    let all: Vec<OtherNetwork> = codec::decode(bytes, MAX_NETWORKS_BYTES)?;
+    if all.len() > MAX_NETWORKS || !all.iter().all(OtherNetwork::is_bounded) {
         return Err(CodecError::Malformed);
     }
     Ok(all)

@@ -208,6 +208,11 @@ pub fn verify(
     })
 }
 
+/// The DID that a proof claims: unverified, it says whose ledger to look at.
+pub fn claimed_did(proof: &str) -> Result<Did, DidProofError> {
+    Ok(ClaimedProof::parse(proof)?.did)
+}
+
 /// The staple of a proof whose signature is not checked: its checkpoint carries its own
 /// certificate, so a gate that hears of it may advance its light client by it.
 pub fn unverified_staple(proof: &str) -> Result<StateAnswer, DidProofError> {

@@ -113,6 +113,7 @@ refusals! {
     Domain Verifier "vp.response_uri" "response_uri stands under a registered domain" "register the domain, or answer under a registered one",
     Purpose Verifier "vp.purpose" "the purpose is a registered one" "ask for a registered purpose",
     Display Verifier "vp.display" "transaction_data is one display on this network at this platform: of the purpose real-name, the legal name alone, a handle in its form, an end within 400 days" "ask for a display in the form of spec/displays.md",
+    Network Verifier "vp.network" "the request names the network on whose ledger the service is registered" "name the service's own network",
     Claims Verifier "vp.claims" "every claim that is asked for is registered" "ask for fewer claims, or register them",
     Declined Holder "vp.declined" "the person consents" "ask again when the person wants to",
     Signing Caller "vp.request_signing" "the key signs and the request fits its bounds" "pass the gate's key and a bounded request",
@@ -147,6 +148,7 @@ refusals! {
     PassNeeded Holder "vp.pass_needed" "a DID alone signs in only where it was shown with a RealPass in this epoch" "answer this request with the RealPass too",
     IssuerUnknown Issuer "credential.issuer_unknown" "the credential's issuer is admitted on the ledger" "use a credential of an admitted authority",
     IssuerSuspended Issuer "credential.issuer_suspended" "the credential's issuer is active" "wait until the authority is reinstated",
+    Unaccepted Holder "recognition.unaccepted" "this network accepts credentials of this kind and assurance from the other network" "log in with a credential that it accepts: `realdid network show` lists them",
     KeyUnknown Issuer "credential.kid_unknown" "the credential is signed by a PID key of its issuer" "receive the credential anew",
     KeyCompromised Issuer "credential.key_compromised" "the credential's signing key is not known to be in other hands" "receive the credential anew, under the authority's new key",
     ClaimMissing Holder "vp.claim_missing" "every claim that was asked for is shown" "show what the person consented to, or decline",
@@ -302,10 +304,36 @@ impl Ask {
         self.pid.is_none() && self.pass.as_ref().is_some_and(Vec::is_empty)
     }
 
+    /// The same of somebody from a recognised network: what they show says its assurance too, since
+    /// recognition is from an assurance on (rule V15).
+    pub fn abroad(&self) -> Self {
+        let mut ask = self.clone();
+        ask.pass.iter_mut().for_each(add_assurance_fact);
+        ask.pid.iter_mut().for_each(add_assurance_claim);
+        ask
+    }
+
     /// Every claim by the path under which it is registered.
     pub fn claims(&self) -> Vec<ClaimPath> {
         let facts = self.pass.iter().flatten().filter_map(|fact| fact.claim());
         facts.chain(self.pid.iter().flatten().cloned()).collect()
+    }
+}
+
+/// The claim of a PID that says how thoroughly the person was verified.
+const ASSURANCE: &str = "assurance";
+
+fn add_assurance_fact(facts: &mut Vec<Fact>) {
+    if !facts.contains(&Fact::Assurance) {
+        facts.push(Fact::Assurance);
+    }
+}
+
+fn add_assurance_claim(claims: &mut Vec<ClaimPath>) {
+    if let Some(path) = ClaimPath::of(&[ASSURANCE])
+        && !claims.contains(&path)
+    {
+        claims.push(path);
     }
 }
 

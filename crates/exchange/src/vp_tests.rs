@@ -83,6 +83,7 @@ fn ask() -> Asking {
 impl Asking {
     fn sign(&self) -> String {
         let signed = RequestContent {
+            network: "dev",
             service_id: self.service_id,
             registration: &self.world.registration,
             purpose: self.purpose,
@@ -121,6 +122,7 @@ impl Asking {
         claimed.check(
             &link,
             &RequestEvidence {
+                network: "dev",
                 registrar: self.registrar.as_ref(),
                 service: self.service.as_ref(),
                 now_s: self.now_s,
@@ -561,6 +563,7 @@ impl Show {
                 display: None,
             },
             &ResponseEvidence {
+                recognised: None,
                 pid_issuer: self.issuer.as_ref(),
                 pass_issuer: None,
                 light: &self.light,

@@ -54,9 +54,22 @@ pub struct GateConfig {
     pub transcript: Option<PathBuf>,
     #[serde(default)]
     pub clients: Vec<ClientConfig>,
+    /// Other networks whose people may sign in here, as far as this one recognises them.
+    #[serde(default)]
+    pub recognised: Vec<OtherNetwork>,
     /// Real names in public, where this platform shows them.
     #[serde(default)]
     pub displays: Option<DisplaysConfig>,
+}
+
+/// Another network, for a light client of its own.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OtherNetwork {
+    /// Its genesis. What is accepted of it this network's ledger says, of the genesis with this digest.
+    pub genesis: PathBuf,
+    /// Base URLs of its nodes. None of them is trusted.
+    pub nodes: Vec<String>,
 }
 
 /// When a name is asked for (docs/displays.md).
@@ -146,6 +159,7 @@ impl GateConfig {
         ]
         .into_iter()
         .chain(&mut config.transcript)
+        .chain(config.recognised.iter_mut().map(|other| &mut other.genesis))
         .chain(
             config
                 .displays
@@ -233,6 +247,8 @@ pub struct GateSetup {
     pub clients: Vec<ClientSetup>,
     /// The policy of displays, where the platform shows names.
     pub policy: Option<PathBuf>,
+    /// Other networks whose people may sign in.
+    pub recognised: Vec<OtherNetwork>,
 }
 
 /// A client in a new configuration.
@@ -313,6 +329,20 @@ response_mode = "direct_post.jwt"
              # [displays]\n# policy = \"policy.toml\"\n",
         ),
     }
+    if setup.recognised.is_empty() {
+        out.push_str(
+            "\n# Other networks whose people may sign in here, as far as this network recognises them.\n\
+             # [[recognised]]\n# genesis = \"intl-genesis.cbor\"\n# nodes = [\"https://node.intl.example\"]\n",
+        );
+    }
+    for other in &setup.recognised {
+        out.push_str(&format!(
+            "\n# Another network whose people may sign in here, as far as this one recognises it.\n\
+             [[recognised]]\ngenesis = {}\nnodes = {}\n",
+            path(&other.genesis),
+            list(&other.nodes),
+        ));
+    }
     for client in &setup.clients {
         let purpose = match &client.purpose {
             Some(purpose) => format!("purpose = {}", text(purpose)),
@@ -388,6 +418,7 @@ pub fn example_config() -> String {
             purpose: None,
         }],
         policy: None,
+        recognised: Vec::new(),
     })
 }
 

@@ -8,11 +8,13 @@
 //!
 //! Start reading at `routes` (the steps of a login over HTTP), then `logins` (what binds browser,
 //! wallet and website together), `passes` (proofs verified together), `returning` (a DID alone) and
-//! `trust` (what is known of the ledger, and how old it is). `displays` are real names in public. The protocols themselves are in
-//! `realdid-exchange`.
+//! `trust` (what is known of the ledger, and how old it is), `abroad` (people of recognised networks). `displays` are real names in
+//! public. The protocols themselves are in `realdid-exchange`.
 
+mod abroad;
 mod config;
 mod displays;
+mod follower;
 mod keys;
 mod logins;
 mod page;
@@ -24,6 +26,7 @@ mod routes;
 mod standing;
 mod transcript;
 mod trust;
+mod view;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -39,20 +42,23 @@ use realdid_serve::{Bound, ConfigError, Probes, ServeError, ServeOptions};
 use utoipa::OpenApi as _;
 
 pub use config::{
-    ClientConfig, ClientSetup, ENV_PREFIX, GateConfig, GateSetup, ResponseMode, example_config,
-    render_config, write_config,
+    ClientConfig, ClientSetup, ENV_PREFIX, GateConfig, GateSetup, OtherNetwork, ResponseMode,
+    example_config, render_config, write_config,
 };
 pub use displays::{EXAMPLE_POLICY, decisions};
 pub use keys::{GateKeys, init_gate, rotate_gate};
 pub use realdid_exchange::oidc::Accounts;
 
+use abroad::Abroad;
 use displays::flow::Displays;
+use follower::Follower;
 use logins::Logins;
 use passes::Passes;
 use returning::Returning;
 use routes::{GateApi, Inner};
 use standing::Standings;
-use trust::{Follower, Limits, Trust};
+use trust::Trust;
+use view::Limits;
 
 /// How often expired logins and their claims are dropped from memory.
 const SWEEP: Duration = Duration::from_secs(10);
@@ -79,6 +85,8 @@ pub enum GateError {
     Client { client_id: String },
     #[error("{}: nodes must be at least one http(s) URL; fault: operator; do: correct nodes in the gate's configuration", self.code())]
     Nodes,
+    #[error("{}: each network under [[recognised]] must be another than the gate's own, and stand there once; fault: operator; do: give the other network's genesis", self.code())]
+    Recognised,
     #[error("{}: each key file must hold 32 bytes in hex; fault: operator; do: restore the gate's keys from a backup", self.code())]
     Keys,
     #[error("{}: {} must be a policy like the example of docs/displays.md; fault: operator; do: compare it with the example", self.code(), path.display())]
@@ -103,6 +111,7 @@ impl GateError {
             Self::Registration => "gate.registration",
             Self::Client { .. } => "gate.client",
             Self::Nodes => "gate.nodes",
+            Self::Recognised => "gate.recognised",
             Self::Keys => "gate.keys",
             Self::Policy { .. } => "gate.policy",
             Self::Decisions { .. } => "gate.decisions",
@@ -156,6 +165,12 @@ impl Gate {
             max_lag_slots: config.max_lag_slots,
         };
         let trust = Trust::new(genesis, registration_jwt, limits, &config.dir)?;
+        let mut abroad = Abroad::default();
+        for other in &config.recognised {
+            let genesis = Genesis::decode(&read(&other.genesis)?);
+            let genesis = genesis.map_err(|_| GateError::Genesis)?;
+            abroad.add(&trust.home, genesis, &other.nodes, limits, &config.dir)?;
+        }
         if config.transcript.is_some() {
             tracing::warn!("a transcript of all logins is kept, as the configuration says");
         }
@@ -165,6 +180,7 @@ impl Gate {
                 returning: Returning::default(),
                 displays,
                 trust,
+                abroad,
                 follower: Follower::new(&config.nodes)?,
                 keys: init_gate(&config.dir)?,
                 logins: Logins::new(),
@@ -209,7 +225,8 @@ impl Gate {
                 self.inner.sweep(now_ms() / 1000);
             }
         };
-        let genesis = self.inner.trust.snapshot().light.genesis().clone();
+        let (trust, follower) = (&self.inner.trust, &self.inner.follower);
+        let genesis = trust.home.snapshot().light.genesis().clone();
         let period = Duration::from_secs(genesis.parameters.status_period_s);
         let review = async {
             loop {
@@ -218,7 +235,8 @@ impl Gate {
                 self.inner.review_displays().await;
             }
         };
-        tokio::join!(self.inner.follower.run(&self.inner.trust), sweep, review);
+        let abroad = self.inner.abroad.run(&trust.home, follower);
+        tokio::join!(trust.run(follower), abroad, sweep, review);
     }
 }
 

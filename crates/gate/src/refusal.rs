@@ -30,6 +30,36 @@ impl Refusal {
         "what the gate knows of the ledger is recent enough",
         "try again when the gate reaches a node; the operator sees the age of its checkpoint in /metrics",
     );
+    pub const NETWORK_UNKNOWN: Self = Self::new(
+        400,
+        "recognition.not_followed",
+        "this service follows the network that the DID names",
+        "log in with a DID of a network that this service takes people from",
+    );
+    pub const RECOGNITION_NONE: Self = Self::new(
+        400,
+        "recognition.unknown",
+        "the network is recognised",
+        "log in with a DID of a network that this one has recognised",
+    );
+    pub const RECOGNITION_SUSPENDED: Self = Self::new(
+        400,
+        "recognition.suspended",
+        "the recognition of the network that the DID names is active",
+        "log in with a DID of this network, or wait until governance restores the recognition",
+    );
+    pub const RECOGNITION_OTHER: Self = Self::new(
+        503,
+        "recognition.other",
+        "the network that this gate follows is the one that is recognised",
+        "the operator compares the genesis file with the digest in `realdid network show`",
+    );
+    pub const DISPLAY_ABROAD: Self = Self::new(
+        400,
+        "display.abroad",
+        "a name is shown by a person of the platform's own network",
+        "show it by a DID and a credential of that network",
+    );
     pub const REGISTRATION_UNKNOWN: Self = Self::new(
         503,
         "registration.unknown",

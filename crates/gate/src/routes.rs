@@ -9,7 +9,8 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use realdid_core::did::DidId;
+use realdid_core::did::{Did, DidId};
+use realdid_core::governance::Recognised;
 use realdid_core::hash::Hash32;
 use realdid_core::state::{Issuer, Standing, issuer_id};
 use realdid_credential::realpass::RealPassError;
@@ -25,8 +26,10 @@ use serde_json::json;
 use subtle::ConstantTimeEq as _;
 use url::form_urlencoded;
 
+use crate::abroad::Abroad;
 use crate::displays::api;
 use crate::displays::flow::Displays;
+use crate::follower::Follower;
 use crate::keys::{GateKeys, random};
 use crate::logins::{Answered, Finished, Logins, Outcome, Progress, Start, Started};
 use crate::page::{self, FrontPage, LoginPage, RefusedPage};
@@ -36,7 +39,8 @@ use crate::refusal::Refusal;
 use crate::returning::{Person, Returning};
 use crate::standing::Standings;
 use crate::transcript;
-use crate::trust::{Follower, Trust};
+use crate::trust::Trust;
+use crate::view::{Snapshot, View};
 use crate::{GateError, now_ms};
 
 /// The longest `wallet_nonce`, in bytes.
@@ -48,6 +52,7 @@ const MAX_FORM_BYTES: usize = 16 * 1024;
 pub(crate) struct Inner {
     pub trust: Trust,
     pub follower: Follower,
+    pub abroad: Abroad,
     pub keys: GateKeys,
     pub logins: Logins,
     pub grants: Mutex<Grants>,
@@ -242,10 +247,30 @@ pub(crate) struct ClaimedIssuers {
     pub pass: Option<Issuer>,
 }
 
+/// Whose ledger judges what is presented.
+pub(crate) struct Side<'a> {
+    pub view: &'a View,
+    pub follower: &'a Follower,
+    /// What this gate's own network accepts of it, where it is another.
+    pub recognised: Option<Recognised>,
+}
+
+/// A verified staple hangs on a checkpoint that may be newer than ours.
+pub(crate) fn learn_from(view: &View, did: &did_proof::VerifiedDid, presented: &Presented) {
+    let snapshot = view.snapshot();
+    let known = snapshot.light.newest().map(|newest| newest.header.height);
+    if known < Some(did.at.header.height)
+        && let Ok(staple) = did_proof::unverified_staple(&presented.did_proof)
+    {
+        // Its certificate has just been verified; what can fail is a race with the follower.
+        let _ = view.advance(&staple.checkpoint);
+    }
+}
+
 /// Somebody who came in, as the gate remembers them until what they showed lapses.
 struct Entered {
     subject: String,
-    did: DidId,
+    did: Did,
     /// Where there is one account a person.
     person: Option<Person>,
     /// Unix seconds.
@@ -260,12 +285,17 @@ impl Inner {
 
     /// Tells websites of logins that stand no longer.
     pub async fn review(&self) {
-        let snapshot = self.trust.snapshot();
-        let freshness = self.trust.freshness(now_ms());
-        let nodes = self.follower.nodes();
-        self.standings
-            .review(nodes, &snapshot.light, freshness, &self.issuer, &self.keys)
-            .await;
+        let home = (&self.trust.home, &self.follower);
+        let abroad = self.abroad.neighbours();
+        let abroad = abroad.map(|neighbour| (&neighbour.view, &neighbour.follower));
+        for (view, follower) in std::iter::once(home).chain(abroad) {
+            let light = &view.snapshot().light;
+            let freshness = view.freshness(now_ms());
+            self.standings
+                .review(follower.nodes(), light, freshness)
+                .await;
+        }
+        self.standings.tell(&self.issuer, &self.keys).await;
     }
 
     /// Drops logins and grants that have expired: nobody may come to ask for them, and what they
@@ -334,7 +364,9 @@ impl Inner {
     fn sign_request(&self, id: &str, wallet_nonce: Option<&str>) -> Result<Response, Refusal> {
         let now_s = now_ms() / 1000;
         let start = self.logins.waiting(id, now_s)?;
+        let snapshot = self.trust.home.snapshot();
         let signed = RequestContent {
+            network: snapshot.light.genesis().network.as_str(),
             service_id: self.trust.service_id(),
             registration: self.trust.registration_jwt(),
             purpose: &start.client.purpose,
@@ -409,9 +441,10 @@ impl Inner {
         start: &Start,
         presented: &Presented,
     ) -> Result<(Login, Entered), Refusal> {
-        let issuers = self.claimed_issuers(presented).await?;
+        let side = self.side(presented)?;
+        let issuers = self.claimed_issuers(&side, presented).await?;
         let now_ms = now_ms();
-        let snapshot = self.trust.snapshot();
+        let snapshot = side.view.snapshot();
         let expected = Expected {
             client_id: &vp::client_id(&self.trust.service_id()),
             nonce: &start.nonce,
@@ -426,10 +459,11 @@ impl Inner {
             pid_issuer: issuers.pid.as_ref(),
             pass_issuer: issuers.pass.as_ref(),
             light: &snapshot.light,
-            freshness: &self.trust.freshness(now_ms),
+            freshness: &side.view.freshness(now_ms),
+            recognised: side.recognised.as_ref(),
         };
         let checked = vp::check_response(presented, &expected, &evidence).map_err(|error| {
-            let own_age_ms = self.trust.checkpoint_age_ms(now_ms);
+            let own_age_ms = side.view.checkpoint_age_ms(now_ms);
             match error {
                 // P9: the wallet could not have done better than the network does.
                 VpError::Did(DidProofError::StapleStale)
@@ -440,7 +474,7 @@ impl Inner {
                 error => error.into(),
             }
         })?;
-        self.learn_from(&checked.did, presented);
+        learn_from(side.view, &checked.did, presented);
         let verdict = match &checked.pass {
             Some(claim) => Some(self.passes.verify(claim).await?),
             None => None,
@@ -459,7 +493,8 @@ impl Inner {
             Accounts::Person => {
                 let person = match shown {
                     Some(person) => person,
-                    None => self.returning_person(&did, now_ms)?,
+                    // Only the home network's people come here: rule V15 asks others for more.
+                    None => self.returning_person(&did, &snapshot, now_ms)?,
                 };
                 let subject = self
                     .keys
@@ -480,52 +515,83 @@ impl Inner {
         };
         let entered = Entered {
             subject: login.subject.clone(),
-            did,
+            did: verified.did.did,
             person,
             lapses_s: lapses_s.unwrap_or_default(),
         };
         Ok((login, entered))
     }
 
+    /// The network whose ledger says what the presented is worth: this gate's own, or one of which
+    /// this one accepts something now.
+    fn side(&self, presented: &Presented) -> Result<Side<'_>, Refusal> {
+        let did = did_proof::claimed_did(&presented.did_proof).map_err(VpError::from)?;
+        let home = &self.trust.home;
+        if did.network == home.snapshot().light.genesis().network {
+            return Ok(self.home());
+        }
+        let (neighbour, recognised) = self.abroad.accepted(&did.network, now_ms())?;
+        Ok(Side {
+            view: &neighbour.view,
+            follower: &neighbour.follower,
+            recognised: Some(recognised),
+        })
+    }
+
+    /// This gate's own network.
+    pub(crate) fn home(&self) -> Side<'_> {
+        Side {
+            view: &self.trust.home,
+            follower: &self.follower,
+            recognised: None,
+        }
+    }
+
     /// The records of whoever issued what is presented, by what it claims.
     pub(crate) async fn claimed_issuers(
         &self,
+        side: &Side<'_>,
         presented: &Presented,
     ) -> Result<ClaimedIssuers, Refusal> {
+        let (view, follower) = (side.view, side.follower);
         // A wallet may hear of the next committee before this gate does.
         if let Ok(staple) = did_proof::unverified_staple(&presented.did_proof) {
-            let checkpoint = &staple.checkpoint;
-            self.follower.follow_anyone(&self.trust, checkpoint).await;
+            follower.follow_anyone(view, &staple.checkpoint).await;
         }
         let pid = match &presented.pid {
             Some(pid) => {
                 let url = vp::claimed_pid_issuer(pid)?;
-                let by = self.trust.snapshot().light.hash_function();
-                self.issuer(&issuer_id(by, &url)).await?
+                let by = view.snapshot().light.hash_function();
+                follower.ensure_issuer(view, &issuer_id(by, &url)).await?
             }
             None => None,
         };
         let pass = match &presented.pass {
             Some(pass) => {
                 let id = claimed_pass_issuer(pass).ok_or(VpError::from(RealPassError::Form))?;
-                self.issuer(&id).await?
+                follower.ensure_issuer(view, &id).await?
             }
             None => None,
         };
         Ok(ClaimedIssuers { pid, pass })
     }
 
-    /// An issuer's record, as fresh as the gate's limits ask; none where it is proved absent.
+    /// The record of an issuer of this network, as fresh as the gate's limits ask; none where it is
+    /// proved absent.
     pub(crate) async fn issuer(&self, id: &Hash32) -> Result<Option<Issuer>, Refusal> {
-        self.follower.ensure_issuer(&self.trust, id).await
+        self.follower.ensure_issuer(&self.trust.home, id).await
     }
 
     /// Who comes back by a DID alone, while whoever vouched for them still stands.
-    fn returning_person(&self, did: &DidId, now_ms: u64) -> Result<Person, Refusal> {
+    fn returning_person(
+        &self,
+        did: &DidId,
+        snapshot: &Snapshot,
+        now_ms: u64,
+    ) -> Result<Person, Refusal> {
         let person = self.returning.find(did, now_ms);
         let person = person.ok_or(ResponseRefused::PassNeeded)?;
-        let snapshot = self.trust.snapshot();
-        match self.trust.issuer(&snapshot, &person.issuer, now_ms)? {
+        match self.trust.home.issuer(snapshot, &person.issuer, now_ms)? {
             Some(issuer) if issuer.standing == Standing::Active => Ok(person),
             _ => Err(ResponseRefused::IssuerSuspended.into()),
         }
@@ -533,8 +599,9 @@ impl Inner {
 
     /// Notes a login whose one answer was taken.
     fn enter(&self, start: &Start, entered: Entered) {
-        if let Some(person) = entered.person {
-            self.returning.note(entered.did, person, now_ms());
+        let own = entered.did.network == self.trust.home.snapshot().light.genesis().network;
+        if let Some(person) = entered.person.filter(|_| own) {
+            self.returning.note(entered.did.id, person, now_ms());
         }
         self.standings.begin(
             &start.client.client_id,
@@ -542,18 +609,6 @@ impl Inner {
             entered.did,
             entered.lapses_s,
         );
-    }
-
-    /// A verified staple hangs on a checkpoint that may be newer than ours.
-    pub(crate) fn learn_from(&self, did: &did_proof::VerifiedDid, presented: &Presented) {
-        let snapshot = self.trust.snapshot();
-        let known = snapshot.light.newest().map(|newest| newest.header.height);
-        if known < Some(did.at.header.height)
-            && let Ok(staple) = did_proof::unverified_staple(&presented.did_proof)
-        {
-            // Its certificate has just been verified; what can fail is a race with the follower.
-            let _ = self.trust.advance(&staple.checkpoint);
-        }
     }
 
     /// Where the browser goes when a login is over.
@@ -650,7 +705,8 @@ impl Inner {
     }
 
     fn checkpoint_age_s(&self) -> u64 {
-        self.trust.checkpoint_age_ms(now_ms()).unwrap_or_default() / 1000
+        let age_ms = self.trust.home.checkpoint_age_ms(now_ms());
+        age_ms.unwrap_or_default() / 1000
     }
 }
 

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use realdid_core::did::{Did, DidId};
+use realdid_core::did::{Did, DidId, NetworkName};
 use realdid_core::state::did_key;
 use realdid_core::trie::Prefix;
 use realdid_exchange::oidc;
@@ -63,7 +63,7 @@ struct Watched {
 
 #[derive(Clone)]
 struct Standing {
-    did: DidId,
+    did: Did,
     /// Unix seconds at which the credential copy lapses.
     lapses_s: u64,
 }
@@ -89,7 +89,7 @@ impl Standings {
     }
 
     /// Notes a login that has just succeeded.
-    pub fn begin(&self, client_id: &str, subject: &str, did: DidId, lapses_s: u64) {
+    pub fn begin(&self, client_id: &str, subject: &str, did: Did, lapses_s: u64) {
         if !self.hearings.iter().any(|h| h.client_id == client_id) {
             return;
         }
@@ -114,25 +114,23 @@ impl Standings {
         self.lock().logins.remove(&key);
     }
 
-    /// Ends what no longer stands and tells the websites. Answers how many were told.
-    pub async fn review(
-        &self,
-        nodes: &[NodeClient],
-        light: &LightClient,
-        freshness: Freshness,
-        issuer: &str,
-        keys: &GateKeys,
-    ) -> usize {
-        let dids: BTreeSet<DidId> = self.lock().logins.values().map(|s| s.did).collect();
+    /// Ends what no longer stands by the ledger of one network. The websites are still to be told.
+    pub async fn review(&self, nodes: &[NodeClient], light: &LightClient, freshness: Freshness) {
+        let network = &light.genesis().network;
+        let dids: BTreeSet<DidId> = {
+            let watched = self.lock();
+            let standings = watched.logins.values();
+            let here = standings.filter(|standing| standing.did.network == *network);
+            here.map(|standing| standing.did.id).collect()
+        };
         let gone = match dids.is_empty() {
             true => BTreeSet::new(),
             false => gone(nodes, light, freshness, &dids).await,
         };
-        self.end(&gone, freshness.now_ms / 1000);
-        self.tell(issuer, keys).await
+        self.end(network, &gone, freshness.now_ms / 1000);
     }
 
-    fn end(&self, gone: &BTreeSet<DidId>, now_s: u64) {
+    fn end(&self, network: &NetworkName, gone: &BTreeSet<DidId>, now_s: u64) {
         let on_lapse = |client_id: &str| {
             let mut hearings = self.hearings.iter();
             hearings.any(|hearing| hearing.client_id == client_id && hearing.on_lapse)
@@ -141,7 +139,8 @@ impl Standings {
         let mut ended = Vec::new();
         watched.logins.retain(|(client_id, subject), standing| {
             let lapsed = standing.lapses_s <= now_s;
-            let tell = gone.contains(&standing.did) || (lapsed && on_lapse(client_id));
+            let ended_there = standing.did.network == *network && gone.contains(&standing.did.id);
+            let tell = ended_there || (lapsed && on_lapse(client_id));
             if tell {
                 ended.push((client_id.clone(), subject.clone(), 0));
             }
@@ -151,7 +150,8 @@ impl Standings {
         watched.ended.extend(ended);
     }
 
-    async fn tell(&self, issuer: &str, keys: &GateKeys) -> usize {
+    /// Tells the websites. Answers how many were told.
+    pub async fn tell(&self, issuer: &str, keys: &GateKeys) -> usize {
         let ended = std::mem::take(&mut self.lock().ended);
         let mut told = 0;
         for (client_id, subject, tries) in ended {
@@ -271,7 +271,13 @@ mod tests {
 
     #[test]
     fn a_login_ends_with_its_did_and_where_asked_with_its_copy() {
-        let did = |n: u8| realdid_core::hash::Hash32([n; 32]);
+        let (dev, intl): (NetworkName, NetworkName) =
+            ("dev".parse().unwrap(), "intl".parse().unwrap());
+        let id = |n: u8| realdid_core::hash::Hash32([n; 32]);
+        let did = |n: u8| Did {
+            network: dev.clone(),
+            id: id(n),
+        };
         for on_lapse in [false, true] {
             let standings = standings(on_lapse);
             standings.begin("other", "nobody hears of this", did(9), 100);
@@ -280,15 +286,17 @@ mod tests {
             standings.begin("shop", "c", did(3), 300);
             standings.forget("shop", "b");
             assert_eq!(standings.lock().logins.len(), 2);
-            standings.end(&BTreeSet::new(), 99);
+            standings.end(&dev, &BTreeSet::new(), 99);
+            // another network has a DID of the same id
+            standings.end(&intl, &BTreeSet::from([id(3)]), 99);
             assert!(ended(&standings).is_empty());
-            standings.end(&BTreeSet::from([did(3)]), 99);
+            standings.end(&dev, &BTreeSet::from([id(3)]), 99);
             assert_eq!(ended(&standings), ["c"]);
             // a new login carries the standing on
             standings.begin("shop", "a", did(1), 200);
-            standings.end(&BTreeSet::new(), 100);
+            standings.end(&dev, &BTreeSet::new(), 100);
             assert_eq!(ended(&standings), ["c"]);
-            standings.end(&BTreeSet::new(), 200);
+            standings.end(&dev, &BTreeSet::new(), 200);
             let expected: &[&str] = if on_lapse { &["c", "a"] } else { &["c"] };
             assert_eq!(ended(&standings), expected);
             assert!(standings.lock().logins.is_empty());

@@ -85,6 +85,7 @@ fn config_of(folder: &Path, accounts: Accounts, claims: &[&str], purpose: &str) 
             purpose: Some(purpose.to_owned()),
         }],
         policy: None,
+        recognised: Vec::new(),
     };
     write_config(&path, &setup).unwrap();
     GateConfig::load(&path).unwrap()
@@ -134,7 +135,9 @@ impl Town {
         let _ = trust.learn_service(ledger.answer(&service_key(BY, &SERVICE_ID)), now);
         for url in [AUTHORITY, REGISTRAR] {
             let id = issuer_id(BY, url);
-            let _ = trust.learn_issuer(&id, ledger.answer(&issuer_key(BY, &id)), now);
+            let _ = trust
+                .home
+                .learn_issuer(&id, ledger.answer(&issuer_key(BY, &id)), now);
         }
     }
 
@@ -183,6 +186,7 @@ impl Town {
         assert_eq!(response.headers()["content-type"], vp::REQUEST_MEDIA_TYPE);
         let request = ClaimedRequest::parse(&text_of(response).await).unwrap();
         let evidence = RequestEvidence {
+            network: "dev",
             registrar: Some(&self.world.issuer(REGISTRAR)),
             service: Some(&self.world.service()),
             now_s: now_ms() / 1000,
@@ -509,6 +513,7 @@ async fn a_wallet_may_bring_its_own_nonce() {
     let request = ClaimedRequest::parse(&text_of(response).await).unwrap();
     let link = WalletLink::parse(started["wallet_link"].as_str().unwrap()).unwrap();
     let evidence = RequestEvidence {
+        network: "dev",
         registrar: Some(&town.world.issuer(REGISTRAR)),
         service: Some(&town.world.service()),
         now_s: now_ms() / 1000,
@@ -772,6 +777,7 @@ async fn a_gate_does_not_ask_beyond_its_registration() {
                 .gate
                 .inner
                 .trust
+                .home
                 .learn_issuer(&issuer_id(BY, url), answer, now_ms())
                 .unwrap();
         }
@@ -802,6 +808,7 @@ async fn a_gate_learns_of_newer_slots_from_staples() {
         town.gate
             .inner
             .trust
+            .home
             .snapshot()
             .light
             .newest()
@@ -826,13 +833,13 @@ async fn a_lying_node_changes_nothing() {
     town.world.ledger.seal(now_ms());
     let town = town;
     let trust = &town.gate.inner.trust;
-    let newest = |trust: &Trust| trust.snapshot().light.newest().cloned();
+    let newest = |trust: &Trust| trust.home.snapshot().light.newest().cloned();
     let before = newest(trust);
     // A certificate that the validators did not give, and a record that was taken out.
     let mut forged = town.world.ledger.answer(&service_key(BY, &SERVICE_ID));
     forged.checkpoint.certificate.0[40] ^= 1;
     assert!(trust.learn_service(forged.clone(), now_ms()).is_err());
-    assert!(trust.advance(&forged.checkpoint).is_err());
+    assert!(trust.home.advance(&forged.checkpoint).is_err());
     assert_eq!(newest(trust), before);
     let mut hidden = town.world.ledger.answer(&service_key(BY, &SERVICE_ID));
     hidden.value = None;
@@ -897,6 +904,7 @@ async fn an_issuer_that_nobody_can_vouch_for_is_not_believed() {
         .gate
         .inner
         .trust
+        .home
         .learn_issuer(&id, answer, now_ms())
         .unwrap();
     assert_eq!(found, None);

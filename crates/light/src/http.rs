@@ -4,23 +4,27 @@
 //! Several nodes may be named; each request goes to the first that answers, so one that is down
 //! costs a moment and not the answer.
 
-use crate::{LightClient, LightError};
+use crate::{Freshness, LightClient, LightError, Proved};
 use realdid_core::answer::{
-    BucketAnswer, MAX_ANSWER_BYTES, MAX_BUCKET_BYTES, MAX_HAND_OVERS, StateAnswer,
-    decode_hand_overs,
+    BucketAnswer, MAX_ANSWER_BYTES, MAX_BUCKET_BYTES, MAX_HAND_OVERS, MAX_NETWORKS_BYTES,
+    OtherNetwork, StateAnswer, decode_hand_overs, decode_networks,
 };
 use realdid_core::certificate::claimed_epoch;
 use realdid_core::codec::{self, CodecError};
 use realdid_core::genesis::{Genesis, GenesisError};
+use realdid_core::governance::{Recognised, Recognition};
 use realdid_core::hash::Hash32;
 use realdid_core::header::{Checkpoint, Header};
 use realdid_core::operation::SignedOperation;
+use realdid_core::state::recognition_key;
 use realdid_core::trie::Key;
 use serde::Deserialize;
 use std::time::{Duration, Instant};
 
 /// How long one node may take for one answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// A whole family of the state: the bits of its byte.
+const FAMILY_BITS: usize = 8;
 /// How often a pending receipt or seal is asked for again.
 const POLL: Duration = Duration::from_millis(100);
 
@@ -50,6 +54,8 @@ pub enum NodeError {
     Timeout { seconds: u64 },
     #[error("the committee's hand-over does not hold: {0}")]
     HandOver(#[from] LightError),
+    #[error("the node's answer does not hold: {0}")]
+    Claim(LightError),
 }
 
 impl NodeError {
@@ -63,7 +69,7 @@ impl NodeError {
             Self::Genesis(error) => error.code(),
             Self::Refused { rule } => rule,
             Self::Timeout { .. } => "node.timeout",
-            Self::HandOver(error) => error.code(),
+            Self::HandOver(error) | Self::Claim(error) => error.code(),
         }
     }
 }
@@ -162,6 +168,42 @@ impl NodeClient {
             }
         }
         Ok(())
+    }
+
+    /// Where other networks are, as the node's operator says. Hold each genesis against the recognition on
+    /// this network's ledger before trusting it.
+    pub async fn other_networks(&self) -> Result<Vec<OtherNetwork>, NodeError> {
+        let bytes = self.fetch("/v1/networks", MAX_NETWORKS_BYTES).await?;
+        Ok(decode_networks(&bytes)?)
+    }
+
+    /// All that the network's ledger says of others, with the proof checked that this is all.
+    pub async fn recognitions(
+        &self,
+        light: &mut LightClient,
+        freshness: &Freshness,
+    ) -> Result<Proved<Vec<Recognition>>, NodeError> {
+        let key = recognition_key(light.hash_function(), "");
+        let answer = self.bucket(&key, FAMILY_BITS).await?;
+        self.follow(light, &answer.checkpoint).await?;
+        light
+            .recognitions(&answer, freshness)
+            .map_err(NodeError::Claim)
+    }
+
+    /// Where a recognised network is: the genesis with the digest that the recognition names, and nodes
+    /// that are still to be trusted with nothing. None where this network's node does not know it.
+    pub async fn recognised(
+        &self,
+        recognised: &Recognised,
+    ) -> Result<Option<(Genesis, Vec<String>)>, NodeError> {
+        for other in self.other_networks().await? {
+            let genesis = Genesis::decode(&other.genesis.0)?;
+            if genesis.digest() == recognised.genesis {
+                return Ok(Some((genesis, other.nodes)));
+            }
+        }
+        Ok(None)
     }
 
     /// The node's answer about one key.

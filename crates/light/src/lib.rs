@@ -28,7 +28,7 @@ use realdid_core::governance::{DecisionRecord, Recognition};
 use realdid_core::hash::{Hash32, HashFunction};
 use realdid_core::header::{Checkpoint, Header};
 use realdid_core::state::{
-    Batch, DidRecord, Display, Enrolment, Issuer, PersonTag, Service, Totals, batch_key,
+    Batch, DidRecord, Display, Enrolment, Family, Issuer, PersonTag, Service, Totals, batch_key,
     decision_key, decode_record, did_key, display_key, enrolment_key, issuer_key, recognition_key,
     service_key, totals_key,
 };
@@ -397,6 +397,25 @@ impl LightClient {
     ) -> Result<Proved<Option<Recognition>>, LightError> {
         let key = recognition_key(self.hash_function(), network);
         self.record(&key, answer, freshness)
+    }
+
+    /// All that this network's ledger says of others. They are asked for together, so that no node learns
+    /// which one somebody looks for.
+    pub fn recognitions(
+        &self,
+        answer: &BucketAnswer,
+        freshness: &Freshness,
+    ) -> Result<Proved<Vec<Recognition>>, LightError> {
+        let prefix = Prefix::in_family(Family::Recognitions as u8, &[], 0)?;
+        let at = self.bucket(&prefix, answer, freshness)?;
+        let entries = answer.bucket.entries.iter();
+        let read = entries.map(|entry| decode_record::<Recognition>(&entry.value));
+        let age_ms = freshness.now_ms.saturating_sub(at.header.time_ms);
+        Ok(Proved {
+            value: read.collect::<Result<_, _>>()?,
+            at,
+            age_ms,
+        })
     }
 
     /// A decision of governance, by its sequence number.

@@ -5,7 +5,9 @@ use crate::machine::MachineError;
 use crate::shares::ShareFolder;
 use crate::store::{BlockLogError, StoreError};
 use crate::succession::SuccessionError;
-use realdid_core::genesis::GenesisError;
+use realdid_core::answer::{MAX_NETWORKS, OtherNetwork};
+use realdid_core::codec::{self, Bytes};
+use realdid_core::genesis::{Genesis, GenesisError};
 use realdid_serve::TlsFiles;
 use realdid_serve::files::{self, FileError};
 use realdid_serve::{ConfigError, ServeError};
@@ -45,6 +47,43 @@ pub struct NodeConfig {
     /// Exit as soon as standard input ends.
     #[serde(default)]
     pub supervised: bool,
+    /// Other networks, for wallets and readers that look for them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recognised: Vec<OtherNetworkFile>,
+}
+
+/// Where another network is. Readers hold the genesis against the recognition on the ledger.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OtherNetworkFile {
+    /// Its genesis, canonical CBOR.
+    pub genesis: PathBuf,
+    /// Base URLs of its nodes.
+    pub nodes: Vec<String>,
+}
+
+impl OtherNetworkFile {
+    fn read(&self, own: &Genesis) -> Result<OtherNetwork, NodeError> {
+        let genesis = read(&self.genesis)?;
+        let other = Genesis::decode(&genesis).map_err(|_| NodeError::Recognised)?;
+        let network = OtherNetwork {
+            genesis: Bytes(genesis),
+            nodes: self.nodes.clone(),
+        };
+        let others = other.network.as_str() != own.network.as_str();
+        (others && network.is_bounded())
+            .then_some(network)
+            .ok_or(NodeError::Recognised)
+    }
+}
+
+/// What the file says of other networks, in the form in which it is asked for.
+pub(crate) fn other_networks(config: &NodeConfig, own: &Genesis) -> Result<Vec<u8>, NodeError> {
+    if config.recognised.len() > MAX_NETWORKS {
+        return Err(NodeError::Recognised);
+    }
+    let all = config.recognised.iter().map(|other| other.read(own));
+    Ok(codec::encode(&all.collect::<Result<Vec<_>, _>>()?))
 }
 
 impl NodeConfig {
@@ -54,6 +93,9 @@ impl NodeConfig {
         let folder = path.parent().unwrap_or(Path::new(""));
         config.dir = folder.join(&config.dir);
         config.genesis = folder.join(&config.genesis);
+        for other in &mut config.recognised {
+            other.genesis = folder.join(&other.genesis);
+        }
         config.tls.iter_mut().for_each(|tls| tls.within(folder));
         Ok(config)
     }
@@ -87,6 +129,21 @@ pub fn example_config(config: &NodeConfig) -> String {
             )
         })
         .collect();
+    let recognised: String = match config.recognised.as_slice() {
+        [] => "\n# Where another network is, for wallets and readers that look for it.\n\
+               # [[recognised]]\n# genesis = \"intl-genesis.cbor\"\n# nodes = [\"https://node.intl.example\"]\n"
+            .to_owned(),
+        others => others
+            .iter()
+            .map(|other| {
+                format!(
+                    "\n# Where another network is, for wallets and readers that look for it.\n\
+                     [[recognised]]\ngenesis = {:?}\nnodes = {:?}\n",
+                    other.genesis, other.nodes
+                )
+            })
+            .collect(),
+    };
     format!(
         "# A RealDID validator. Every key can be overridden by REALDID_NODE_<KEY>.\n\n\
          # Blocks, state and keys live here.\n\
@@ -103,7 +160,7 @@ pub fn example_config(config: &NodeConfig) -> String {
          private_network = {private}\n\n\
          # After how many days the network key is to be handed on: from then on the log warns.\n\
          {key_days}\n\n\
-         # This node and all validators, also those of a term that is to come. Who votes is on the ledger.{peers}",
+         # This node and all validators, also those of a term that is to come. Who votes is on the ledger.{peers}{recognised}",
         dir = config.dir,
         genesis = config.genesis,
         listen = config.listen,
@@ -204,6 +261,11 @@ pub enum NodeError {
          fault: operator; do: list each one's public key and address"
     )]
     Peers,
+    #[error(
+        "node.recognised: each network under [[recognised]] must be another one's genesis, with at most \
+         16 nodes; fault: operator; do: give the other network's genesis.cbor"
+    )]
+    Recognised,
     #[error("{code}: {0}; fault: this machine; do: as it says, then start again", code = .0.code())]
     Store(#[from] StoreError),
     #[error("{code}: {0}; fault: this machine; do: as it says, then start again", code = .0.code())]
@@ -231,6 +293,7 @@ impl NodeError {
             Self::Genesis(_) => "node.genesis",
             Self::Keys => "node.keys",
             Self::Peers => "node.peers",
+            Self::Recognised => "node.recognised",
             Self::Store(error) => error.code(),
             Self::Log(error) => error.code(),
             Self::Machine(error) => error.code(),

@@ -76,7 +76,9 @@ pub async fn run(config: NodeConfig) -> Result<(), NodeError> {
     let mempool = Arc::new(Mempool::default());
     let producer = Producer::new(machine.clone(), mempool.clone());
     let engine = Engine::start(engine_config(&config, &machine, *seed)?, producer.clone())?;
+    let other_networks = config::other_networks(&config, &genesis)?;
     let rpc = Rpc {
+        other_networks: other_networks.into(),
         machine: machine.clone(),
         mempool,
         producer: producer.clone(),

@@ -60,6 +60,8 @@ pub struct Rpc {
     /// checked once for each slot and not for each resolution.
     pub light: Arc<Mutex<LightClient>>,
     pub voter: Arc<Voter>,
+    /// What the operator says of other networks, encoded.
+    pub other_networks: Arc<[u8]>,
 }
 
 /// Whether this node votes: by its key, and by the shares that it has.
@@ -97,6 +99,7 @@ impl Voter {
         bucket,
         block,
         hand_overs,
+        networks,
         decisions::list,
         identifier,
         status,
@@ -120,6 +123,7 @@ pub fn router(rpc: Rpc) -> Router {
         .route("/v1/buckets/{prefix}/{bits}", get(bucket))
         .route("/v1/blocks/{height}", get(block))
         .route("/v1/handovers", get(hand_overs))
+        .route("/v1/networks", get(networks))
         .route("/v1/decisions", get(decisions::list))
         .route("/v1/status", get(status))
         .route("/1.0/identifiers/{did}", get(identifier))
@@ -350,6 +354,16 @@ async fn hand_overs(
         .map_err(|_| Problem::internal())?
         .map_err(unavailable)?;
     Ok(cbor(codec::encode(&kept)))
+}
+
+/// Where other networks are, as this node's operator says: a canonical array of their geneses and the
+/// addresses of their nodes. Which of them this network recognises is on the ledger, by the digest.
+#[utoipa::path(
+    get, path = "/v1/networks",
+    responses((status = 200, content_type = "application/cbor", body = Vec<u8>))
+)]
+async fn networks(State(rpc): State<Rpc>) -> Response {
+    cbor(rpc.other_networks.to_vec())
 }
 
 /// All keys that begin with some bits, with the proof that these are all.

@@ -71,6 +71,7 @@ fn network(dir: &Path, now_ms: u64) -> (Genesis, NodeConfig) {
         .unwrap();
     let p2p_listen = free_address();
     let config = NodeConfig {
+        recognised: Vec::new(),
         key_days: None,
         dir: dir.to_path_buf(),
         genesis: dir.join("genesis.cbor"),

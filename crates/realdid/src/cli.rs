@@ -41,6 +41,8 @@ pub enum Command {
     /// Run a demo service alone: an ordinary OpenID Connect website
     #[command(hide = true)]
     Demo(PartArgs),
+    /// Carry one network's checkpoints to another's ledger
+    Relay(PartArgs),
     /// Keys, credentials and disclosures of one person
     Wallet(WalletArgs),
     /// Resolve a DID and check the proof here
@@ -303,12 +305,16 @@ pub struct NationDir {
 pub struct UpArgs {
     #[command(flatten)]
     pub nation: NationDir,
-    /// The first port; the nation uses the 50 from there
+    /// The first port; a nation uses the 50 from there
     #[arg(long, value_name = "N", default_value_t = 20400, value_parser = clap::value_parser!(u16).range(1024..29950))]
     pub port_base: u16,
     /// The network's name, as it stands in its DIDs
     #[arg(long, value_name = "NAME", default_value = "dev")]
     pub network: String,
+    /// Start several networks that recognise each other, each in a folder of its own; ports follow each
+    /// other by 100
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', num_args = 2.., conflicts_with = "network")]
+    pub networks: Vec<String>,
     /// How many validators; a committee of one runs the same engine
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=10))]
     pub validators: u8,

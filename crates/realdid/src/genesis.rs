@@ -187,6 +187,7 @@ fn node_config(args: &FinishArgs, step: &Step) -> NodeConfig {
     let own = |card: &&Card| card.player().peer == step.seat.operator.peer();
     let p2p_listen = cards.iter().find(own).map(Card::address);
     NodeConfig {
+        recognised: Vec::new(),
         key_days: Some(365),
         dir: ".".into(),
         genesis: "genesis.cbor".into(),

@@ -119,6 +119,7 @@ async fn run(cli: Cli) -> Result<Option<Value>, Fail> {
             Some(GateCommand::RotateKeys { config }) => part::rotate_keys(&config).map(Some),
         },
         Command::Demo(args) => part::demo(args).await.map(|()| None),
+        Command::Relay(args) => part::relay(args).await.map(|()| None),
         Command::Wallet(args) => Ok(Some(realdid_wallet::cli::run(args).await?)),
         Command::Resolve(args) => resolve::run(args).await.map(Some),
         Command::VerifyDisplay(args) => verify_display::run(args).await.map(Some),

@@ -9,10 +9,11 @@ use realdid_core::genesis::{Genesis, NetworkKey, Parameters, PeerKey};
 use realdid_core::state::Governance;
 use realdid_core::suite::{SecretKey, Suite};
 use realdid_demo::{DemoConfig, Theme};
-use realdid_gate::{Accounts, ClientSetup, GateSetup};
-use realdid_node::config::{NodeConfig, Peer, ValidatorKeys, example_config};
+use realdid_gate::{Accounts, ClientSetup, GateSetup, OtherNetwork};
+use realdid_node::config::{NodeConfig, OtherNetworkFile, Peer, ValidatorKeys, example_config};
 use realdid_node::engine::deal;
 use realdid_pass::Seeded;
+use realdid_relay::{End, RelayConfig};
 use realdid_serve::files;
 use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -22,6 +23,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const NATION_FILE: &str = "nation.json";
 const AUTHORITY: u16 = 10;
 const REGISTRAR: u16 = 11;
+const RELAYS: u16 = 12;
 const P2P: u16 = 20;
 const GATES: u16 = 30;
 const SERVICES: u16 = 40;
@@ -41,6 +43,29 @@ pub struct Nation {
     /// By what the demo services know people again.
     #[serde(default)]
     pub accounts: Accounts,
+    /// Other networks that it is to recognise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub neighbours: Vec<Neighbour>,
+}
+
+/// Another network, as its operators publish it: where its nodes are, and its genesis beside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Neighbour {
+    pub network: String,
+    pub nodes: Vec<String>,
+}
+
+impl Neighbour {
+    /// Its genesis file, from the nation's folder.
+    pub fn genesis_file(&self) -> PathBuf {
+        Path::new("recognised").join(format!("{}.cbor", self.network))
+    }
+
+    /// The folder of the relay that carries its checkpoints here, from the nation's.
+    pub fn relay_dir(&self) -> PathBuf {
+        Path::new("relays").join(&self.network)
+    }
 }
 
 /// What a demo service is registered for.
@@ -187,7 +212,12 @@ impl Nation {
                 address: self.at(P2P + index),
             })
             .collect();
+        let others = self.neighbours.iter().map(|other| OtherNetworkFile {
+            genesis: Path::new("..").join(other.genesis_file()),
+            nodes: other.nodes.clone(),
+        });
         NodeConfig {
+            recognised: others.collect(),
             key_days: None,
             dir: ".".into(),
             genesis: "../genesis.cbor".into(),
@@ -199,6 +229,46 @@ impl Nation {
             peers,
             supervised: false,
         }
+    }
+
+    /// Takes in the geneses of the networks that it is to recognise, from the folders of those made
+    /// beside it, and writes the files of the relays that carry their checkpoints here.
+    pub fn meet(&self, made: &[Nation]) -> Result<(), Fail> {
+        for (index, neighbour) in (0u16..).zip(&self.neighbours) {
+            let others = made
+                .iter()
+                .filter(|other| other.network == neighbour.network);
+            for other in others {
+                let theirs = other.genesis_file();
+                let bytes =
+                    std::fs::read(&theirs).map_err(|e| files::FileError::of(&theirs, &e))?;
+                let path = self.dir.join(neighbour.genesis_file());
+                files::create_private_dir(path.parent().unwrap_or(&self.dir))?;
+                files::write_atomic(&path, &bytes, files::PUBLIC)?;
+            }
+            let dir = self.dir.join(neighbour.relay_dir());
+            for folder in [dir.parent(), Some(&dir)].into_iter().flatten() {
+                files::create_private_dir(folder)?;
+            }
+            let config = RelayConfig {
+                dir: ".".into(),
+                listen: self.at(RELAYS + index),
+                public_url: None,
+                tls: None,
+                supervised: false,
+                from: End {
+                    genesis: Path::new("../..").join(neighbour.genesis_file()),
+                    nodes: neighbour.nodes.clone(),
+                },
+                to: End {
+                    genesis: "../../genesis.cbor".into(),
+                    nodes: self.node_urls(),
+                },
+            };
+            let text = realdid_relay::render(&config);
+            files::write_private(&dir.join("relay.toml"), text.as_bytes())?;
+        }
+        Ok(())
     }
 
     /// The files of authority and registrar. What they leave out has a default, explained by the
@@ -242,7 +312,12 @@ impl Nation {
 
     /// The settings of a demo service's gate, once it is registered.
     pub fn gate_setup(&self, index: u16, secret_sha256: [u8; 32]) -> GateSetup {
+        let others = self.neighbours.iter().map(|other| OtherNetwork {
+            genesis: Path::new("../..").join(other.genesis_file()),
+            nodes: other.nodes.clone(),
+        });
         GateSetup {
+            recognised: others.collect(),
             listen: self.at(GATES + index),
             public_url: Some(self.gate_url(index)),
             supervised: false,
@@ -336,6 +411,10 @@ impl Nation {
         self.url(SERVICES + index)
     }
 
+    pub fn relay_url(&self, index: u16) -> String {
+        self.url(RELAYS + index)
+    }
+
     /// A gate's or service's host and port, as a registration names it.
     pub fn gate_domains(&self, index: u16) -> Vec<String> {
         vec![
@@ -350,6 +429,7 @@ impl Nation {
         let services = SERVICE_NAMES.len() as u16;
         (0..validators)
             .chain([AUTHORITY, REGISTRAR])
+            .chain(RELAYS..RELAYS + self.neighbours.len() as u16)
             .chain(P2P..P2P + validators)
             .chain(GATES..GATES + services)
             .chain(SERVICES..SERVICES + services)

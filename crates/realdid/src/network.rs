@@ -3,24 +3,23 @@
 //! Recognition is a decision of this network's governance about another, by the digest of its genesis, and
 //! needs nothing of the other side. Suspending it is a decision of the same kind.
 
-use crate::cli::{GovernArgs, LedgerArgs, RecogniseArgs, RecognitionArgs, RecognitionsArgs};
+use crate::cli::{
+    GovernArgs, LedgerArgs, NationDir, RecogniseArgs, RecognitionArgs, RecognitionsArgs,
+};
 use crate::fail::Fail;
 use crate::govern;
 use crate::input;
-use crate::nation::now_ms;
+use crate::nation::{Nation, Neighbour, now_ms};
 use realdid_core::genesis::{Genesis, MAX_GENESIS_BYTES};
 use realdid_core::governance::{Accepted, Assurance, CredentialType, Recognised, Recognition};
 use realdid_core::hash::Hash32;
 use realdid_core::operation::Decision;
-use realdid_core::state::{Family, Standing, decode_record, recognition_key};
-use realdid_core::trie::Prefix;
-use realdid_light::{CheckedHeader, Freshness, LightError};
+use realdid_core::state::{ReasonCode, Standing};
+use realdid_light::{CheckedHeader, Freshness};
 use serde_json::{Value, json};
 
 /// The greatest age of what is shown.
 const MAX_AGE_MS: u64 = 300_000;
-/// A whole family: the bits of its byte.
-const FAMILY_BITS: usize = 8;
 
 /// Recognises another network, or changes what of it is accepted.
 pub async fn recognise(args: RecogniseArgs) -> Result<Value, Fail> {
@@ -58,6 +57,46 @@ pub async fn recognise(args: RecogniseArgs) -> Result<Value, Fail> {
     }
     let decision = Decision::Recognise(recognised);
     named(&args.govern, other.network.as_str(), decision).await
+}
+
+/// Recognises a neighbour, unless that was done before: what two governances would do after they
+/// compared digests, for networks that one hand has just made.
+pub async fn recognise_in_development(nation: &Nation, neighbour: &Neighbour) -> Result<(), Fail> {
+    let ledger = || LedgerArgs {
+        nation: NationDir {
+            dir: nation.dir.clone(),
+        },
+        node: None,
+        trust: None,
+    };
+    let known = Recognitions::ask(&ledger()).await?.list;
+    let name = neighbour.network.as_str();
+    if known
+        .iter()
+        .any(|known| known.recognised.network.as_str() == name)
+    {
+        return Ok(());
+    }
+    let file = nation.dir.join(neighbour.genesis_file());
+    let other = Genesis::decode(&input::read_bounded(&file, MAX_GENESIS_BYTES)?);
+    let digest = other.map_err(Fail::of)?.digest();
+    let accepts = CredentialType::ALL.map(|kind| Accepted {
+        kind,
+        least: Assurance::Substantial,
+    });
+    recognise(RecogniseArgs {
+        genesis: file,
+        digest: digest.to_string(),
+        accepts: accepts.to_vec(),
+        govern: GovernArgs {
+            ledger: ledger(),
+            reason: ReasonCode::Scheduled.name().to_owned(),
+            governance_keys: Vec::new(),
+            draft: None,
+        },
+    })
+    .await?;
+    Ok(())
 }
 
 /// Accepts nothing of another network until it is restored. Takes effect at the next checkpoint.
@@ -148,26 +187,17 @@ struct Recognitions {
 
 impl Recognitions {
     async fn ask(args: &LedgerArgs) -> Result<Self, Fail> {
-        let (node, light) = govern::network(args).await?;
-        let key = recognition_key(light.hash_function(), "");
-        let answer = node.bucket(&key, FAMILY_BITS).await?;
-        let prefix = Prefix::in_family(Family::Recognitions as u8, &[], 0)
-            .map_err(|error| Fail::from(LightError::from(error)))?;
+        let (node, mut light) = govern::network(args).await?;
         let freshness = Freshness {
             now_ms: now_ms(),
             max_age_ms: MAX_AGE_MS,
             max_lag_slots: 1,
         };
-        let at = light.bucket(&prefix, &answer, &freshness)?;
-        let entries = answer.bucket.entries.iter();
-        let read = entries.map(|entry| decode_record::<Recognition>(&entry.value));
-        let list = read
-            .collect::<Result<_, _>>()
-            .map_err(|error| Fail::from(LightError::from(error)))?;
+        let all = node.recognitions(&mut light, &freshness).await?;
         Ok(Self {
             network: light.genesis().network.as_str().to_owned(),
-            list,
-            at,
+            list: all.value,
+            at: all.at,
         })
     }
 }

@@ -8,6 +8,7 @@ use realdid_authority::config::{AUTHORITY_FILE, AuthorityConfig, RegistrarConfig
 use realdid_demo::DemoConfig;
 use realdid_gate::GateConfig;
 use realdid_node::config::NodeConfig;
+use realdid_relay::RelayConfig;
 use realdid_serve::TlsFiles;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -44,6 +45,14 @@ pub async fn gate(args: OptionalPartArgs) -> Result<(), Fail> {
     args.at
         .over(&mut config.listen, &mut config.public_url, &mut config.tls);
     realdid_gate::run(config).await.map_err(Fail::of)
+}
+
+pub async fn relay(args: PartArgs) -> Result<(), Fail> {
+    realdid_serve::init_logging("relay", false);
+    let mut config = RelayConfig::load(&args.config).map_err(Fail::of)?;
+    args.at
+        .over(&mut config.listen, &mut config.public_url, &mut config.tls);
+    realdid_relay::run(config).await.map_err(Fail::of)
 }
 
 /// Answers the public keys that the gate publishes after it has started again.

@@ -265,6 +265,7 @@ fn setup(args: &RegisterArgs, nodes: Vec<String>, client: &Client) -> GateSetup 
     let first = args.domains.first().map(String::as_str).unwrap_or_default();
     let listen = first.parse::<SocketAddr>().ok();
     GateSetup {
+        recognised: Vec::new(),
         listen: listen.unwrap_or_else(|| ([127, 0, 0, 1], 20600).into()),
         public_url: Some(origin(first)),
         supervised: false,

@@ -18,6 +18,8 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// The greatest age of what a network says of another, in milliseconds.
+const MAX_RECOGNITION_AGE_MS: u64 = 300_000;
 /// How long a node may take to have a sealed state.
 const WAIT: Duration = Duration::from_secs(20);
 
@@ -35,9 +37,14 @@ pub async fn run(args: ResolveArgs) -> Result<Value, Fail> {
     let inception = args.inception.as_deref().map(read_inception).transpose()?;
     let nation = Nation::read(&args.nation.dir)?;
     let node = node(args.node.as_deref(), nation.as_ref())?;
-    let genesis = trusted(args.trust.as_deref(), &did.network, nation.as_ref(), &node).await?;
+    let of_node = node.genesis().await?.network;
+    let genesis = trusted(args.trust.as_deref(), &of_node, nation.as_ref(), &node).await?;
     let mut light = LightClient::new(genesis);
     advance(&mut light, &node).await?;
+    let (node, mut light) = match of_node == did.network {
+        true => (node, light),
+        false => beyond(&node, light, &did.network).await?,
+    };
     let answer = node
         .state_at_least(&did_key(did.network.hash_function(), &did.id), 0, WAIT)
         .await?;
@@ -56,6 +63,41 @@ pub async fn run(args: ResolveArgs) -> Result<Value, Fail> {
         ));
     }
     Ok(result)
+}
+
+/// From a network to one that it has recognised: whose genesis that is its ledger says, and all else
+/// follows from the genesis. A recognition that is suspended names it still.
+async fn beyond(
+    node: &NodeClient,
+    mut light: LightClient,
+    network: &NetworkName,
+) -> Result<(NodeClient, LightClient), Fail> {
+    let freshness = Freshness {
+        now_ms: now_ms(),
+        max_age_ms: MAX_RECOGNITION_AGE_MS,
+        max_lag_slots: 1,
+    };
+    let all = node.recognitions(&mut light, &freshness).await?.value;
+    let mut all = all.into_iter().map(|known| known.recognised);
+    let recognised = all.find(|known| known.network == *network).ok_or_else(|| {
+        Fail::user(
+            "recognition.unknown",
+            "the DID is of the node's network, or of one that it has recognised",
+            "give a node of the DID's own network with --node",
+        )
+    })?;
+    let (genesis, nodes) = node.recognised(&recognised).await?.ok_or_else(|| {
+        Fail::part(
+            "recognition.no_genesis",
+            "the node gives the genesis that its network's recognition names",
+            "the node",
+            "ask another node, or give one of the DID's own network with --node",
+        )
+    })?;
+    let node = NodeClient::new(nodes)?;
+    let mut light = LightClient::new(genesis);
+    advance(&mut light, &node).await?;
+    Ok((node, light))
 }
 
 /// Goes on to the node's newest checkpoint, through the hand-overs of the committee.

@@ -6,7 +6,8 @@
 
 use crate::cli::UpArgs;
 use crate::fail::Fail;
-use crate::nation::{Nation, POLICY_FILE, SERVICE_NAMES, absolute, part_name};
+use crate::nation::{Nation, Neighbour, POLICY_FILE, SERVICE_NAMES, absolute, part_name};
+use crate::network;
 use crate::register::{self, Wanted, client_secret};
 use indicatif::{ProgressBar, ProgressStyle};
 use realdid_core::genesis::Genesis;
@@ -22,6 +23,8 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 use tokio::process::{Child, Command};
 
+/// How many ports a nation uses, and some to spare: where the next one's begin.
+const PORTS: u16 = 100;
 /// How long a part may take until it is ready.
 const READY_WAIT: Duration = Duration::from_secs(90);
 /// How long ports of a nation that was just killed may take to come free.
@@ -30,16 +33,21 @@ const PORT_WAIT: Duration = Duration::from_secs(8);
 const STOP_WAIT: Duration = Duration::from_secs(15);
 
 pub async fn run(args: UpArgs) -> Result<(), Fail> {
-    let nation = the_nation(&args)?;
-    files::create_private_dir(&nation.dir)?;
-    let _lock = lock(&nation.dir)?;
+    let nations = nations(&args)?;
+    let mut locks = Vec::new();
+    for nation in &nations {
+        for folder in [&args.nation.dir, &nation.dir] {
+            files::create_private_dir(folder)?;
+        }
+        locks.push(lock(&nation.dir)?);
+    }
     if let Some(file) = &args.ready_file {
         let _absent_is_fine = std::fs::remove_file(file);
     }
     let steps = Steps::new();
     let mut parts = Parts::default();
     let started = tokio::select! {
-        started = start(&nation, &steps, &mut parts) => started,
+        started = start_all(&nations, &steps, &mut parts) => started,
         () = realdid_serve::shutdown_signal() => {
             steps.done();
             parts.stop().await;
@@ -52,33 +60,73 @@ pub async fn run(args: UpArgs) -> Result<(), Fail> {
         return Err(fail);
     }
     if let Some(file) = &args.ready_file {
-        let text = format!("{}\n", addresses(&nation));
-        files::write_atomic(file, text.as_bytes(), files::PUBLIC)?;
+        let facts = match nations.as_slice() {
+            [nation] if args.networks.is_empty() => addresses(nation),
+            nations => {
+                let each = nations
+                    .iter()
+                    .map(|nation| (nation.network.clone(), addresses(nation)));
+                json!({ "networks": each.collect::<serde_json::Map<_, _>>() })
+            }
+        };
+        files::write_atomic(file, format!("{facts}\n").as_bytes(), files::PUBLIC)?;
     }
-    announce(&nation);
+    nations.iter().for_each(announce);
+    println!("\nCtrl-C stops everything; the next start goes on where this one ended.");
     parts.watch(realdid_serve::shutdown_signal()).await;
     eprintln!("Stopping.");
     parts.stop().await;
     Ok(())
 }
 
-/// The nation in the folder, or a new one. What was decided when it was made cannot be changed.
-fn the_nation(args: &UpArgs) -> Result<Nation, Fail> {
-    let asked = Nation {
-        dir: absolute(&args.nation.dir)?,
-        network: args.network.clone(),
-        port_base: args.port_base,
+/// The nation in the folder, or one in a folder of its own for each network that is named.
+fn nations(args: &UpArgs) -> Result<Vec<Nation>, Fail> {
+    let dir = absolute(&args.nation.dir)?;
+    let of = |network: &str, dir: PathBuf, index: usize| Nation {
+        dir,
+        network: network.to_owned(),
+        port_base: args.port_base.saturating_add(PORTS * index as u16),
         validators: args.validators,
         epoch_s: args.epoch_s,
         accounts: args.accounts,
+        neighbours: Vec::new(),
     };
-    match Nation::read(&args.nation.dir)? {
+    if args.networks.is_empty() {
+        return Ok(vec![the_nation(of(&args.network, dir, 0))?]);
+    }
+    let names = args.networks.iter().enumerate();
+    let mut asked: Vec<Nation> = names
+        .map(|(index, name)| of(name, dir.join(name), index))
+        .collect();
+    let twice = |nation: &Nation| asked.iter().filter(|o| o.network == nation.network).count() > 1;
+    if asked.iter().any(twice) {
+        return Err(Fail::user(
+            "network.twice",
+            "each network is named once",
+            "give --networks names that differ",
+        ));
+    }
+    let all = asked.clone();
+    for nation in &mut asked {
+        let others = all.iter().filter(|other| other.network != nation.network);
+        let neighbours = others.map(|other| Neighbour {
+            network: other.network.clone(),
+            nodes: other.node_urls(),
+        });
+        nation.neighbours = neighbours.collect();
+    }
+    asked.into_iter().map(the_nation).collect()
+}
+
+/// The nation in the folder, or a new one. What was decided when it was made cannot be changed.
+fn the_nation(asked: Nation) -> Result<Nation, Fail> {
+    match Nation::read(&asked.dir)? {
         None => Ok(asked),
         Some(made) if made == asked => Ok(made),
         Some(made) => Err(Fail::user(
             "nation.other",
             &format!(
-                "a nation keeps what it was made with: --network {} --port-base {} --validators {} --epoch-s {} --accounts {}",
+                "a nation keeps what it was made with: --network {} --port-base {} --validators {} --epoch-s {} --accounts {}, and the networks beside it",
                 made.network,
                 made.port_base,
                 made.validators,
@@ -109,16 +157,51 @@ fn lock(dir: &Path) -> Result<File, Fail> {
     Ok(file)
 }
 
-async fn start(nation: &Nation, steps: &Steps, parts: &mut Parts) -> Result<(), Fail> {
+async fn start_all(nations: &[Nation], steps: &Steps, parts: &mut Parts) -> Result<(), Fail> {
     steps.begin("Looking at the ports");
-    ports_free(nation).await?;
-    steps.begin("Making keys and genesis");
-    if nation.make()? {
-        steps.note(&format!("a new nation in {}", nation.dir.display()));
+    for nation in nations {
+        ports_free(nation).await?;
     }
-    let genesis = genesis(nation)?;
+    steps.begin("Making keys and genesis");
+    for nation in nations {
+        if nation.make()? {
+            steps.note(&format!("a new nation in {}", nation.dir.display()));
+        }
+    }
+    for nation in nations {
+        nation.meet(nations)?;
+    }
+    for nation in nations {
+        start(nation, steps, parts).await?;
+    }
+    for nation in nations.iter().filter(|n| !n.neighbours.is_empty()) {
+        steps.begin("Recognising each other");
+        recognise(nation, parts).await?;
+    }
+    Ok(())
+}
 
-    steps.begin("Starting the ledger");
+/// The nation's governance recognises its neighbours, and relays carry their checkpoints here.
+async fn recognise(nation: &Nation, parts: &mut Parts) -> Result<(), Fail> {
+    for (index, neighbour) in (0u16..).zip(&nation.neighbours) {
+        network::recognise_in_development(nation, neighbour).await?;
+        let dir = neighbour.relay_dir();
+        let name = dir.to_string_lossy();
+        let label = Some(neighbour.network.as_str());
+        parts.spawn(nation, &name, "relay", &["relay"], "relay.toml", label)?;
+        parts.ready(&nation.relay_url(index)).await?;
+    }
+    Ok(())
+}
+
+async fn start(nation: &Nation, steps: &Steps, parts: &mut Parts) -> Result<(), Fail> {
+    let genesis = genesis(nation)?;
+    let of = match nation.neighbours.is_empty() {
+        true => String::new(),
+        false => format!(" of {}", nation.network),
+    };
+    let begin = |step: &str| steps.begin(&format!("{step}{of}"));
+    begin("Starting the ledger");
     for index in 0..u16::from(nation.validators) {
         parts.spawn(
             nation,
@@ -132,7 +215,7 @@ async fn start(nation: &Nation, steps: &Steps, parts: &mut Parts) -> Result<(), 
     for url in nation.node_urls() {
         parts.ready(&url).await?;
     }
-    steps.begin("Starting the authority and the registrar");
+    begin("Starting the authority and the registrar");
     parts.spawn(
         nation,
         "authority",
@@ -153,11 +236,11 @@ async fn start(nation: &Nation, steps: &Steps, parts: &mut Parts) -> Result<(), 
     parts.ready(&nation.registrar_url()).await?;
     realdid_authority::residents(&nation.dir.join("authority")).map_err(Fail::of)?;
 
-    steps.begin("Registering the services");
+    begin("Registering the services");
     for index in 0..SERVICE_NAMES.len() as u16 {
         register_service(nation, index, &genesis).await?;
     }
-    steps.begin("Starting gates and services");
+    begin("Starting gates and services");
     for (index, (name, _)) in (0u16..).zip(SERVICE_NAMES) {
         let gate = format!("gates/{name}");
         parts.spawn(nation, &gate, "gate", &["gate"], "gate.toml", Some(name))?;
@@ -294,7 +377,7 @@ fn announce(nation: &Nation) {
          realdid authority residents --dir {dir}\n  \
          realdid wallet --dir wallet enrol --authority {} --evidence {dir}/authority/residents/r-0001.json\n  \
          realdid wallet --dir wallet login {}\n\n\
-         Logs are in {dir}/logs. Ctrl-C stops everything; the next start goes on where this one ended.",
+         Logs are in {dir}/logs.",
         nation.authority_url(),
         nation.service_url(0),
     );
@@ -348,8 +431,12 @@ impl Parts {
         let pid_file = nation.dir.join("run").join(format!("{short}.pid"));
         let pid = child.id().unwrap_or_default().to_string();
         files::write_atomic(&pid_file, pid.as_bytes(), files::PUBLIC)?;
+        let name = match nation.neighbours.is_empty() {
+            true => short,
+            false => format!("{}/{short}", nation.network),
+        };
         self.running.push(Part {
-            name: short,
+            name,
             child,
             log,
             pid_file,

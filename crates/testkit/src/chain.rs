@@ -40,10 +40,15 @@ impl TestLedger {
 
     /// The same network under another committee.
     pub fn with_validators(seed: u8, time_ms: u64, issuers: Vec<Issuer>) -> Self {
+        Self::named("dev", seed, time_ms, issuers)
+    }
+
+    /// A network of this name, under a committee made from a seed.
+    pub fn named(name: &str, seed: u8, time_ms: u64, issuers: Vec<Issuer>) -> Self {
         let validators = secret(seed);
         let genesis = Genesis {
             version: 1,
-            network: "dev".parse().expect("a network's name"),
+            network: name.parse().expect("a network's name"),
             time_ms,
             parameters: Parameters::development(),
             network_key: NetworkKey(validators.sk_to_pk().compress()),

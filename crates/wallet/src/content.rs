@@ -57,6 +57,9 @@ pub struct Content {
     /// Names that this person shows in public, oldest first; absent where there was never one.
     #[n(11)]
     pub displays: Option<Vec<OwnDisplay>>,
+    /// Recognised networks whose services this person went to; absent where there is none.
+    #[n(12)]
+    pub abroad: Option<Vec<Network>>,
 }
 
 /// An answer that is kept for when no node can be reached. It is checked anew at each use.
@@ -86,6 +89,7 @@ impl Content {
             passes: Some(RealPasses::new(pass_seed)),
             watched: None,
             displays: None,
+            abroad: None,
         }
     }
 
@@ -103,6 +107,13 @@ impl Content {
         Some(&kept.answer)
     }
 
+    /// The network with this genesis: the wallet's own, or a recognised one.
+    pub fn network_of(&mut self, genesis: &Bytes) -> Option<&mut Network> {
+        let abroad = self.abroad.iter_mut().flatten();
+        let mut all = self.network.iter_mut().chain(abroad);
+        all.find(|network| network.genesis == *genesis)
+    }
+
     /// The DID made for a service.
     pub fn did_of_service(&self, service: &Hash32) -> Option<usize> {
         let ours = |entry: &DidEntry| entry.bound && entry.service == *service;
@@ -110,7 +121,7 @@ impl Content {
     }
 }
 
-/// The one network of this wallet, pinned when it was first met.
+/// A network, pinned when it was first met: this wallet's own, or a recognised one.
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
 #[cbor(array)]
 pub struct Network {

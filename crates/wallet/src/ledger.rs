@@ -217,7 +217,8 @@ impl Ledger {
             self.nodes
                 .follow(&mut self.light, &answer.checkpoint)
                 .await?;
-            if let Some(network) = &mut content.network
+            let genesis = Bytes(self.light.genesis().encode());
+            if let Some(network) = content.network_of(&genesis)
                 && self.light.newest_term() > before
             {
                 network.terms = Some(self.light.terms().to_vec());

@@ -4,10 +4,11 @@
 //! which never stay on the device) and [`change`] (making and changing DIDs); these and
 //! [`content`] and [`journal`] wait for nothing. [`enrol`], [`issue`], [`present`], [`login`] and
 //! [`dids`] are the person's errands: each holds what it hears against the ledger, through
-//! [`ledger`], before it stores or shows anything. [`realpass`] is what is taken from an authority
+//! [`ledger`], before it stores or shows anything; [`abroad`] is for services of other networks. [`realpass`] is what is taken from an authority
 //! and shown to services without telling who it is, [`schedule`] and [`keep`] when it is fetched,
 //! [`anchor`] a DID on one's own account, [`watch`] what happens under one's tag. [`cli`] is the command line.
 
+pub mod abroad;
 pub mod anchor;
 pub mod change;
 pub mod cli;

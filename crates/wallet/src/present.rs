@@ -8,6 +8,7 @@
 //! Nothing leaves the device before the registration was proved, the person agreed and the
 //! disclosure is in the journal.
 
+use crate::abroad;
 use crate::change::{self, ChangeError, Purpose};
 use crate::content::{Batch, CredentialCopy, Format};
 use crate::displays;
@@ -111,29 +112,37 @@ pub async fn examine(
         request_uri: url.to_string(),
         post: false,
     });
-    let service = ledger
+    let own = ledger.light.genesis().network.clone();
+    let is_abroad = claimed.network() != own.as_str();
+    let mut abroad = match is_abroad {
+        true => Some(abroad::ledger(&mut wallet.content, ledger, claimed.network()).await?),
+        false => None,
+    };
+    let theirs = abroad.as_mut().unwrap_or(ledger);
+    let service = theirs
         .service(&mut wallet.content, &claimed.service_id())
         .await?
         .value;
-    let registrar = ledger
+    let registrar = theirs
         .issuer(
             &mut wallet.content,
-            &claimed.registrar_id(ledger.hash_function()),
+            &claimed.registrar_id(theirs.hash_function()),
         )
         .await?
         .value;
-    if let Some(terms) = claimed.display()
-        && terms.network != ledger.light.genesis().network
-    {
+    // A name is shown where its person's DIDs are.
+    if claimed.display().is_some_and(|terms| terms.network != own) {
         return Err(vp::RequestRefused::Display.into());
     }
     let evidence = RequestEvidence {
+        network: theirs.light.genesis().network.as_str(),
         registrar: registrar.as_ref(),
         service: service.as_ref(),
         now_s: now_s(),
         wallet_nonce: wallet_nonce.as_deref(),
     };
-    Ok(claimed.check(&link, &evidence)?)
+    let checked = claimed.check(&link, &evidence)?;
+    Ok(if is_abroad { checked.abroad() } else { checked })
 }
 
 /// Shows on standard error who asks for what and why.
@@ -149,6 +158,13 @@ pub fn announce(wallet: &Wallet, ledger: &Ledger, request: &CheckedRequest) {
         request.purpose,
     );
     eprintln!("  Registered for {}.", request.domains.join(", "));
+    let own = ledger.light.genesis().network.as_str();
+    if request.network != own {
+        eprintln!(
+            "  It is a service of the network {}, which yours has recognised. It sees that you come from {own}.",
+            printable(&request.network)
+        );
+    }
     if let Some(terms) = &request.display {
         eprintln!(
             "  It asks you to show your real name TO EVERYBODY, beside @{} there, until {}.",

@@ -79,6 +79,7 @@ impl Show {
     /// The request, as the wallet reads it.
     fn request(&self) -> CheckedRequest {
         let signed = RequestContent {
+            network: "dev",
             service_id: SERVICE_ID,
             registration: &self.world.registration,
             purpose: "kyc",
@@ -100,6 +101,7 @@ impl Show {
             post: false,
         };
         let evidence = RequestEvidence {
+            network: "dev",
             registrar: Some(&self.world.issuer(world::REGISTRAR)),
             service: Some(&self.world.service()),
             now_s: NOW_MS / 1000,
@@ -175,6 +177,7 @@ impl Show {
             display: None,
         };
         let evidence = ResponseEvidence {
+            recognised: None,
             pid_issuer: self.issuer.as_ref(),
             pass_issuer: None,
             light: &light,

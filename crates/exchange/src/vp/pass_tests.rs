@@ -129,6 +129,7 @@ impl Show {
                 display: None,
             },
             &ResponseEvidence {
+                recognised: None,
                 pid_issuer: None,
                 pass_issuer: self.issuer.as_ref(),
                 light: &light,
@@ -450,6 +451,7 @@ fn a_wallet_reads_what_of_a_realpass_is_asked() {
     let world = new_world();
     let read = |ask: &Ask, purpose: &str| {
         let signed = RequestContent {
+            network: "dev",
             service_id: SERVICE_ID,
             registration: &world.registration,
             purpose,
@@ -471,6 +473,7 @@ fn a_wallet_reads_what_of_a_realpass_is_asked() {
             post: false,
         };
         let evidence = RequestEvidence {
+            network: "dev",
             registrar: Some(&world.issuer(world::REGISTRAR)),
             service: Some(&world.service()),
             now_s: NOW_MS / 1000,

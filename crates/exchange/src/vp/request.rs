@@ -11,8 +11,8 @@ use url::Url;
 
 use super::{
     Ask, CLIENT_ID_PREFIX, CLOCK_SKEW_S, DID_FORMAT, DID_ID, MAX_REQUEST_BYTES, MAX_TEXT_BYTES,
-    MDOC_ID, PASS_ID, PID_ID, REQUEST_TYP, RequestRefused, WALLET_AUDIENCE, WalletLink, client_id,
-    is_http_url,
+    MDOC_ID, PASS_ID, PID_ID, REQUEST_TYP, RequestRefused, WALLET_AUDIENCE, WalletLink,
+    add_assurance_claim, add_assurance_fact, client_id, is_http_url,
 };
 use crate::display::{self, Terms};
 use crate::jwe::{DecryptionKey, Enc, EncryptionKey};
@@ -23,6 +23,8 @@ use crate::registration::{self, Purpose, Registration};
 /// What a gate asks for in one login.
 #[derive(Debug, Clone)]
 pub struct RequestContent<'a> {
+    /// The name of the network on whose ledger the service is registered.
+    pub network: &'a str,
     pub service_id: Hash32,
     /// The service's registration, the registrar's JWT.
     pub registration: &'a str,
@@ -81,6 +83,8 @@ impl RequestContent<'_> {
                     realpass::FORMAT: {},
                 },
             },
+            // Ours: which ledger says who asks.
+            "network": self.network,
             // Ours: why it asks. The wallet holds it against the registration and shows it.
             "purpose": self.purpose,
         });
@@ -169,6 +173,7 @@ fn credential(id: &str, format: &str, meta: Value, paths: impl Iterator<Item = V
 pub struct ClaimedRequest {
     compact: String,
     registration_jwt: String,
+    network: String,
     service_id: Hash32,
     registrar_url: String,
     client_id: String,
@@ -225,6 +230,8 @@ pub struct AskedMdoc {
 /// What the wallet knows from the ledger, proved by its light client and recent.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestEvidence<'a> {
+    /// The name of the network whose records these are.
+    pub network: &'a str,
     /// The registrar's record.
     pub registrar: Option<&'a Issuer>,
     /// The service's record.
@@ -238,6 +245,8 @@ pub struct RequestEvidence<'a> {
 /// A request that a registered service may make. What is in it may be shown to the person.
 #[derive(Debug, Clone)]
 pub struct CheckedRequest {
+    /// The name of the network on whose ledger the service is registered.
+    pub network: String,
     pub service_id: Hash32,
     /// The name in the registration.
     pub service_name: String,
@@ -320,6 +329,7 @@ impl ClaimedRequest {
         Ok(Self {
             compact: compact.to_owned(),
             registration_jwt,
+            network: needed("network")?,
             service_id,
             registrar_url,
             client_id,
@@ -335,6 +345,11 @@ impl ClaimedRequest {
             asked,
             display,
         })
+    }
+
+    /// The name of the network on whose ledger the service is registered.
+    pub fn network(&self) -> &str {
+        &self.network
     }
 
     /// Which service record to fetch.
@@ -362,6 +377,9 @@ impl ClaimedRequest {
         // §5.10: the request is of the client that the link named, so that nobody swaps it.
         if link.client_id != self.client_id {
             return Err(RequestRefused::ClientId);
+        }
+        if self.network != evidence.network {
+            return Err(RequestRefused::Network);
         }
         let service = evidence.service.ok_or(RequestRefused::Unregistered)?;
         if service.standing != Standing::Active {
@@ -400,6 +418,7 @@ impl ClaimedRequest {
             }
         }
         Ok(CheckedRequest {
+            network: self.network,
             service_id: self.service_id,
             service_name: registration.name.clone(),
             domains: registration.domains.clone(),
@@ -418,7 +437,27 @@ impl ClaimedRequest {
     }
 }
 
+impl CheckedRequest {
+    /// The same, as it is answered by somebody from another network than the service's: what they show
+    /// says its assurance too, and the DID alone is no answer (rule V15).
+    pub fn abroad(mut self) -> Self {
+        self.asked = self.asked.abroad();
+        self.claims = self.asked.claims();
+        self
+    }
+}
+
 impl Asked {
+    fn abroad(mut self) -> Self {
+        let facts = self.pass.iter_mut().map(|pass| &mut pass.facts);
+        facts.for_each(add_assurance_fact);
+        let of_pid = self.pid.iter_mut().map(|pid| &mut pid.claims);
+        let of_mdoc = self.mdoc.iter_mut().map(|mdoc| &mut mdoc.claims);
+        of_pid.chain(of_mdoc).for_each(add_assurance_claim);
+        self.did_alone = false;
+        self
+    }
+
     /// Every claim by the path under which it is registered.
     fn claims(&self) -> Vec<ClaimPath> {
         let facts = self.pass.iter().flat_map(|pass| &pass.facts);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use realdid_core::did::NetworkName;
+use realdid_core::governance::{Assurance, CredentialType, Recognised};
 use realdid_core::hash::Hash32;
 use realdid_core::state::{Issuer, IssuerKey, KeyUse, PassPublicKey, Standing};
 use realdid_credential::jose;
@@ -19,7 +20,7 @@ use serde_json::{Map, Value, json};
 use url::form_urlencoded;
 
 use super::{
-    AnswerEntropy, Ask, CLOCK_SKEW_S, CheckedRequest, DID_ID, MAX_ENCRYPTED_BYTES,
+    ASSURANCE, AnswerEntropy, Ask, CLOCK_SKEW_S, CheckedRequest, DID_ID, MAX_ENCRYPTED_BYTES,
     MAX_RESPONSE_BYTES, MAX_TEXT_BYTES, MDOC_ID, PASS_ID, PID_ID, RequestRefused, ResponseRefused,
     VpError, parameters,
 };
@@ -303,6 +304,8 @@ pub struct ResponseEvidence<'a> {
     pub light: &'a LightClient,
     /// How fresh the staple must be.
     pub freshness: &'a Freshness,
+    /// Where all this is of another network than the gate's: what the gate's own accepts of it.
+    pub recognised: Option<&'a Recognised>,
 }
 
 /// Under which key a RealPass is to be verified. Making the key costs milliseconds: a gate keeps it
@@ -338,6 +341,8 @@ pub struct CheckedLogin {
     pub did: VerifiedDid,
     /// The claims of a PID that were asked for, and no others.
     claims: Map<String, Value>,
+    /// The same of the facts of a RealPass.
+    facts: Map<String, Value>,
     pid_exp_s: Option<u64>,
     /// The end of the RealPass's epoch, Unix seconds.
     pass_end_s: Option<u64>,
@@ -390,9 +395,8 @@ impl CheckedLogin {
         let pass = match (self.pass, verified) {
             (None, None) => None,
             (Some(claim), Some(Ok(verified))) => {
-                let facts = claim.shown.facts();
-                if !facts.is_empty() {
-                    claims.insert(realpass::CLAIM.to_owned(), facts.into());
+                if !self.facts.is_empty() {
+                    claims.insert(realpass::CLAIM.to_owned(), self.facts.into());
                 }
                 Some(VerifiedPass {
                     pseudonym: verified.pseudonym,
@@ -421,8 +425,10 @@ pub fn check_response(
     evidence: &ResponseEvidence<'_>,
 ) -> Result<CheckedLogin, VpError> {
     let now_s = expected.now_ms / 1000;
-    let Ask { pass, pid } = expected.ask;
-    let did_alone = presented.pass.is_none() && presented.pid.is_none() && expected.ask.did_alone();
+    let abroad = evidence.recognised.map(|_| expected.ask.abroad());
+    let ask = abroad.as_ref().unwrap_or(expected.ask);
+    let Ask { pass, pid } = ask;
+    let did_alone = presented.pass.is_none() && presented.pid.is_none() && ask.did_alone();
     let unasked = |shown: bool, asked: bool| shown && !asked;
     if unasked(presented.pid.is_some(), pid.is_some())
         || unasked(presented.pass.is_some(), pass.is_some())
@@ -434,7 +440,7 @@ pub fn check_response(
     if missing && !did_alone {
         return Err(ResponseRefused::Incomplete.into());
     }
-    let pid = match (pid, &presented.pid) {
+    let mut pid = match (pid, &presented.pid) {
         (Some(_), Some(shown)) if expected.display.is_some() => {
             check_display(shown, expected, evidence)?;
             None
@@ -461,6 +467,21 @@ pub fn check_response(
         evidence.light,
         evidence.freshness,
     )?;
+    let mut facts = shown_pass
+        .as_ref()
+        .map(|(_, shown)| shown.facts())
+        .unwrap_or_default();
+    if let Some(recognised) = evidence.recognised {
+        let own = expected.ask;
+        if let Some((claims, _)) = &mut pid {
+            let asked = own.pid.iter().flatten().any(is_assurance);
+            accept(recognised, CredentialType::Pid, claims, asked)?;
+        }
+        if shown_pass.is_some() {
+            let asked = own.pass.iter().flatten().any(|f| *f == Fact::Assurance);
+            accept(recognised, CredentialType::RealPass, &mut facts, asked)?;
+        }
+    }
     let parameters = &evidence.light.genesis().parameters;
     let pass_end_s = shown_pass
         .as_ref()
@@ -475,11 +496,37 @@ pub fn check_response(
     Ok(CheckedLogin {
         did,
         claims: claims.unwrap_or_default(),
+        facts,
         pid_exp_s,
         pass_end_s,
         pass,
         did_alone,
     })
+}
+
+fn is_assurance(path: &ClaimPath) -> bool {
+    matches!(path.elements(), [PathElement::Name(name)] if name == ASSURANCE)
+}
+
+/// V15: what is shown of this kind is of an assurance that is accepted. Its assurance goes no further
+/// where it was not asked for.
+fn accept(
+    recognised: &Recognised,
+    kind: CredentialType,
+    shown: &mut Map<String, Value>,
+    asked: bool,
+) -> Result<(), ResponseRefused> {
+    let level = shown.get(ASSURANCE).and_then(Value::as_str);
+    let level = Assurance::ALL
+        .into_iter()
+        .find(|known| Some(known.name()) == level);
+    if !level.is_some_and(|level| recognised.takes(kind, level)) {
+        return Err(ResponseRefused::Unaccepted);
+    }
+    if !asked {
+        shown.remove(ASSURANCE);
+    }
+    Ok(())
 }
 
 /// V10 to V12: the asked claims of a PID, and when it expires.

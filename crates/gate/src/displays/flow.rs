@@ -14,6 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use realdid_core::hash::Hash32;
 use realdid_core::state::{Display, DisplayStatus, ReasonCode};
+use realdid_exchange::did_proof;
 use realdid_exchange::display::order::{Act, Order};
 use realdid_exchange::display::{
     self, Badge, DisplayError, Handle, Place, Records, Terms, Verified,
@@ -33,7 +34,7 @@ use super::log::Reason;
 use super::policy::Policy;
 use crate::keys::random;
 use crate::refusal::Refusal;
-use crate::routes::Inner;
+use crate::routes::{Inner, learn_from};
 use crate::{GateError, now_ms};
 
 /// The most requests that are open at a time.
@@ -275,7 +276,7 @@ impl Inner {
         let open = Open {
             handle: handle.clone(),
             terms: Terms {
-                network: self.trust.snapshot().light.genesis().network.clone(),
+                network: self.trust.home.snapshot().light.genesis().network.clone(),
                 service: self.trust.service_id(),
                 handle: handle.clone(),
                 expires_s,
@@ -310,6 +311,7 @@ impl Inner {
             return Err(Refusal::REPLAYED);
         }
         let content = RequestContent {
+            network: open.terms.network.as_str(),
             service_id: self.trust.service_id(),
             registration: self.trust.registration_jwt(),
             purpose: Purpose::RealName.code(),
@@ -403,9 +405,14 @@ impl Inner {
         open: &Open,
         presented: &Presented,
     ) -> Result<String, Refusal> {
-        let issuers = self.claimed_issuers(presented).await?;
+        let home = self.home();
+        let did = did_proof::claimed_did(&presented.did_proof).map_err(VpError::from)?;
+        if did.network != open.terms.network {
+            return Err(Refusal::DISPLAY_ABROAD);
+        }
+        let issuers = self.claimed_issuers(&home, presented).await?;
         let now_ms = now_ms();
-        let snapshot = self.trust.snapshot();
+        let snapshot = home.view.snapshot();
         let checked = vp::check_response(
             presented,
             &Expected {
@@ -422,10 +429,11 @@ impl Inner {
                 pid_issuer: issuers.pid.as_ref(),
                 pass_issuer: issuers.pass.as_ref(),
                 light: &snapshot.light,
-                freshness: &self.trust.freshness(now_ms),
+                freshness: &home.view.freshness(now_ms),
+                recognised: None,
             },
         )?;
-        self.learn_from(&checked.did, presented);
+        learn_from(home.view, &checked.did, presented);
         let verdict = match &checked.pass {
             Some(claim) => Some(self.passes.verify(claim).await?),
             None => None,
@@ -527,11 +535,11 @@ impl Inner {
         let badge = Badge::parse(shown.badge.to_string().as_bytes())?;
         let digest = badge.claimed().digest;
         let record = self.display_record(&digest).await?;
-        let by = self.trust.snapshot().light.hash_function();
+        let by = self.trust.home.snapshot().light.hash_function();
         let issuer = self.issuer(&badge.issuers(by)[0]).await?;
         let now_ms = now_ms();
         let (service, registrar) = self.trust.own_records(now_ms)?;
-        let snapshot = self.trust.snapshot();
+        let snapshot = self.trust.home.snapshot();
         let records = Records {
             network: &snapshot.light.genesis().network,
             issuer: issuer.as_ref(),
@@ -568,12 +576,12 @@ impl Inner {
     /// What the newest checkpoint says of a display: asked once for each checkpoint.
     async fn display_record(&self, digest: &Hash32) -> Result<Option<Display>, Refusal> {
         let displays = self.displays()?;
-        let fresh = self.trust.checkpoint_age_ms(now_ms());
+        let fresh = self.trust.home.checkpoint_age_ms(now_ms());
         if fresh.is_none_or(|age_ms| age_ms > self.max_age_s * 1000) {
             return Err(Refusal::STALE);
         }
         let height = |inner: &Self| {
-            let snapshot = inner.trust.snapshot();
+            let snapshot = inner.trust.home.snapshot();
             snapshot
                 .light
                 .newest()
@@ -589,7 +597,7 @@ impl Inner {
                 return Ok(record.clone());
             }
         }
-        let record = self.follower.display(&self.trust, digest).await?;
+        let record = self.trust.newest_display(&self.follower, digest).await?;
         let height = height(self);
         let mut seen = displays.seen();
         if seen.height != height || seen.records.len() >= MAX_SEEN {

@@ -1,7 +1,7 @@
 //! Nodes that lie over HTTP: the gate believes none of it and asks the next one.
 
 use super::*;
-use crate::trust::Follower;
+use crate::follower::Follower;
 use axum::extract::Path as UrlPath;
 use axum::routing::get;
 use realdid_core::answer::{MAX_ANSWER_BYTES, StateAnswer};
@@ -100,10 +100,10 @@ async fn p9_a_node_that_lies_over_http_is_passed_over_for_an_honest_one() {
     for (n, (what, lie)) in (1000..).zip(lies) {
         let (issuer, liar) = (newcomer(n), node(ledger, lie).await);
         let alone = Follower::new(std::slice::from_ref(&liar)).unwrap();
-        let refused = alone.ensure_issuer(trust, &issuer.id(BY)).await;
+        let refused = alone.ensure_issuer(&trust.home, &issuer.id(BY)).await;
         assert_eq!(refused, Err(Refusal::STALE), "{what}");
         let both = Follower::new(&[liar, honest.clone()]).unwrap();
-        let found = both.ensure_issuer(trust, &issuer.id(BY)).await;
+        let found = both.ensure_issuer(&trust.home, &issuer.id(BY)).await;
         assert_eq!(found, Ok(Some(issuer)), "{what}");
     }
 }
@@ -120,11 +120,14 @@ async fn an_issuer_that_a_node_invents_is_not_believed() {
     });
     let liar = Follower::new(&[liar.await]).unwrap();
     assert_eq!(
-        liar.ensure_issuer(trust, &nobody.id(BY)).await,
+        liar.ensure_issuer(&trust.home, &nobody.id(BY)).await,
         Err(Refusal::STALE)
     );
     let honest = Follower::new(&[node(ledger, |answer| answer.encode()).await]).unwrap();
-    assert_eq!(honest.ensure_issuer(trust, &nobody.id(BY)).await, Ok(None));
+    assert_eq!(
+        honest.ensure_issuer(&trust.home, &nobody.id(BY)).await,
+        Ok(None)
+    );
 }
 
 /// Nobody tells a gate that the key was handed on: it hears of it from a node, holds the hand-over
@@ -148,14 +151,14 @@ async fn a_gate_follows_its_network_from_committee_to_committee_and_remembers_it
     let ask = async |hand_overs: Vec<StateAnswer>| {
         let url = node_of(ledger, |answer| answer.encode(), hand_overs).await;
         let follower = Follower::new(&[url]).unwrap();
-        follower.ensure_issuer(trust, &id).await
+        follower.ensure_issuer(&trust.home, &id).await
     };
     // Nobody proves the new key, or only somebody who never had the old one.
     assert_eq!(ask(Vec::new()).await, Err(Refusal::STALE));
     assert_eq!(ask(vec![usurper]).await, Err(Refusal::STALE));
     assert_eq!(ask(vec![answer]).await, Ok(Some(issuer)));
 
-    let term = |gate: &Gate| gate.inner.trust.snapshot().light.newest_term();
+    let term = |gate: &Gate| gate.inner.trust.home.snapshot().light.newest_term();
     assert_eq!(term(&town.gate), 1);
     assert_eq!(term(&open(town.folder.path())), 1);
 }

@@ -9,6 +9,8 @@ use realdid_pass::{Context, facts};
 use realdid_testkit::person::TestRandom;
 use world::TestDid;
 
+mod abroad;
+
 const BY: HashFunction = HashFunction::Sha256;
 
 /// A town whose website has one account a person and asks for `claims`.

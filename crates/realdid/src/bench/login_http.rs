@@ -361,6 +361,7 @@ impl Scene {
         link: &str,
     ) -> Result<(String, String), Fail> {
         let evidence = RequestEvidence {
+            network: "dev",
             registrar: Some(&self.registrar),
             service: Some(&self.service),
             now_s: now_s(),

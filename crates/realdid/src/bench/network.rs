@@ -123,6 +123,7 @@ impl Committee {
             let dir = folder.path().join(format!("node-{who}"));
             files::create_private_dir(&dir)?;
             let config = NodeConfig {
+                recognised: Vec::new(),
                 key_days: None,
                 dir: ".".into(),
                 genesis: "genesis.cbor".into(),
@@ -377,6 +378,7 @@ fn free_addresses(count: usize) -> Result<Vec<SocketAddr>, Fail> {
 /// The first of fifty ports of which those that a nation uses are free now.
 fn free_port_base() -> Result<u16, Fail> {
     let nation = |port_base| Nation {
+        neighbours: Vec::new(),
         dir: "".into(),
         network: "dev".to_owned(),
         port_base,

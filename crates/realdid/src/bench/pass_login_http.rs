@@ -162,6 +162,7 @@ fn set_up(dir: &Path, listen: SocketAddr, node: &Committee, jwt: &str) -> Result
     )?;
     files::write_atomic(&dir.join("registration.jwt"), jwt.as_bytes(), files::PUBLIC)?;
     let setup = GateSetup {
+        recognised: Vec::new(),
         listen,
         public_url: Some(format!("http://{listen}")),
         supervised: false,

@@ -399,6 +399,7 @@ fn member(folder: &Path, net: &TestNet, dealt: &Dealt, places: &[Place], who: us
     std::fs::create_dir(&dir).unwrap();
     let peers = net.genesis.validators.iter().zip(places);
     let config = NodeConfig {
+        recognised: Vec::new(),
         key_days: None,
         dir: ".".into(),
         genesis: "genesis.cbor".into(),

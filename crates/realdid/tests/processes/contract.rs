@@ -20,7 +20,7 @@ fn help(words: &[&str]) -> String {
 }
 
 /// Every command with the options that its help names.
-const COMMANDS: [&[&str]; 65] = [
+const COMMANDS: [&[&str]; 66] = [
     &["up"],
     &["genesis", "key"],
     &["genesis", "plan"],
@@ -46,6 +46,7 @@ const COMMANDS: [&[&str]; 65] = [
     &["gate", "register"],
     &["gate", "decisions"],
     &["gate", "rotate-keys"],
+    &["relay"],
     &["wallet", "init"],
     &["wallet", "enrol"],
     &["wallet", "receive"],

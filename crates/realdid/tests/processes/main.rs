@@ -11,6 +11,7 @@
 )]
 
 mod apart;
+mod border;
 mod ceremony;
 mod committee;
 mod contract;

@@ -62,7 +62,7 @@ impl Nation {
         let folder = tempfile::tempdir().unwrap();
         let mut nation = Self {
             dir: folder.path().join("nation"),
-            port_base: free_ports(),
+            port_base: free_ports(&[0]),
             ready: Value::Null,
             accounts,
             up: None,
@@ -75,37 +75,13 @@ impl Nation {
     /// Starts `realdid up` on the folder and waits for the ready file.
     pub fn up(&mut self) {
         assert!(self.up.is_none());
-        std::fs::create_dir_all(&self.dir).unwrap();
-        let ready = self.dir.join("ready.json");
-        let _absent_at_first = std::fs::remove_file(&ready);
-        let log = std::fs::File::create(self.dir.join("up.log")).unwrap();
-        let mut up = Command::new(PROGRAM)
-            .arg("up")
-            .arg("--dir")
-            .arg(&self.dir)
-            .args(["--port-base", &self.port_base.to_string()])
-            .args(["--accounts", self.accounts])
-            .arg("--ready-file")
-            .arg(&ready)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let until = Instant::now() + START_WAIT;
-        while !ready.exists() {
-            if let Some(status) = up.try_wait().unwrap() {
-                panic!("up ended with {status}: {}", self.up_log());
-            }
-            assert!(Instant::now() < until, "not ready: {}", self.up_log());
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        self.ready = serde_json::from_slice(&std::fs::read(&ready).unwrap()).unwrap();
+        let (up, ready) = start_up(&self.dir, self.port_base, &["--accounts", self.accounts]);
+        self.ready = ready;
         self.up = Some(up);
     }
 
     pub fn up_log(&self) -> String {
-        std::fs::read_to_string(self.dir.join("up.log")).unwrap_or_default()
+        up_log(&self.dir)
     }
 
     /// Ends `up` by a signal and waits for it and for its ports.
@@ -219,6 +195,68 @@ impl Nation {
     }
 }
 
+/// Two networks that recognise each other, under one `realdid up`. `cn` has it, and both end with it.
+pub struct Neighbours {
+    pub cn: Nation,
+    pub intl: Nation,
+}
+
+impl Neighbours {
+    pub fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path().join("nations");
+        let port_base = free_ports(&[0, 100]);
+        let (up, ready) = start_up(&dir, port_base, &["--networks", "cn,intl"]);
+        let nation = |name: &str, index: u16| Nation {
+            dir: dir.join(name),
+            port_base: port_base + 100 * index,
+            ready: ready["networks"][name].clone(),
+            accounts: "person",
+            up: None,
+            _folder: None,
+        };
+        let (mut cn, intl) = (nation("cn", 0), nation("intl", 1));
+        cn.up = Some(up);
+        cn._folder = Some(folder);
+        Self { cn, intl }
+    }
+}
+
+/// Starts `realdid up` on a folder and waits for what it says when it is ready.
+fn start_up(dir: &Path, port_base: u16, more: &[&str]) -> (Child, Value) {
+    std::fs::create_dir_all(dir).unwrap();
+    let ready = dir.join("ready.json");
+    let _absent_at_first = std::fs::remove_file(&ready);
+    let log = std::fs::File::create(dir.join("up.log")).unwrap();
+    let mut up = Command::new(PROGRAM)
+        .arg("up")
+        .arg("--dir")
+        .arg(dir)
+        .args(["--port-base", &port_base.to_string()])
+        .args(more)
+        .arg("--ready-file")
+        .arg(&ready)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    let until = Instant::now() + START_WAIT;
+    while !ready.exists() {
+        if let Some(status) = up.try_wait().unwrap() {
+            panic!("up ended with {status}: {}", up_log(dir));
+        }
+        assert!(Instant::now() < until, "not ready: {}", up_log(dir));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let ready = serde_json::from_slice(&std::fs::read(&ready).unwrap()).unwrap();
+    (up, ready)
+}
+
+fn up_log(dir: &Path) -> String {
+    std::fs::read_to_string(dir.join("up.log")).unwrap_or_default()
+}
+
 impl Drop for Nation {
     fn drop(&mut self) {
         if let Some(up) = &mut self.up {
@@ -300,15 +338,18 @@ pub fn send(signal: &str, pid: u32) {
     assert!(sent.success());
 }
 
-/// The first of fifty ports that are free now, below 30000. Each test process begins elsewhere.
-fn free_ports() -> u16 {
+/// The first of ports that are free now, below 30000: fifty after each of these places. Each test
+/// process begins elsewhere.
+fn free_ports(places: &[u16]) -> u16 {
     let start = std::process::id() as u16 % 180;
     (0..180u16)
         .map(|step| 20_500 + (start + step) % 180 * 50)
         .find(|base| {
-            [0, 10, 11, 20, 30, 31, 32, 40, 41, 42]
+            let offsets = [0, 10, 11, 12, 20, 30, 31, 32, 40, 41, 42];
+            let mut ports = places
                 .iter()
-                .all(|offset| TcpListener::bind(("127.0.0.1", base + offset)).is_ok())
+                .flat_map(|place| offsets.map(|o| base + place + o));
+            ports.all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok())
         })
         .unwrap()
 }

@@ -94,6 +94,7 @@ impl Scene {
             let dir = home.path().join(operator.peer().to_string());
             std::fs::create_dir(&dir).unwrap();
             let config = NodeConfig {
+                recognised: Vec::new(),
                 key_days: None,
                 dir: ".".into(),
                 genesis: "genesis.cbor".into(),

@@ -99,6 +99,7 @@ fn verified(world: &World, presented: &Presented, request: &CheckedRequest) -> (
     };
     let light = LightClient::new(world.ledger.genesis.clone());
     let evidence = ResponseEvidence {
+        recognised: None,
         pid_issuer: None,
         pass_issuer: Some(&world.record),
         light: &light,

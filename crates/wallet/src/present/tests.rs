@@ -12,6 +12,7 @@ pub(super) fn request(claims: &[&str]) -> CheckedRequest {
         .collect();
     let key = SigningKey::p256(&[1; 32]).unwrap();
     CheckedRequest {
+        network: "dev".to_owned(),
         service_id: Hash32([1; 32]),
         service_name: "Shop".into(),
         domains: vec!["shop.example".into()],

@@ -1,0 +1,278 @@
+//! People of another network: the gate and its service are of the network `home`, person and authority
+//! of the network `dev`.
+
+use super::*;
+use realdid_core::genesis::Genesis;
+use realdid_core::governance::{Accepted, Assurance, CredentialType, Recognised, Recognition};
+use realdid_core::state::{ReasonCode, recognition_key};
+use realdid_testkit::chain::TestLedger;
+
+/// A town on the network `home` that follows `dev` too, whose ledger is the world's.
+struct Border {
+    town: Town,
+    home: TestLedger,
+    recognition: Recognition,
+}
+
+fn accepts(kind: CredentialType, least: Assurance) -> Accepted {
+    Accepted { kind, least }
+}
+
+fn recognition(of: &Genesis) -> Recognition {
+    Recognition {
+        recognised: Recognised {
+            network: of.network.clone(),
+            genesis: of.digest(),
+            network_key: of.network_key,
+            accepts: vec![
+                accepts(CredentialType::Pid, Assurance::Substantial),
+                accepts(CredentialType::RealPass, Assurance::Substantial),
+            ],
+        },
+        standing: Standing::Active,
+        reason: ReasonCode::Scheduled,
+        latest: None,
+    }
+}
+
+fn open_at_border(folder: &Path) -> Gate {
+    let mut config = config_of(folder, Accounts::Person, &[], "login");
+    config.genesis = folder.join("home.cbor");
+    config.recognised = vec![OtherNetwork {
+        genesis: folder.join("genesis.cbor"),
+        nodes: vec!["http://127.0.0.1:1".to_owned()],
+    }];
+    Gate::open(&config, ISSUER.to_owned()).unwrap()
+}
+
+impl Border {
+    fn new() -> Self {
+        let town = town_with(0, |folder| {
+            let registrar = {
+                let world = World::new(
+                    now_ms(),
+                    init_gate(&folder.join("gate")).unwrap().request,
+                    &registered(),
+                );
+                world.issuer(REGISTRAR)
+            };
+            let home = TestLedger::named("home", 17, now_ms() - 60_000, vec![registrar]);
+            std::fs::write(folder.join("home.cbor"), home.genesis.encode()).unwrap();
+            open_at_border(folder)
+        });
+        let genesis = town
+            .gate
+            .inner
+            .trust
+            .home
+            .snapshot()
+            .light
+            .genesis()
+            .clone();
+        let mut home = TestLedger::named("home", 17, genesis.time_ms, genesis.issuers.clone());
+        home.set(
+            service_key(BY, &SERVICE_ID),
+            Some(codec::encode(&town.world.service())),
+            now_ms(),
+        );
+        let recognition = recognition(&town.world.ledger.genesis);
+        let mut border = Self {
+            town,
+            home,
+            recognition,
+        };
+        border.decide(|_| {});
+        border
+    }
+
+    /// Governance of `home` decides; the gate hears of it.
+    fn decide(&mut self, change: impl FnOnce(&mut Recognition)) {
+        change(&mut self.recognition);
+        let record = Some(codec::encode(&self.recognition));
+        self.home.set(recognition_key(BY, "dev"), record, now_ms());
+        self.learn();
+    }
+
+    /// What the followers of both networks would do.
+    fn learn(&self) {
+        let inner = &self.town.gate.inner;
+        let trust = &inner.trust;
+        let now = now_ms();
+        let own = self.home.answer(&service_key(BY, &SERVICE_ID));
+        trust.learn_service(own, now).unwrap();
+        let id = issuer_id(BY, REGISTRAR);
+        let registrar = self.home.answer(&issuer_key(BY, &id));
+        trust.home.learn_issuer(&id, registrar, now).unwrap();
+        let dev = "dev".parse().unwrap();
+        let neighbour = inner.abroad.neighbour(&dev).unwrap();
+        let word = self.home.answer(&recognition_key(BY, "dev"));
+        neighbour.learn(&trust.home, word).unwrap();
+        let id = issuer_id(BY, AUTHORITY);
+        let theirs = self.town.world.ledger.answer(&issuer_key(BY, &id));
+        neighbour.view.learn_issuer(&id, theirs, now).unwrap();
+    }
+
+    /// What somebody from `dev` gets; `shows` is how their wallet reads the request.
+    async fn log_in(
+        &self,
+        wallet: Wallet<'_>,
+        shows: impl FnOnce(CheckedRequest) -> CheckedRequest,
+    ) -> Result<Value, String> {
+        let (started, cookie) = self.town.start().await;
+        let link = WalletLink::parse(started["wallet_link"].as_str().unwrap()).unwrap();
+        let response = self.town.get(&link.request_uri, &[]).await;
+        let request = ClaimedRequest::parse(&text_of(response).await).unwrap();
+        assert_eq!(request.network(), "home");
+        let evidence = RequestEvidence {
+            network: "home",
+            registrar: Some(&self.town.world.issuer(REGISTRAR)),
+            service: Some(&self.town.world.service()),
+            now_s: now_ms() / 1000,
+            wallet_nonce: None,
+        };
+        let request = shows(request.check(&link, &evidence).unwrap());
+        let answer = wallet.answer(&self.town, &request);
+        let response = self.town.post(&request.response_uri, answer).await;
+        if response.status() != 200 {
+            return Err(code_of(response).await);
+        }
+        Ok(self.town.finish(json_of(response).await, &cookie).await)
+    }
+
+    async fn refused(&self, wallet: Wallet<'_>) -> String {
+        let outcome = self.log_in(wallet, CheckedRequest::abroad).await;
+        outcome.unwrap_err()
+    }
+}
+
+#[tokio::test]
+async fn somebody_of_a_recognised_network_signs_in_and_only_the_gate_sees_the_assurance() {
+    let border = Border::new();
+    let now = epoch(&border.town);
+    let (first, second, other) = (world::did(5), world::did(6), world::did(7));
+    let login = async |did, n| {
+        let wallet = Wallet::of(did, Some((now, n)));
+        border.log_in(wallet, CheckedRequest::abroad).await
+    };
+    let entered = login(&first, 1).await.unwrap();
+    assert_eq!(entered["acr"], "https://realdid.org/acr/realpass");
+    assert!(entered.get("realpass").is_none(), "nothing was asked");
+    assert_eq!(login(&second, 1).await.unwrap()["sub"], entered["sub"]);
+    assert_ne!(login(&other, 2).await.unwrap()["sub"], entered["sub"]);
+    // Its assurance unsaid, a RealPass is worth nothing here; nor is a DID that was here before.
+    let whole = Wallet::of(&first, Some((now, 1)));
+    let unsaid = border.log_in(whole, |request| request).await;
+    assert_eq!(unsaid.unwrap_err(), "realpass.fact_missing");
+    let alone = border.log_in(Wallet::of(&first, None), |request| request);
+    assert_eq!(alone.await.unwrap_err(), "vp.incomplete");
+}
+
+#[tokio::test]
+async fn what_is_not_recognised_is_refused_by_name_and_home_goes_on() {
+    let mut border = Border::new();
+    let now = epoch(&border.town);
+    let did = world::did(5);
+    let wallet = Wallet::of(&did, Some((now, 1)));
+    let enter = async |border: &Border| border.log_in(wallet, CheckedRequest::abroad).await;
+    assert!(enter(&border).await.is_ok());
+
+    border.decide(|known| known.standing = Standing::Suspended);
+    assert_eq!(border.refused(wallet).await, "recognition.suspended");
+    let inner = &border.town.gate.inner;
+    assert!(inner.registration(now_ms()).is_ok(), "home goes on");
+    border.decide(|known| known.standing = Standing::Active);
+    assert!(enter(&border).await.is_ok());
+
+    // High is accepted from high on, and a kind that is not listed is not accepted.
+    let only = |kind, least| vec![accepts(kind, least)];
+    border.decide(|known| {
+        known.recognised.accepts = only(CredentialType::RealPass, Assurance::High);
+    });
+    assert!(enter(&border).await.is_ok());
+    border.decide(|known| {
+        known.recognised.accepts = only(CredentialType::Pid, Assurance::Low);
+    });
+    assert_eq!(border.refused(wallet).await, "recognition.unaccepted");
+
+    border.decide(|known| known.recognised.genesis = Hash32([9; 32]));
+    assert_eq!(border.refused(wallet).await, "recognition.other");
+
+    // Proved to be none, and never heard of.
+    border
+        .home
+        .set(recognition_key(BY, "dev"), None, now_ms() + 1);
+    border.learn();
+    assert_eq!(border.refused(wallet).await, "recognition.unknown");
+    let third = TestLedger::named("third", 3, now_ms(), Vec::new());
+    let network = &third.genesis.network;
+    let inner = &border.town.gate.inner;
+    let refused = inner.abroad.accepted(network, now_ms()).err();
+    assert_eq!(refused, Some(Refusal::NETWORK_UNKNOWN));
+    // P9: an old word about a network is none.
+    let dev = "dev".parse().unwrap();
+    let late = inner.abroad.accepted(&dev, now_ms() + 301_000).err();
+    assert_eq!(late, Some(Refusal::STALE));
+}
+
+#[tokio::test]
+async fn the_other_networks_own_ledger_says_who_of_its_people_stands() {
+    let mut border = Border::new();
+    let now = epoch(&border.town);
+    let did = world::did(5);
+    let wallet = Wallet::of(&did, Some((now, 1)));
+    let record = |frozen| {
+        let mut record = did.record(now_ms());
+        record.frozen = frozen;
+        Some(codec::encode(&record))
+    };
+    for (frozen, code) in [(false, None), (true, Some("did.frozen"))] {
+        let ledger = &mut border.town.world.ledger;
+        ledger.set(did.state_key(), record(frozen), now_ms());
+        let outcome = border.log_in(wallet, CheckedRequest::abroad).await;
+        assert_eq!(outcome.err().as_deref(), code);
+    }
+    // After a restart the gate goes on from what it has kept of both networks.
+    let dev = "dev".parse().unwrap();
+    let inner = &border.town.gate.inner;
+    inner.trust.remember();
+    inner.abroad.neighbour(&dev).unwrap().remember();
+    let again = open_at_border(border.town.folder.path());
+    let (neighbour, _) = again.inner.abroad.accepted(&dev, now_ms()).ok().unwrap();
+    let view = &neighbour.view;
+    let authority = view
+        .issuer(&view.snapshot(), &issuer_id(BY, AUTHORITY), now_ms())
+        .unwrap()
+        .cloned();
+    assert_eq!(authority, Some(border.town.world.issuer(AUTHORITY)));
+    let sound = world::did(6);
+    let sound = Wallet::of(&sound, Some((now, 1)));
+    assert!(border.log_in(sound, CheckedRequest::abroad).await.is_ok());
+    border.town.world.now_ms = now_ms();
+    border
+        .town
+        .world
+        .change_issuer(AUTHORITY, |issuer| issuer.standing = Standing::Suspended);
+    border.learn();
+    assert_eq!(border.refused(sound).await, "credential.issuer_suspended");
+}
+
+#[test]
+fn a_network_is_followed_once_and_is_not_ones_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let border = Border::new();
+    let town = &border.town;
+    for genesis in [&border.home.genesis, &town.world.ledger.genesis] {
+        let mut config = config_of(town.folder.path(), Accounts::Person, &[], "login");
+        config.genesis = folder.path().join("home.cbor");
+        std::fs::write(&config.genesis, border.home.genesis.encode()).unwrap();
+        let other = folder.path().join("other.cbor");
+        std::fs::write(&other, genesis.encode()).unwrap();
+        let other = OtherNetwork {
+            genesis: other,
+            nodes: vec!["http://127.0.0.1:1".to_owned()],
+        };
+        config.recognised = vec![other; 2];
+        let refused = Gate::open(&config, ISSUER.to_owned()).err().unwrap();
+        assert_eq!(refused.code(), "gate.recognised");
+    }
+}

@@ -1,0 +1,207 @@
+//! One look at one network, and what of it the other one's ledger should see.
+
+use crate::{RelayError, pause_of};
+use realdid_core::codec;
+use realdid_core::did::NetworkName;
+use realdid_core::genesis::Genesis;
+use realdid_core::governance::Recognition;
+use realdid_core::header::Checkpoint;
+use realdid_core::operation::{Body, Operation};
+use realdid_core::rule::Rule;
+use realdid_core::state::{Standing, recognition_key};
+use realdid_core::suite::SecretKey;
+use realdid_light::http::{NodeClient, NodeError};
+use realdid_light::{Freshness, LightClient, LightError, TrustedTerm};
+use realdid_serve::files;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// How long a ledger may take to accept a checkpoint.
+const FINAL_WAIT: Duration = Duration::from_secs(30);
+/// The greatest age of what a ledger says about a recognition.
+const MAX_AGE_MS: u64 = 300_000;
+/// For how many blocks a checkpoint may wait: a newer one comes soon.
+const EXPIRY_BLOCKS: u64 = 600;
+/// The longest file of terms that is read back.
+const MAX_TERMS_BYTES: usize = 4 << 20;
+
+/// A light client of both networks, between them.
+pub struct Courier {
+    dir: PathBuf,
+    from: Side,
+    to: Side,
+    /// Signs what anybody may show; it stands for nobody, and is another at each start.
+    key: SecretKey,
+    /// The checkpoint that `from` stands at, as evidence should another of its height appear.
+    newest: Option<Checkpoint>,
+}
+
+struct Side {
+    light: LightClient,
+    nodes: NodeClient,
+    terms: PathBuf,
+}
+
+/// Why nothing was carried.
+#[derive(Debug, thiserror::Error)]
+pub enum NotCarried {
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    #[error(transparent)]
+    Light(#[from] LightError),
+    #[error("the other network has not recognised this one")]
+    Unknown,
+    #[error("the recognition is not active")]
+    Standing,
+}
+
+impl NotCarried {
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Node(error) => error.code(),
+            Self::Light(error) => error.code(),
+            Self::Unknown => Rule::RecognitionUnknown.code(),
+            Self::Standing => Rule::RecognitionStanding.code(),
+        }
+    }
+}
+
+impl Side {
+    /// Begins with the genesis, and with the terms that an earlier run has come to know.
+    fn new(dir: &Path, genesis: Genesis, nodes: NodeClient) -> Self {
+        let terms = dir.join(format!("terms-{}.cbor", genesis.network.as_str()));
+        let mut light = LightClient::new(genesis);
+        let kept = std::fs::read(&terms).ok();
+        let kept = kept.and_then(|b| codec::decode::<Vec<TrustedTerm>>(&b, MAX_TERMS_BYTES).ok());
+        if let Some(Err(error)) = kept.map(|terms| light.recall_terms(terms)) {
+            tracing::warn!(code = error.code(), "the terms in the folder do not hold");
+        }
+        Self {
+            light,
+            nodes,
+            terms,
+        }
+    }
+
+    fn network(&self) -> &NetworkName {
+        &self.light.genesis().network
+    }
+
+    /// Takes in a checkpoint, through the hand-overs that lead to it.
+    async fn advance(&mut self, checkpoint: &Checkpoint) -> Result<(), NotCarried> {
+        let before = self.light.newest_term();
+        self.nodes.follow(&mut self.light, checkpoint).await?;
+        if self.light.newest_term() > before {
+            let terms = codec::encode(&self.light.terms().to_vec());
+            if let Err(error) = files::write_private(&self.terms, &terms) {
+                tracing::warn!(code = error.code(), "the network's terms are not kept");
+            }
+        }
+        self.light.advance(checkpoint)?;
+        Ok(())
+    }
+}
+
+impl Courier {
+    pub fn new(
+        dir: &Path,
+        (from, from_nodes): (Genesis, NodeClient),
+        (to, to_nodes): (Genesis, NodeClient),
+    ) -> Result<Self, RelayError> {
+        if from.network.as_str() == to.network.as_str() {
+            return Err(RelayError::Genesis);
+        }
+        files::create_private_dir(dir)?;
+        let suites = &to.parameters.suites;
+        let suite = *suites.first().ok_or(RelayError::Genesis)?;
+        let key = loop {
+            let mut seed = [0; 32];
+            getrandom::fill(&mut seed).map_err(|_| RelayError::Randomness)?;
+            // A few seeds in 2^32 are none of a curve's.
+            if let Ok(key) = SecretKey::from_seed(suite, seed) {
+                break key;
+            }
+        };
+        Ok(Self {
+            dir: dir.to_owned(),
+            from: Side::new(dir, from, from_nodes),
+            to: Side::new(dir, to, to_nodes),
+            key,
+            newest: None,
+        })
+    }
+
+    /// How long until the next look is worth while.
+    pub fn pause(&self) -> Duration {
+        pause_of(self.from.light.genesis())
+    }
+
+    /// Carries the newest checkpoint, where the other ledger has an older one.
+    pub async fn carry(&mut self) -> Result<(), NotCarried> {
+        let checkpoint = self.from.nodes.checkpoint().await?;
+        match self.from.advance(&checkpoint).await {
+            Err(NotCarried::Light(LightError::Fork)) => {
+                self.keep_evidence(&checkpoint);
+                return Err(LightError::Fork.into());
+            }
+            outcome => outcome?,
+        }
+        let header = self.from.light.checkpoint(&checkpoint)?.header;
+        self.newest = Some(checkpoint.clone());
+
+        let (recognition, height) = self.recognition().await?;
+        if let Some(latest) = recognition.latest {
+            let lag_ms = header.time_ms.saturating_sub(latest.time_ms);
+            metrics::gauge!("relay_lag_seconds").set(lag_ms as f64 / 1000.0);
+            if latest.height >= header.height || latest.sealed.height >= header.sealed.height {
+                return Ok(());
+            }
+        }
+        let network = self.to.network().clone();
+        let expires = height.saturating_add(EXPIRY_BLOCKS);
+        let body = Body::ForeignCheckpoint(self.from.network().clone(), checkpoint);
+        let operation = Operation::new(network, expires, body).sign(&[&self.key]);
+        match self.to.nodes.submit_and_wait(&operation, FINAL_WAIT).await {
+            // Another relay was faster.
+            Err(NodeError::Refused { rule }) if rule == Rule::RecognitionBehind.code() => {}
+            outcome => _ = outcome?,
+        }
+        metrics::counter!("relay_checkpoints_total").increment(1);
+        tracing::info!(height = header.height, "a checkpoint was carried");
+        Ok(())
+    }
+
+    /// What the ledger at the other end says of the network that is read, and at which height.
+    async fn recognition(&mut self) -> Result<(Recognition, u64), NotCarried> {
+        let by = self.to.light.hash_function();
+        let name = self.from.network().as_str().to_owned();
+        let answer = self.to.nodes.state(&recognition_key(by, &name)).await?;
+        self.to.advance(&answer.checkpoint).await?;
+        let freshness = Freshness {
+            now_ms: now_ms(),
+            max_age_ms: MAX_AGE_MS,
+            max_lag_slots: 2,
+        };
+        let proved = self.to.light.recognition(&name, &answer, &freshness)?;
+        let recognition = proved.value.ok_or(NotCarried::Unknown)?;
+        match recognition.standing {
+            Standing::Active => Ok((recognition, proved.at.header.height)),
+            _ => Err(NotCarried::Standing),
+        }
+    }
+
+    /// Two final headers of one height: whoever looks into it needs both.
+    fn keep_evidence(&self, other: &Checkpoint) {
+        let both = (self.newest.clone(), other.clone());
+        let path = self.dir.join("fork.cbor");
+        match files::write_private(&path, &codec::encode(&both)) {
+            Ok(()) => tracing::error!("the network has forked; both checkpoints are kept"),
+            Err(error) => tracing::error!(code = error.code(), "the evidence is not kept"),
+        }
+    }
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_millis() as u64)
+}
