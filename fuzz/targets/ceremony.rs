@@ -46,7 +46,7 @@ static LEFT: LazyLock<(TestLedger, Vec<Record>)> = LazyLock::new(|| {
     let key = committee_key(ledger.genesis.hash_function());
     let mut records = ledger.genesis.records();
     records.retain(|(known, _)| *known != key);
-    records.push((key, ledger.decide_term(8, 200).value.unwrap().0));
+    records.push((key, ledger.decide_term(8, 200).committee.0));
     records.sort();
     ledger.begin_term(8);
     let time_ms = ledger.newest().time_ms + 2_000;

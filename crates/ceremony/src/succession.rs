@@ -6,7 +6,7 @@
 //! that the old network's governance consented to who goes on.
 
 use minicbor::{Decode, Encode};
-use realdid_core::answer::{MAX_ANSWER_BYTES, StateAnswer};
+use realdid_core::answer::{HandOver, MAX_ANSWER_BYTES};
 use realdid_core::carried::{self, Record};
 use realdid_core::codec::{self, Bytes, CodecError};
 use realdid_core::did::NetworkName;
@@ -76,7 +76,7 @@ struct PredecessorFile {
     genesis: Bytes,
     /// To each of its terms after the first, in their order.
     #[n(1)]
-    hand_overs: Vec<StateAnswer>,
+    hand_overs: Vec<HandOver>,
     #[n(2)]
     checkpoint: Checkpoint,
 }
@@ -94,11 +94,7 @@ pub struct Left {
 
 impl Left {
     /// The file that names a predecessor.
-    pub fn file(
-        genesis: &Genesis,
-        hand_overs: Vec<StateAnswer>,
-        checkpoint: &Checkpoint,
-    ) -> Vec<u8> {
+    pub fn file(genesis: &Genesis, hand_overs: Vec<HandOver>, checkpoint: &Checkpoint) -> Vec<u8> {
         codec::encode(&PredecessorFile {
             genesis: Bytes(genesis.encode()),
             hand_overs,

@@ -6,9 +6,9 @@
 //! height of the next term on. Light clients go by these rules, and so does whoever checks what a
 //! network left behind.
 
-use crate::answer::StateAnswer;
+use crate::answer::{HandOver, MAX_HEADERS_BACK};
 use crate::certificate::{self, CertificateError, is_network_key};
-use crate::codec::CodecError;
+use crate::codec::{Bytes, CodecError};
 use crate::genesis::{Genesis, NetworkKey};
 use crate::governance::{Committee, NOTICE_BLOCKS, SHOWN_BLOCKS, Term};
 use crate::hash::Hash32;
@@ -194,9 +194,10 @@ impl Terms {
 
     /// L9 to L12: takes in a hand-over. What is known already changes nothing; a term that was handed
     /// on to another key, or at another height, is a fork: the caller has the evidence in its hands.
-    pub fn hand_over(&mut self, answer: &StateAnswer) -> Result<&TrustedTerm, TermError> {
-        let at = self.checkpoint(&answer.checkpoint)?;
-        let next = self.handed_on(&at.header, at.term, answer)?;
+    pub fn hand_over(&mut self, hand_over: &HandOver) -> Result<&TrustedTerm, TermError> {
+        let at = self.checkpoint(&hand_over.checkpoint)?;
+        let shows = shown_by(&at.header, &hand_over.back)?;
+        let next = self.handed_on(&at, &shows, hand_over)?;
         let place = usize::try_from(next.number).map_err(|_| TermError::HandOver)?;
         match self.known.get(place) {
             Some(known) if *known != next => return Err(TermError::Fork),
@@ -206,34 +207,52 @@ impl Terms {
         self.known.get(place).ok_or(TermError::HandOver)
     }
 
-    /// The term that `answer` proves to follow `term`, whose key has certified the header.
+    /// The term that the state which `shows` seals proves to follow the one that has certified `at`.
     fn handed_on(
         &self,
-        header: &Header,
-        term: u64,
-        answer: &StateAnswer,
+        at: &CheckedHeader,
+        shows: &Header,
+        hand_over: &HandOver,
     ) -> Result<TrustedTerm, TermError> {
         let by = self.genesis.hash_function();
-        let value = answer.value.as_ref().ok_or(TermError::HandOver)?;
-        let (root, key) = (header.sealed.state_root.0, committee_key(by));
-        trie::check_value(by, &root, &key, Some(&value.0), &answer.proof)?;
-        let committee: Committee = decode_record(&value.0)?;
+        let (root, key) = (shows.sealed.state_root.0, committee_key(by));
+        let value = &hand_over.committee.0;
+        trie::check_value(by, &root, &key, Some(value), &hand_over.proof)?;
+        let committee: Committee = decode_record(value)?;
         let next = committee.next.ok_or(TermError::HandOver)?.term;
-        let known = self.get(term).ok_or(TermError::HandOver)?;
+        let known = self.get(at.term).ok_or(TermError::HandOver)?;
         // The state at height 0 may be another network's, whose committee is none of ours.
-        let own = self.genesis.predecessor.is_none() || header.sealed.height > 0;
+        let own = self.genesis.predecessor.is_none() || shows.sealed.height > 0;
         let follows = own
-            && committee.running.number == term
-            && term.checked_add(1) == Some(next.number)
+            && committee.running.number == at.term
+            && at.term.checked_add(1) == Some(next.number)
             && next.first > known.first
+            && at.header.height < next.first
             && is_network_key(&next.network_key.0);
         // Until then a term may still be put off (G14).
-        let settled = header.height.saturating_add(NOTICE_BLOCKS + SHOWN_BLOCKS);
+        let settled = shows.height.saturating_add(NOTICE_BLOCKS + SHOWN_BLOCKS);
         if !follows || settled > next.first {
             return Err(TermError::HandOver);
         }
         Ok(TrustedTerm::of(&next))
     }
+}
+
+/// L11: the last of the headers that lie behind a certified one, each of which the one before it names
+/// as its parent.
+fn shown_by(certified: &Header, back: &[Bytes]) -> Result<Header, TermError> {
+    if back.len() > MAX_HEADERS_BACK {
+        return Err(TermError::HandOver);
+    }
+    let mut shows = certified.clone();
+    for bytes in back {
+        let parent = Header::decode(&bytes.0)?;
+        if parent.network != shows.network || parent.digest() != shows.parent {
+            return Err(TermError::HandOver);
+        }
+        shows = parent;
+    }
+    Ok(shows)
 }
 
 fn is_key(term: &TrustedTerm) -> bool {

@@ -6,7 +6,7 @@
 
 use crate::{LightClient, LightError, TermError};
 use realdid_core::answer::{
-    BucketAnswer, MAX_ANSWER_BYTES, MAX_BUCKET_BYTES, MAX_HAND_OVERS, StateAnswer,
+    BucketAnswer, HandOver, MAX_ANSWER_BYTES, MAX_BUCKET_BYTES, MAX_HAND_OVERS, StateAnswer,
     decode_hand_overs,
 };
 use realdid_core::certificate::claimed_epoch;
@@ -133,7 +133,7 @@ impl NodeClient {
 
     /// The hand-overs to the terms after `term`, the earliest first; not all of them where they are
     /// many.
-    pub async fn hand_overs(&self, term: u64) -> Result<Vec<StateAnswer>, NodeError> {
+    pub async fn hand_overs(&self, term: u64) -> Result<Vec<HandOver>, NodeError> {
         let limit = MAX_HAND_OVERS * MAX_ANSWER_BYTES;
         let bytes = self
             .fetch(&format!("/v1/handovers?from={term}"), limit)
@@ -154,8 +154,8 @@ impl NodeClient {
         };
         while light.newest_term() < wanted {
             let before = light.newest_term();
-            for answer in self.hand_overs(before).await? {
-                light.hand_over(&answer)?;
+            for hand_over in self.hand_overs(before).await? {
+                light.hand_over(&hand_over)?;
             }
             if light.newest_term() == before {
                 return Err(LightError::from(TermError::Unknown { term: wanted }).into());

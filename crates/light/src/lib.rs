@@ -20,7 +20,7 @@ mod tests;
 
 pub use realdid_core::terms::{CheckedHeader, TermError, TrustedTerm};
 
-use realdid_core::answer::{BucketAnswer, StateAnswer};
+use realdid_core::answer::{BucketAnswer, HandOver, StateAnswer};
 use realdid_core::codec::CodecError;
 use realdid_core::did::{Did, Inception};
 use realdid_core::genesis::Genesis;
@@ -194,8 +194,8 @@ impl LightClient {
     }
 
     /// Takes in a hand-over (rules L9 to L12).
-    pub fn hand_over(&mut self, answer: &StateAnswer) -> Result<&TrustedTerm, LightError> {
-        Ok(self.terms.hand_over(answer)?)
+    pub fn hand_over(&mut self, hand_over: &HandOver) -> Result<&TrustedTerm, LightError> {
+        Ok(self.terms.hand_over(hand_over)?)
     }
 
     /// Checks a checkpoint and keeps it if it is newer than what is kept. Two final headers at

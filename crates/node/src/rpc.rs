@@ -333,7 +333,7 @@ struct HandOversFrom {
 }
 
 /// The proofs by which a reader goes on from the committee that it knows to the one that runs: a
-/// canonical array of answers about the committee's record, each certified by the term before the one
+/// canonical array of the committee's records with their proofs, each certified by the term before the one
 /// that it names. At most 16 at a time.
 #[utoipa::path(
     get, path = "/v1/handovers",
@@ -573,8 +573,8 @@ impl Rpc {
                 .map_err(|_| Problem::internal())?
                 .map_err(unavailable)?;
             let mut light = self.light.lock().unwrap_or_else(PoisonError::into_inner);
-            for answer in &kept {
-                if let Err(error) = light.hand_over(answer) {
+            for hand_over in &kept {
+                if let Err(error) = light.hand_over(hand_over) {
                     tracing::error!(
                         code = error.code(),
                         "this node's own hand-over does not hold"

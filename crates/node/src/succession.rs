@@ -7,7 +7,7 @@
 
 use crate::machine::{LogEntry, MAX_ENTRY_BYTES};
 use crate::store::{BlockLog, BlockLogError, BlockLogOptions, Change, StateStore, StoreError};
-use realdid_core::answer::{MAX_HAND_OVERS, StateAnswer};
+use realdid_core::answer::{HandOver, MAX_HAND_OVERS};
 use realdid_core::carried::{self, Record};
 use realdid_core::codec::{self, Bytes, CodecError};
 use realdid_core::genesis::Genesis;
@@ -67,7 +67,7 @@ impl SuccessionError {
 /// that it seals.
 pub struct LastCertified {
     /// To each term after the genesis' own, in their order.
-    pub hand_overs: Vec<StateAnswer>,
+    pub hand_overs: Vec<HandOver>,
     pub checkpoint: Checkpoint,
     /// Ascending by key.
     pub records: BTreeMap<Key, Vec<u8>>,
@@ -93,7 +93,7 @@ pub fn last_certified(dir: &Path, genesis: &Genesis) -> Result<LastCertified, Su
             break;
         }
         for bytes in kept {
-            let hand_over = StateAnswer::decode(&bytes)?;
+            let hand_over = HandOver::decode(&bytes)?;
             terms.hand_over(&hand_over)?;
             hand_overs.push(hand_over);
         }

@@ -86,7 +86,7 @@ fn x13_what_is_left_is_what_the_validators_certified() {
 
 /// A network that was handed on twice, to a fresh key and then under it, and is over: its ledger, the
 /// hand-overs, and all records of the state that its newest header seals.
-fn handed_on() -> (TestLedger, Vec<StateAnswer>, Vec<Record>) {
+fn handed_on() -> (TestLedger, Vec<HandOver>, Vec<Record>) {
     let (mut ledger, mut records) = over();
     let mut hand_overs = Vec::new();
     for first in [200, 400] {
@@ -97,7 +97,7 @@ fn handed_on() -> (TestLedger, Vec<StateAnswer>, Vec<Record>) {
     }
     // The record of the committee is what the last decision left of it.
     let key = committee_key(ledger.genesis.hash_function());
-    let last = hand_overs[1].value.clone().unwrap().0;
+    let last = hand_overs[1].committee.0.clone();
     records.retain(|(known, _)| *known != key);
     records.push((key, last));
     records.sort();
@@ -107,7 +107,7 @@ fn handed_on() -> (TestLedger, Vec<StateAnswer>, Vec<Record>) {
 #[test]
 fn x13_a_network_that_was_handed_on_leaves_what_its_last_committee_certified() {
     let (ledger, hand_overs, records) = handed_on();
-    let verify = |hand_overs: Vec<StateAnswer>| {
+    let verify = |hand_overs: Vec<HandOver>| {
         let file = Left::file(&ledger.genesis, hand_overs, &ledger.checkpoint());
         Left::verify(&file, &records)
     };
@@ -116,7 +116,7 @@ fn x13_a_network_that_was_handed_on_leaves_what_its_last_committee_certified() {
     assert_eq!(left.predecessor().genesis, ledger.genesis.digest());
     assert_eq!(left.predecessor().header, ledger.newest().digest());
 
-    let refused = |hand_overs: Vec<StateAnswer>, code: &str| {
+    let refused = |hand_overs: Vec<HandOver>, code: &str| {
         assert_eq!(verify(hand_overs).unwrap_err().code(), code);
     };
     let [first, second] = [0, 1].map(|n| hand_overs[n].clone());
@@ -137,11 +137,9 @@ fn x13_a_network_that_was_handed_on_leaves_what_its_last_committee_certified() {
     refused(vec![usurped, second.clone()], "light.certificate");
     // Changed, or of what hands nothing over.
     let mut bent = first.clone();
-    bent.value.as_mut().unwrap().0[40] ^= 1;
+    bent.committee.0[40] ^= 1;
     refused(vec![bent, second.clone()], "light.proof");
-    let nothing = over()
-        .0
-        .answer(&committee_key(ledger.genesis.hash_function()));
+    let nothing = over().0.hand_over(0);
     refused(vec![nothing, second.clone()], "light.hand_over");
     // Two that contradict each other.
     let fork = over().0.decide_term(8, 201);
