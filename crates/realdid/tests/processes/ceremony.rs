@@ -9,7 +9,7 @@ use realdid_core::certificate::claimed_epoch;
 use realdid_core::codec;
 use realdid_core::genesis::{Genesis, MAX_EPOCH_S};
 use realdid_core::header::{Checkpoint, Header};
-use realdid_core::state::did_key;
+use realdid_core::state::{Issuer, did_key};
 use realdid_light::LightClient;
 use realdid_testkit::ledger::{TestDid, TestNet};
 use realdid_testkit::ports::free_address;
@@ -399,6 +399,102 @@ fn cheaters_are_named_and_secrets_never_overwritten() {
         (&shown["key"], &shown["development"]),
         (&"dealt".into(), &true.into())
     );
+}
+
+/// An authority and a registrar make their keys and records before there is a network, and a plan admits
+/// them as they are.
+#[test]
+fn a_plan_admits_the_records_that_issuers_made_of_their_keys() {
+    let operators = Operators::new();
+    let dir = operators.dir("ann");
+    let record = |part: &str, url: &str| {
+        let file = format!("{part}.cbor");
+        let words = [
+            part,
+            "record",
+            "--keys-dir",
+            part,
+            "--url",
+            url,
+            "--record",
+            &file,
+        ];
+        let output = Command::new(PROGRAM)
+            .arg("--json")
+            .args(words)
+            .current_dir(&dir)
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        let printed: Option<Value> = serde_json::from_slice(&output.stdout).ok();
+        if let Some(printed) = &printed {
+            keeps_its_keys(&[part, "record"], printed);
+        }
+        printed.ok_or(said)
+    };
+    for (part, keys) in [("authority", 6), ("registrar", 2)] {
+        for bad in [
+            "http://a.example",
+            "https://a.example/",
+            "https://u@a.example",
+            "a.example",
+        ] {
+            let said = record(part, bad).unwrap_err();
+            assert!(said.starts_with("issuer.url: "), "{said}");
+            assert!(!dir.join(part).exists(), "no key for a name that cannot be");
+        }
+        let url = format!("https://{part}.example");
+        let printed = record(part, &url).unwrap();
+        let file = dir.join(format!("{part}.cbor"));
+        let bytes = std::fs::read(&file).unwrap();
+        let issuer: Issuer = codec::decode(&bytes, bytes.len()).unwrap();
+        assert!(issuer.is_well_formed());
+        assert_eq!((&printed["url"], &issuer.url), (&url.clone().into(), &url));
+        let public: Vec<String> = issuer
+            .keys
+            .iter()
+            .map(|key| {
+                format!(
+                    "{}:{}",
+                    key.key.suite().name(),
+                    hex::encode(key.key.bytes())
+                )
+            })
+            .collect();
+        assert_eq!(names(&printed["keys"]), public);
+        let made: Vec<_> = std::fs::read_dir(dir.join(part).join("keys"))
+            .unwrap()
+            .map(|file| file.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|ending| ending == "key"))
+            .collect();
+        assert_eq!(made.len(), keys);
+        assert!(made.iter().all(|path| mode(path) == 0o600));
+        // Again, and the keys stay.
+        assert_eq!(record(part, &url).unwrap(), printed);
+        assert_eq!(std::fs::read(&file).unwrap(), bytes);
+    }
+
+    for who in 0..4 {
+        operators.key(who);
+    }
+    operators.exchange();
+    operators.plan_file("ann");
+    let file = dir.join("plan.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let made: Vec<&str> = text
+        .lines()
+        .map(|line| match line.starts_with("issuers") {
+            true => "issuers = [\"authority.cbor\", \"registrar.cbor\"]",
+            false => line,
+        })
+        .collect();
+    std::fs::write(&file, made.join("\n")).unwrap();
+    operators.step("ann", &["plan", "--config", "plan.toml"]);
+    let plan = std::fs::read(operators.shared("ann").join("plan.cbor")).unwrap();
+    for part in ["authority", "registrar"] {
+        let record = std::fs::read(dir.join(format!("{part}.cbor"))).unwrap();
+        assert!(plan.windows(record.len()).any(|part| part == record));
+    }
 }
 
 /// Two of four validators are lost for good: nothing is certified any more, and another network, of the
