@@ -3,6 +3,7 @@
 //! [`Ledger::Node`] asks a node and checks every answer with the light client; the other kind is
 //! the ledger's rules in memory, for tests.
 
+use realdid_core::codec;
 use realdid_core::genesis::Genesis;
 use realdid_core::hash::Hash32;
 use realdid_core::header::Checkpoint;
@@ -14,7 +15,8 @@ use realdid_core::state::{
 use realdid_core::suite::SecretKey;
 use realdid_core::trie::Key;
 use realdid_light::http::{NodeClient, NodeError};
-use realdid_light::{CheckedHeader, Freshness, LightClient, LightError, Proved};
+use realdid_light::{CheckedHeader, Freshness, LightClient, LightError, Proved, TrustedTerm};
+use realdid_serve::files;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,6 +34,8 @@ const EXPIRY_BLOCKS: u64 = 1000;
 const MAX_AGE_SLOTS: u64 = 5;
 /// The least of that, for networks with short slots.
 const MIN_MAX_AGE_MS: u64 = 30_000;
+/// The longest file of terms.
+const MAX_TERMS_BYTES: usize = 4 << 20;
 
 /// Why the ledger gave no fact, or took no operation.
 #[derive(Debug, thiserror::Error)]
@@ -99,13 +103,39 @@ pub fn read_genesis(path: &Path) -> Result<Genesis, LedgerError> {
     Genesis::decode(&bytes).map_err(|_| unreadable())
 }
 
+/// Takes up the terms that an earlier run knew. A file that is none of this network's is worth nothing,
+/// and replaced when the next term is known.
+fn recall_terms(light: &mut LightClient, file: &Path) {
+    let Ok(bytes) = std::fs::read(file) else {
+        return;
+    };
+    let known = codec::decode::<Vec<TrustedTerm>>(&bytes, MAX_TERMS_BYTES);
+    let recalled = known.map_err(LightError::from);
+    if let Err(error) = recalled.and_then(|known| light.recall_terms(known)) {
+        tracing::warn!(
+            code = error.code(),
+            "the terms that were kept are not this network's"
+        );
+    }
+}
+
 impl Ledger {
-    /// The ledger behind `nodes`, checked against the genesis in a file.
-    pub fn open(nodes: &[String], genesis: &Path, clock: Clock) -> Result<Self, LedgerError> {
+    /// The ledger behind `nodes`, checked against the genesis in a file. The terms that it has come to
+    /// know are kept in `dir`.
+    pub fn open(
+        nodes: &[String],
+        genesis: &Path,
+        dir: &Path,
+        clock: Clock,
+    ) -> Result<Self, LedgerError> {
         let genesis = read_genesis(genesis)?;
+        let terms = dir.join("terms.cbor");
+        let mut light = LightClient::new(genesis.clone());
+        recall_terms(&mut light, &terms);
         Ok(Self::Node(Arc::new(NodeLedger {
             node: NodeClient::new(nodes.to_vec())?,
-            light: Mutex::new(LightClient::new(genesis.clone())),
+            light: Mutex::new(light),
+            terms,
             genesis,
             clock,
             answered_ms: AtomicU64::new(0),
@@ -255,6 +285,8 @@ impl Ledger {
 pub struct NodeLedger {
     node: NodeClient,
     light: Mutex<LightClient>,
+    /// The file of the terms that are known.
+    terms: PathBuf,
     genesis: Genesis,
     clock: Clock,
     answered_ms: AtomicU64,
@@ -267,7 +299,8 @@ impl NodeLedger {
         Duration::from_secs(slots).max(MIN_FINAL)
     }
 
-    /// Follows the committee's hand-overs to the term of a checkpoint, where that is unknown here.
+    /// Follows the committee's hand-overs to the term of a checkpoint, where that is unknown here, and
+    /// keeps them: whoever has shares of an old key must not be believed again after a restart.
     async fn follow(&self, checkpoint: &Checkpoint) -> Result<(), LedgerError> {
         let known = || self.light.lock().unwrap_or_else(PoisonError::into_inner);
         let mut light = known().clone();
@@ -275,6 +308,10 @@ impl NodeLedger {
         self.node.follow(&mut light, checkpoint).await?;
         if light.newest_term() > before {
             known().recall_terms(light.terms().to_vec())?;
+            let terms = codec::encode(&light.terms().to_vec());
+            if let Err(error) = files::write_private(&self.terms, &terms) {
+                tracing::warn!(code = error.code(), "the network's terms are not kept");
+            }
         }
         Ok(())
     }

@@ -319,7 +319,7 @@ fn read_claim(claim: &Value) -> Option<ClaimPath> {
 pub async fn run(config: RegistrarConfig) -> Result<(), AuthorityError> {
     let bound = Bound::bind(config.serve_options()).await?;
     let clock = Clock::system();
-    let ledger = Ledger::open(&config.nodes, &config.genesis, clock.clone())?;
+    let ledger = Ledger::open(&config.nodes, &config.genesis, &config.dir, clock.clone())?;
     let registrar = Registrar::open(&config, bound.public_url(), ledger, clock).await?;
     let registrar = Arc::new(registrar);
     let looking = registrar.clone();

@@ -241,7 +241,7 @@ pub async fn run(config: AuthorityConfig) -> Result<(), AuthorityError> {
         keys,
         register,
         store: Store::open(&config.dir, &config.store).await?,
-        ledger: Ledger::open(&config.nodes, &config.genesis, clock.clone())?,
+        ledger: Ledger::open(&config.nodes, &config.genesis, &config.dir, clock.clone())?,
         clock,
     })?);
     let network = crate::network::route(&config.genesis, &config.nodes)?;

@@ -185,7 +185,7 @@ impl Operator {
         let url = config.issuer_url();
         Ok(Self {
             store: Store::open(&config.dir, &config.store).await?,
-            ledger: Ledger::open(&config.nodes, &config.genesis, Clock::system())?,
+            ledger: Ledger::open(&config.nodes, &config.genesis, &config.dir, Clock::system())?,
             keys: AuthorityKeys::load(&config.dir)?,
             url,
         })

@@ -2,6 +2,7 @@
 //! use them, and what each refuses.
 
 mod issuing;
+mod ledger;
 mod oauth;
 mod peers;
 mod realpass;

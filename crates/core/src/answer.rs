@@ -3,6 +3,7 @@
 
 use crate::codec::{self, Bytes, CodecError};
 use crate::genesis::MAX_GENESIS_BYTES;
+use crate::governance::{NOTICE_BLOCKS, SHOWN_BLOCKS};
 use crate::hash::HashFunction;
 use crate::header::Checkpoint;
 use crate::trie::{Bucket, Key, Proof};
@@ -35,13 +36,45 @@ impl StateAnswer {
     }
 }
 
+/// The most headers that lie behind the certified one of a hand-over: from the last of a term back to
+/// the last one that may show the next.
+pub const MAX_HEADERS_BACK: usize = (NOTICE_BLOCKS + SHOWN_BLOCKS) as usize;
+
+/// A claim that a term follows the one that has certified this checkpoint: the record of the committee,
+/// in the state that the header seals, or one that lies behind it (spec/proofs.md, L9 to L11).
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct HandOver {
+    #[n(0)]
+    pub checkpoint: Checkpoint,
+    /// The certified header's parent, that one's parent, and so on to the header whose sealed state has
+    /// the record; none where that is the certified one.
+    #[n(1)]
+    pub back: Vec<Bytes>,
+    /// The record of the committee.
+    #[n(2)]
+    pub committee: Bytes,
+    #[n(3)]
+    pub proof: Proof,
+}
+
+impl HandOver {
+    /// Reads a hand-over from hostile bytes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
+        codec::decode(bytes, MAX_ANSWER_BYTES)
+    }
+
+    pub fn encode(&self) -> Vec<u8> {
+        codec::encode(self)
+    }
+}
+
 /// The most hand-overs in one answer.
 pub const MAX_HAND_OVERS: usize = 16;
 
-/// Reads hand-overs from hostile bytes: answers about the record of the committee, each certified by
-/// another term, in their order.
-pub fn decode_hand_overs(bytes: &[u8]) -> Result<Vec<StateAnswer>, CodecError> {
-    let all: Vec<StateAnswer> = codec::decode(bytes, MAX_HAND_OVERS * MAX_ANSWER_BYTES)?;
+/// Reads hand-overs from hostile bytes, each certified by another term, in their order.
+pub fn decode_hand_overs(bytes: &[u8]) -> Result<Vec<HandOver>, CodecError> {
+    let all: Vec<HandOver> = codec::decode(bytes, MAX_HAND_OVERS * MAX_ANSWER_BYTES)?;
     if all.len() > MAX_HAND_OVERS {
         return Err(CodecError::Malformed);
     }

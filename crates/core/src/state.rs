@@ -536,7 +536,7 @@ impl Issuer {
 /// Whether `url` is `https://host[:port][/path]`, or `http` with exactly `127.0.0.1` or
 /// `localhost` as its host. There is no user, query or fragment: whoever reads the URL must see
 /// whose it is, and it stands on a public ledger (promise P1).
-fn is_issuer_url(url: &str) -> bool {
+pub fn is_issuer_url(url: &str) -> bool {
     let (secure, rest) = match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
         (Some(rest), _) => (true, rest),
         (None, Some(rest)) => (false, rest),

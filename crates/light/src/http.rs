@@ -4,9 +4,9 @@
 //! Several nodes may be named; each request goes to the first that answers, so one that is down
 //! costs a moment and not the answer.
 
-use crate::{Freshness, LightClient, LightError, Proved};
+use crate::{Freshness, LightClient, LightError, Proved, TermError};
 use realdid_core::answer::{
-    BucketAnswer, MAX_ANSWER_BYTES, MAX_BUCKET_BYTES, MAX_HAND_OVERS, MAX_NETWORKS_BYTES,
+    BucketAnswer, HandOver, MAX_ANSWER_BYTES, MAX_BUCKET_BYTES, MAX_HAND_OVERS, MAX_NETWORKS_BYTES,
     OtherNetwork, StateAnswer, decode_hand_overs, decode_networks,
 };
 use realdid_core::certificate::claimed_epoch;
@@ -139,7 +139,7 @@ impl NodeClient {
 
     /// The hand-overs to the terms after `term`, the earliest first; not all of them where they are
     /// many.
-    pub async fn hand_overs(&self, term: u64) -> Result<Vec<StateAnswer>, NodeError> {
+    pub async fn hand_overs(&self, term: u64) -> Result<Vec<HandOver>, NodeError> {
         let limit = MAX_HAND_OVERS * MAX_ANSWER_BYTES;
         let bytes = self
             .fetch(&format!("/v1/handovers?from={term}"), limit)
@@ -160,11 +160,11 @@ impl NodeClient {
         };
         while light.newest_term() < wanted {
             let before = light.newest_term();
-            for answer in self.hand_overs(before).await? {
-                light.hand_over(&answer)?;
+            for hand_over in self.hand_overs(before).await? {
+                light.hand_over(&hand_over)?;
             }
             if light.newest_term() == before {
-                return Err(LightError::TermUnknown { term: wanted }.into());
+                return Err(LightError::from(TermError::Unknown { term: wanted }).into());
             }
         }
         Ok(())

@@ -7,7 +7,7 @@
 
 use crate::store::{BlockLog, BlockLogError, Change, LoggedOperation, StateStore, StoreError};
 use minicbor::{Decode, Encode};
-use realdid_core::answer::{MAX_HAND_OVERS, StateAnswer};
+use realdid_core::answer::{HandOver, MAX_ANSWER_BYTES, MAX_HAND_OVERS, MAX_HEADERS_BACK};
 use realdid_core::codec::{self, Bytes, CodecError};
 use realdid_core::genesis::{Genesis, Parameters};
 use realdid_core::governance::{
@@ -20,7 +20,7 @@ use realdid_core::header::{
 use realdid_core::operation::SignedOperation;
 use realdid_core::rule::Rule;
 use realdid_core::state::{committee_key, decode_record, parameters_key};
-use realdid_core::trie::Key;
+use realdid_core::trie::{Key, Proof};
 use realdid_ledger::governance::begin_block;
 use realdid_ledger::state::{Read, Records};
 use realdid_ledger::{Known, Moment, Network, apply_block_knowing, apply_verified};
@@ -111,6 +111,16 @@ pub(crate) struct LogEntry {
     /// The running commitment to all receipts, this block's included.
     #[n(1)]
     receipts_root: Hash32,
+}
+
+/// The record of the committee in a state that shows the next term.
+#[derive(Encode, Decode)]
+#[cbor(array)]
+struct Shown {
+    #[n(0)]
+    committee: Bytes,
+    #[n(1)]
+    proof: Proof,
 }
 
 /// The committed state with the open slot on top, as the rules read it.
@@ -252,10 +262,9 @@ impl Machine {
         let (mut first, mut key, mut term) = (0, self.genesis.network_key, 0);
         while term < running.number {
             let kept = self.hand_overs(term)?;
-            let records = kept.iter().filter_map(|answer| answer.value.as_ref());
             let before = term;
-            for record in records {
-                let record: Committee = decode_record(&record.0)?;
+            for hand_over in kept {
+                let record: Committee = decode_record(&hand_over.committee.0)?;
                 let next = record.next.map(|next| next.term);
                 if let Some(next) = next.filter(|next| next.number <= running.number) {
                     if next.network_key != key {
@@ -346,7 +355,9 @@ impl Machine {
         let block = Block::decode(bytes)?;
         self.execute(&mut open, &block, verified, Some((bytes, certificate)))?;
         self.publish(&open, certificate);
-        self.keep_hand_over(&open, certificate);
+        if let Some(certificate) = certificate {
+            self.keep_hand_over(&open, certificate);
+        }
         Ok(Some(block))
     }
 
@@ -416,6 +427,7 @@ impl Machine {
             self.store.commit(height, &changes)?
         };
         open.changes.clear();
+        self.keep_shown(&open.committee, height);
         open.closed.insert(
             height,
             Sealed {
@@ -459,6 +471,7 @@ impl Machine {
 
     fn replay(&self, committed: u64) -> Result<(), MachineError> {
         let mut open = self.lock();
+        self.keep_shown(&open.committee, committed);
         let mut next = committed + 1;
         loop {
             let batch = self.log.blocks_from(next, REPLAY_BATCH)?;
@@ -472,9 +485,10 @@ impl Machine {
                 if open.receipts_root != entry.receipts_root {
                     return Err(MachineError::Foreign);
                 }
-                if open.committee.next.is_some() {
-                    let certificate = self.log.certificate(height)?;
-                    self.keep_hand_over(&open, certificate.as_deref());
+                if open.committee.next.is_some()
+                    && let Some(certificate) = self.log.certificate(height)?
+                {
+                    self.keep_hand_over(&open, &certificate);
                 }
                 next = height + 1;
             }
@@ -506,10 +520,42 @@ impl Machine {
         });
     }
 
-    /// Keeps the proof that a term follows the running one, once a certified header shows it and
-    /// before it can be put off (G14): whoever follows the network needs it when the old committee is
-    /// gone. Where this fails the next header is as good; nothing of the block depends on it.
-    fn keep_hand_over(&self, open: &OpenSlot, certificate: Option<&[u8]>) {
+    /// Keeps the proof that the state at `height`, which is committed now, shows the term that follows
+    /// the running one: a header that seals this state may come without a certificate of its own, and
+    /// the store proves its newest state only.
+    fn keep_shown(&self, committee: &Committee, height: u64) {
+        if let Err(error) = self.try_to_keep_shown(committee, height) {
+            tracing::error!(code = error.code(), %error, "the next term is not proved yet");
+        }
+    }
+
+    fn try_to_keep_shown(&self, committee: &Committee, height: u64) -> Result<(), MachineError> {
+        let Some(next) = &committee.next else {
+            return Ok(());
+        };
+        // Whatever seals it comes after it, and as long before the term as L11 says.
+        let useful = settled(height + 1, next.term.first) && height >= next.since;
+        if !useful || self.log.hand_over(next.term.number)? == Some(next.term.first) {
+            return Ok(());
+        }
+        let key = committee_key(self.genesis.hash_function());
+        let proved = self.store.prove(&key)?;
+        if let Some(value) = proved.value.filter(|_| proved.height == height) {
+            let shown = Shown {
+                committee: Bytes(value),
+                proof: proved.proof,
+            };
+            let most = REMEMBERED_SLOTS as u64;
+            self.log.put_shown(height, &codec::encode(&shown), most)?;
+        }
+        Ok(())
+    }
+
+    /// Keeps the proof that a term follows the running one, once the tip is certified and it, or a
+    /// header not far behind it, shows the term before it can be put off (G14): whoever follows the
+    /// network needs it when the old committee is gone. Where this fails the next certified header is
+    /// as good; nothing of the block depends on it.
+    fn keep_hand_over(&self, open: &OpenSlot, certificate: &[u8]) {
         if let Err(error) = self.try_to_keep_hand_over(open, certificate) {
             tracing::error!(code = error.code(), %error, "the proof of the next term is not kept yet");
         }
@@ -518,43 +564,54 @@ impl Machine {
     fn try_to_keep_hand_over(
         &self,
         open: &OpenSlot,
-        certificate: Option<&[u8]>,
+        certificate: &[u8],
     ) -> Result<(), MachineError> {
-        let (Some(next), Some(certificate)) = (&open.committee.next, certificate) else {
+        let Some(next) = &open.committee.next else {
             return Ok(());
         };
         let (tip, term) = (&open.tip, &next.term);
-        let newest = open.closed.last_key_value().map(|(_, sealed)| *sealed);
-        let shows = newest == Some(tip.sealed) && tip.sealed.height >= next.since;
-        let settled = tip.height.saturating_add(NOTICE_BLOCKS + SHOWN_BLOCKS) <= term.first;
-        if !shows || !settled || self.log.hand_over(term.number)? == Some(term.first) {
+        if tip.height >= term.first || self.log.hand_over(term.number)? == Some(term.first) {
             return Ok(());
         }
-        let proved = self
-            .store
-            .prove(&committee_key(self.genesis.hash_function()))?;
-        if proved.height != tip.sealed.height {
-            return Ok(());
-        }
-        let answer = StateAnswer {
+        let (mut shows, mut back) = (tip.clone(), Vec::new());
+        let shown = loop {
+            // Those behind it seal no later state.
+            if shows.sealed.height < next.since || back.len() > MAX_HEADERS_BACK {
+                return Ok(());
+            }
+            if settled(shows.height, term.first)
+                && let Some(shown) = self.log.shown(shows.sealed.height)?
+            {
+                break codec::decode::<Shown>(&shown, MAX_ANSWER_BYTES)?;
+            }
+            let parent = shows.height.checked_sub(1).map(|at| self.log.block(at));
+            let Some(parent) = parent.transpose()?.flatten() else {
+                return Ok(());
+            };
+            let entry: LogEntry = codec::decode(&parent, MAX_ENTRY_BYTES)?;
+            shows = Block::header_again(&entry.block.0)?;
+            back.push(Bytes(codec::encode(&shows)));
+        };
+        let hand_over = HandOver {
             checkpoint: Checkpoint {
                 header: Bytes(codec::encode(tip)),
                 certificate: Bytes(certificate.to_vec()),
             },
-            value: proved.value.map(Bytes),
-            proof: proved.proof,
+            back,
+            committee: shown.committee,
+            proof: shown.proof,
         };
         self.log
-            .put_hand_over(term.number, term.first, &answer.encode())?;
+            .put_hand_over(term.number, term.first, &hand_over.encode())?;
         Ok(())
     }
 
     /// The hand-overs to the terms after `term`, as far as their proofs are kept.
-    pub fn hand_overs(&self, term: u64) -> Result<Vec<StateAnswer>, MachineError> {
+    pub fn hand_overs(&self, term: u64) -> Result<Vec<HandOver>, MachineError> {
         let kept = self
             .log
             .hand_overs(term.saturating_add(1), MAX_HAND_OVERS)?;
-        let read = |bytes: &Vec<u8>| StateAnswer::decode(bytes);
+        let read = |bytes: &Vec<u8>| HandOver::decode(bytes);
         Ok(kept.iter().map(read).collect::<Result<_, CodecError>>()?)
     }
 
@@ -576,4 +633,9 @@ impl Machine {
         // Changes to the open slot are made after everything that can fail.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// L11: whether a header of this height is early enough to show a term: until then it may be put off.
+fn settled(height: u64, first: u64) -> bool {
+    height.saturating_add(NOTICE_BLOCKS + SHOWN_BLOCKS) <= first
 }

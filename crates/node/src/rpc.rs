@@ -33,7 +33,7 @@ use realdid_core::operation::MAX_OPERATION_BYTES;
 use realdid_core::state::{Family, did_key};
 use realdid_core::trie::{Key, Prefix};
 use realdid_light::resolve::{self, ResolutionError};
-use realdid_light::{Freshness, LightClient};
+use realdid_light::{Freshness, LightClient, LightError, TermError};
 use realdid_serve::Problem;
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -337,7 +337,7 @@ struct HandOversFrom {
 }
 
 /// The proofs by which a reader goes on from the committee that it knows to the one that runs: a
-/// canonical array of answers about the committee's record, each certified by the term before the one
+/// canonical array of the committee's records with their proofs, each certified by the term before the one
 /// that it names. At most 16 at a time.
 #[utoipa::path(
     get, path = "/v1/handovers",
@@ -457,7 +457,7 @@ async fn identifier(
     Path(text): Path<String>,
     Query(options): Query<ResolveOptions>,
 ) -> Response {
-    let failed = |kind: ResolutionError, detail: Option<&realdid_light::LightError>| {
+    let failed = |kind: ResolutionError, detail: Option<&LightError>| {
         resolution(kind.status(), resolve::failure(kind, detail))
     };
     let did = match resolve::parse_did(&text) {
@@ -502,10 +502,10 @@ async fn identifier(
             };
             resolution(status, result)
         }
-        Err(error @ realdid_light::LightError::InceptionMismatch) => {
+        Err(error @ LightError::InceptionMismatch) => {
             failed(ResolutionError::InvalidDid, Some(&error))
         }
-        Err(error @ realdid_light::LightError::WrongNetwork { .. }) => {
+        Err(error @ LightError::Terms(TermError::WrongNetwork { .. })) => {
             failed(ResolutionError::NotFound, Some(&error))
         }
         Err(error) => failed(ResolutionError::Unverified, Some(&error)),
@@ -587,8 +587,8 @@ impl Rpc {
                 .map_err(|_| Problem::internal())?
                 .map_err(unavailable)?;
             let mut light = self.light.lock().unwrap_or_else(PoisonError::into_inner);
-            for answer in &kept {
-                if let Err(error) = light.hand_over(answer) {
+            for hand_over in &kept {
+                if let Err(error) = light.hand_over(hand_over) {
                     tracing::error!(
                         code = error.code(),
                         "this node's own hand-over does not hold"

@@ -33,8 +33,9 @@ pub enum Command {
     /// Run an authority alone, or act as its operator
     #[command(args_conflicts_with_subcommands = true)]
     Authority(AuthorityArgs),
-    /// Run a registrar alone
-    Registrar(PartArgs),
+    /// Run a registrar alone, or make its keys
+    #[command(args_conflicts_with_subcommands = true)]
+    Registrar(RegistrarArgs),
     /// Run a gate alone, or register one
     #[command(args_conflicts_with_subcommands = true)]
     Gate(GateArgs),
@@ -519,8 +520,38 @@ pub struct OptionalPartArgs {
     pub at: Listen,
 }
 
+#[derive(Debug, Args)]
+pub struct RegistrarArgs {
+    #[command(flatten)]
+    pub part: OptionalPartArgs,
+    #[command(subcommand)]
+    pub command: Option<RegistrarCommand>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RegistrarCommand {
+    /// Make the keys where they are missing, and write the record that a genesis or governance admits
+    Record(RecordArgs),
+}
+
+/// An issuer before any network knows it.
+#[derive(Debug, Args)]
+pub struct RecordArgs {
+    /// The part's folder; keys that are in it stay
+    #[arg(long, value_name = "DIR")]
+    pub keys_dir: PathBuf,
+    /// Its public URL, without a trailing slash: its name on the ledger, which cannot change
+    #[arg(long, value_name = "URL")]
+    pub url: String,
+    /// Where to write the record, canonical CBOR
+    #[arg(long, value_name = "FILE")]
+    pub record: PathBuf,
+}
+
 #[derive(Debug, Subcommand)]
 pub enum AuthorityCommand {
+    /// Make the keys where they are missing, and write the record that a genesis or governance admits
+    Record(RecordArgs),
     /// List the synthetic residents and write their evidence files
     Residents {
         #[command(flatten)]

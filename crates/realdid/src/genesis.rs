@@ -287,7 +287,7 @@ fn no_succession(error: SuccessionError) -> Fail {
 }
 
 /// A public key as `suite:hex`.
-fn key_text(key: &PublicKey) -> String {
+pub fn key_text(key: &PublicKey) -> String {
     format!("{}:{}", key.suite().name(), hex::encode(key.bytes()))
 }
 

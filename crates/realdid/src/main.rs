@@ -38,7 +38,7 @@ mod verify_display;
 use clap::Parser as _;
 use cli::{
     AuthorityCommand, Cli, Command, CommitteeCommand, GateCommand, GovernanceCommand,
-    NetworkCommand,
+    NetworkCommand, RegistrarCommand,
 };
 use committee::making;
 use fail::Fail;
@@ -97,6 +97,7 @@ async fn run(cli: Cli) -> Result<Option<Value>, Fail> {
         Command::Node(args) => part::node(args).await.map(|()| None),
         Command::Authority(args) => match args.command {
             None => part::authority(args.part).await.map(|()| None),
+            Some(AuthorityCommand::Record(args)) => part::authority_record(&args).map(Some),
             Some(AuthorityCommand::Residents { dir }) => part::residents(&dir).map(Some),
             Some(AuthorityCommand::Suspend(change)) => part::suspend(change).await.map(Some),
             Some(AuthorityCommand::Restore(change)) => part::restore(change).await.map(Some),
@@ -111,7 +112,10 @@ async fn run(cli: Cli) -> Result<Option<Value>, Fail> {
                 part::certificate(&nation, renew).map(Some)
             }
         },
-        Command::Registrar(args) => part::registrar(args).await.map(|()| None),
+        Command::Registrar(args) => match args.command {
+            None => part::registrar(args.part).await.map(|()| None),
+            Some(RegistrarCommand::Record(args)) => part::registrar_record(&args).map(Some),
+        },
         Command::Gate(args) => match args.command {
             None => part::gate(args.part).await.map(|()| None),
             Some(GateCommand::Register(args)) => register::run(args).await.map(Some),

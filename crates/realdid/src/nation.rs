@@ -473,7 +473,7 @@ pub fn seeded() -> Result<Seeded, Fail> {
     clippy::expect_used,
     reason = "key making takes an infallible source; without randomness no key may be made, so the process ends"
 )]
-fn rng() -> impl FnMut(&mut [u8]) {
+pub fn rng() -> impl FnMut(&mut [u8]) {
     |bytes: &mut [u8]| getrandom::fill(bytes).expect("the operating system gives randomness")
 }
 

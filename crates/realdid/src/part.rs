@@ -1,15 +1,22 @@
 //! Each part alone, and what an authority's operator does.
 
-use crate::cli::{Listen, NationDir, OptionalPartArgs, PartArgs, PersonArgs, StandingArgs};
+use crate::cli::{
+    Listen, NationDir, OptionalPartArgs, PartArgs, PersonArgs, RecordArgs, StandingArgs,
+};
 use crate::fail::Fail;
+use crate::genesis::key_text;
 use crate::govern::reason;
+use crate::nation;
 use realdid_authority::StandingChange;
 use realdid_authority::config::{AUTHORITY_FILE, AuthorityConfig, RegistrarConfig};
+use realdid_authority::keys::KeyFileError;
+use realdid_core::codec;
+use realdid_core::state::{Issuer, is_issuer_url};
 use realdid_demo::DemoConfig;
 use realdid_gate::GateConfig;
 use realdid_node::config::NodeConfig;
 use realdid_relay::RelayConfig;
-use realdid_serve::TlsFiles;
+use realdid_serve::{TlsFiles, files};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -29,9 +36,9 @@ pub async fn authority(args: OptionalPartArgs) -> Result<(), Fail> {
     realdid_authority::run(config).await.map_err(Fail::of)
 }
 
-pub async fn registrar(args: PartArgs) -> Result<(), Fail> {
+pub async fn registrar(args: OptionalPartArgs) -> Result<(), Fail> {
     realdid_serve::init_logging("registrar", false);
-    let mut config = RegistrarConfig::load(&args.config).map_err(Fail::of)?;
+    let mut config = RegistrarConfig::load(&needed(args.config)?).map_err(Fail::of)?;
     args.at
         .over(&mut config.listen, &mut config.public_url, &mut config.tls);
     realdid_authority::registrar::run(config)
@@ -81,6 +88,37 @@ pub async fn demo(args: PartArgs) -> Result<(), Fail> {
         realdid_serve::exit_with_parent();
     }
     realdid_demo::run(config).await.map_err(Fail::of)
+}
+
+/// The keys of an authority that no network knows yet, and its record.
+pub fn authority_record(args: &RecordArgs) -> Result<Value, Fail> {
+    record(args, realdid_authority::init_authority)
+}
+
+/// The same for a registrar.
+pub fn registrar_record(args: &RecordArgs) -> Result<Value, Fail> {
+    record(args, realdid_authority::init_registrar)
+}
+
+fn record(
+    args: &RecordArgs,
+    init: fn(&Path, &str, &mut dyn FnMut(&mut [u8])) -> Result<Issuer, KeyFileError>,
+) -> Result<Value, Fail> {
+    if !is_issuer_url(&args.url) {
+        return Err(Fail::user(
+            "issuer.url",
+            "an issuer's URL is https://host[:port][/path], with no user, query or fragment, and no slash at its end",
+            "give such a URL with --url",
+        ));
+    }
+    let issuer = init(&args.keys_dir, &args.url, &mut nation::rng()).map_err(Fail::of)?;
+    files::write_atomic(&args.record, &codec::encode(&issuer), files::PUBLIC)?;
+    let keys = issuer.keys.iter().map(|key| key_text(&key.key));
+    Ok(json!({
+        "record": args.record,
+        "url": issuer.url,
+        "keys": keys.collect::<Vec<String>>(),
+    }))
 }
 
 /// The synthetic residents, with their evidence files written.

@@ -9,7 +9,7 @@
 use crate::ledger::key;
 use crate::trie::MemoryTrie;
 use blst::min_sig;
-use realdid_core::answer::StateAnswer;
+use realdid_core::answer::{HandOver, StateAnswer};
 use realdid_core::codec::{self, Bytes};
 use realdid_core::genesis::{Genesis, NetworkKey, Parameters, PeerKey};
 use realdid_core::governance::{Committee, NextTerm, Term};
@@ -28,6 +28,8 @@ pub struct TestLedger {
     validators: min_sig::SecretKey,
     committee: Committee,
     trie: MemoryTrie,
+    /// Before the newest, from the genesis' on.
+    headers: Vec<Header>,
     newest: Header,
     checkpoint: Checkpoint,
 }
@@ -76,6 +78,7 @@ impl TestLedger {
             genesis,
             validators,
             trie,
+            headers: Vec::new(),
             newest,
             checkpoint,
         }
@@ -90,6 +93,7 @@ impl TestLedger {
     /// Finalises a header that seals the state as it is.
     pub fn seal(&mut self, time_ms: u64) -> Checkpoint {
         let slot_s = self.genesis.parameters.slot_s;
+        self.headers.push(self.newest.clone());
         self.newest = Header {
             version: 1,
             network: self.genesis.network.clone(),
@@ -109,7 +113,7 @@ impl TestLedger {
     }
 
     /// Decides the committee of the next term, from a height on, and answers the hand-over to it.
-    pub fn decide_term(&mut self, seed: u8, first: u64) -> StateAnswer {
+    pub fn decide_term(&mut self, seed: u8, first: u64) -> HandOver {
         self.decide_term_with(seed, first, &|_| {})
     }
 
@@ -119,7 +123,7 @@ impl TestLedger {
         seed: u8,
         first: u64,
         change: &dyn Fn(&mut Committee),
-    ) -> StateAnswer {
+    ) -> HandOver {
         let key = committee_key(self.genesis.hash_function());
         let term = Term {
             number: self.committee.running.number + 1,
@@ -138,7 +142,21 @@ impl TestLedger {
         change(&mut record);
         let time_ms = self.newest.time_ms + 1000 * self.genesis.parameters.slot_s;
         self.set(key, Some(codec::encode(&record)), time_ms);
-        self.answer(&key)
+        self.hand_over(0)
+    }
+
+    /// The record of the committee as it is now, as a header so far behind the newest one seals it.
+    pub fn hand_over(&self, back: usize) -> HandOver {
+        let (committee, proof) = self
+            .trie
+            .prove(&committee_key(self.genesis.hash_function()));
+        let headers = self.headers.iter().rev().take(back);
+        HandOver {
+            checkpoint: self.checkpoint.clone(),
+            back: headers.map(|header| Bytes(codec::encode(header))).collect(),
+            committee: Bytes(committee.expect("the genesis has one")),
+            proof,
+        }
     }
 
     /// The term that was decided begins: its committee finalises what follows.

@@ -4,7 +4,7 @@ use super::*;
 use crate::follower::Follower;
 use axum::extract::Path as UrlPath;
 use axum::routing::get;
-use realdid_core::answer::{MAX_ANSWER_BYTES, StateAnswer};
+use realdid_core::answer::{HandOver, MAX_ANSWER_BYTES, StateAnswer};
 use realdid_core::codec::Bytes;
 use realdid_core::hash::HashFunction;
 use realdid_core::state::{Issuer, KeyUse};
@@ -22,7 +22,7 @@ async fn node(ledger: &TestLedger, lie: Lie) -> String {
 }
 
 /// The same with the hand-overs that it has to show.
-async fn node_of(ledger: &TestLedger, lie: Lie, hand_overs: Vec<StateAnswer>) -> String {
+async fn node_of(ledger: &TestLedger, lie: Lie, hand_overs: Vec<HandOver>) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let ledger = ledger.clone();
@@ -148,7 +148,7 @@ async fn a_gate_follows_its_network_from_committee_to_committee_and_remembers_it
         other.genesis = ledger.genesis.clone();
         other.decide_term(8, 300)
     };
-    let ask = async |hand_overs: Vec<StateAnswer>| {
+    let ask = async |hand_overs: Vec<HandOver>| {
         let url = node_of(ledger, |answer| answer.encode(), hand_overs).await;
         let follower = Follower::new(&[url]).unwrap();
         follower.ensure_issuer(&trust.home, &id).await

@@ -21,6 +21,8 @@ const BLOCKS: TableDefinition<u64, &[u8]> = TableDefinition::new("blocks");
 const CERTIFICATES: TableDefinition<u64, &[u8]> = TableDefinition::new("certificates");
 /// Number of the term that follows to its first height and the answer that proves it.
 const HAND_OVERS: TableDefinition<u64, (u64, &[u8])> = TableDefinition::new("hand-overs");
+/// Height of a state that shows the next term to the proof of that, until the hand-over is kept.
+const SHOWN: TableDefinition<u64, &[u8]> = TableDefinition::new("shown");
 /// Operation hash to height, place in the block, whether accepted, receipt.
 const RECEIPTS: TableDefinition<&[u8; 32], (u64, u32, bool, &[u8])> =
     TableDefinition::new("receipts");
@@ -126,6 +128,7 @@ impl BlockLog {
             transaction.open_table(CERTIFICATES)?;
             transaction.open_table(RECEIPTS)?;
             transaction.open_table(HAND_OVERS)?;
+            transaction.open_table(SHOWN)?;
             Ok(())
         })?;
         Ok(Self {
@@ -205,16 +208,43 @@ impl BlockLog {
         Ok(())
     }
 
-    /// Keeps the proof that a term follows, from its first height on. A later one replaces it.
-    pub fn put_hand_over(&self, term: u64, first: u64, answer: &[u8]) -> Result<(), BlockLogError> {
+    /// Keeps the proof that a term follows, from its first height on. A later one replaces it, and what
+    /// was kept to make it of is no longer needed.
+    pub fn put_hand_over(
+        &self,
+        term: u64,
+        first: u64,
+        hand_over: &[u8],
+    ) -> Result<(), BlockLogError> {
         let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         self.tables.write(|transaction| {
             transaction
                 .open_table(HAND_OVERS)?
-                .insert(term, (first, answer))?;
+                .insert(term, (first, hand_over))?;
+            transaction.open_table(SHOWN)?.retain(|_, _| false)?;
             Ok(())
         })?;
         Ok(())
+    }
+
+    /// Keeps the proof that the state at a height shows the next term, and of the states before only
+    /// the newest, `most` in all.
+    pub fn put_shown(&self, height: u64, proof: &[u8], most: u64) -> Result<(), BlockLogError> {
+        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        self.tables.write(|transaction| {
+            let mut shown = transaction.open_table(SHOWN)?;
+            shown.insert(height, proof)?;
+            while shown.len()? > most {
+                shown.pop_first()?;
+            }
+            Ok(())
+        })?;
+        Ok(())
+    }
+
+    /// The proof that was kept of the state at a height.
+    pub fn shown(&self, height: u64) -> Result<Option<Vec<u8>>, BlockLogError> {
+        Ok(self.tables.read(|t| bytes_at(t, SHOWN, height))?)
     }
 
     /// The first height for which the proof of a term is kept.

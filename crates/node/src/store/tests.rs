@@ -6,6 +6,7 @@
 mod blocklog;
 mod crash;
 mod full_disk;
+mod hand_overs;
 mod machine;
 mod state;
 

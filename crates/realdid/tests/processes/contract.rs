@@ -20,7 +20,7 @@ fn help(words: &[&str]) -> String {
 }
 
 /// Every command with the options that its help names.
-const COMMANDS: [&[&str]; 66] = [
+const COMMANDS: [&[&str]; 68] = [
     &["up"],
     &["genesis", "key"],
     &["genesis", "plan"],
@@ -34,6 +34,7 @@ const COMMANDS: [&[&str]; 66] = [
     &["genesis", "approve"],
     &["node"],
     &["authority"],
+    &["authority", "record"],
     &["authority", "residents"],
     &["authority", "suspend"],
     &["authority", "restore"],
@@ -42,6 +43,7 @@ const COMMANDS: [&[&str]; 66] = [
     &["authority", "pass-key"],
     &["authority", "certificate"],
     &["registrar"],
+    &["registrar", "record"],
     &["gate"],
     &["gate", "register"],
     &["gate", "decisions"],

@@ -20,14 +20,14 @@ use crate::store::index::Index;
 
 const TAG: Hash32 = Hash32([0x71; 32]);
 
-fn unbounded() -> Disk {
+pub(super) fn unbounded() -> Disk {
     let disk = Disk::default();
     disk.room.store(i64::MAX, Ordering::SeqCst);
     disk
 }
 
 /// A block on `parent`, so many milliseconds later, with one operation.
-fn block(parent: &Header, later_ms: u64, operation: &SignedOperation) -> Block {
+pub(super) fn block(parent: &Header, later_ms: u64, operation: &SignedOperation) -> Block {
     let operations = vec![Bytes(operation.encode())];
     let header = Header {
         parent: parent.digest(),
@@ -39,7 +39,7 @@ fn block(parent: &Header, later_ms: u64, operation: &SignedOperation) -> Block {
     Block { header, operations }
 }
 
-fn machine(genesis: &Genesis, store: Arc<dyn StateStore>, log: &Disk) -> Machine {
+pub(super) fn machine(genesis: &Genesis, store: Arc<dyn StateStore>, log: &Disk) -> Machine {
     let log = BlockLog::with_tables(log.tables()).unwrap();
     Machine::open(genesis.clone(), store, log).unwrap()
 }
@@ -208,7 +208,7 @@ fn a_network_on_sm2_and_sm3_is_executed_replayed_and_proved() {
 }
 
 /// A block without operations, so many milliseconds after its parent.
-fn idle(parent: &Header, later_ms: u64) -> Block {
+pub(super) fn idle(parent: &Header, later_ms: u64) -> Block {
     let header = Header {
         parent: parent.digest(),
         height: parent.height + 1,

@@ -1,13 +1,15 @@
 //! From key to key: who may certify what, and which hand-overs are none (rules L8 to L12).
 
-use crate::{CheckedHeader, LightClient, LightError, TrustedTerm};
-use realdid_core::answer::{MAX_HAND_OVERS, StateAnswer, decode_hand_overs};
+use crate::{CheckedHeader, LightClient, LightError, TermError, TrustedTerm};
+use realdid_core::answer::{
+    HandOver, MAX_HAND_OVERS, MAX_HEADERS_BACK, StateAnswer, decode_hand_overs,
+};
 use realdid_core::codec;
 use realdid_core::genesis::Predecessor;
 use realdid_core::governance::{Committee, NOTICE_BLOCKS, SHOWN_BLOCKS};
 use realdid_core::hash::{Hash32, HashFunction};
 use realdid_core::header::Checkpoint;
-use realdid_core::state::{committee_key, did_key};
+use realdid_core::state::did_key;
 use realdid_testkit::chain::TestLedger;
 use realdid_testkit::ledger::{START_MS, TestDid, TestNet};
 
@@ -29,7 +31,7 @@ fn later(ledger: &mut TestLedger) -> Checkpoint {
 }
 
 /// A ledger whose second term is decided, the hand-over to it, and the client that has it.
-fn handed_over() -> (TestLedger, StateAnswer, LightClient) {
+fn handed_over() -> (TestLedger, HandOver, LightClient) {
     let mut ledger = ledger();
     let answer = ledger.decide_term(8, 200);
     let mut client = client();
@@ -50,7 +52,7 @@ fn a_client_with_the_genesis_alone_follows_from_key_to_key() {
     // Nothing is believed by a key that nobody handed on.
     assert_eq!(
         client.checkpoint(&new),
-        Err(LightError::TermUnknown { term: 1 })
+        Err(TermError::Unknown { term: 1 }.into())
     );
     assert_eq!(client.hand_over(&first).unwrap().number, 1);
     let CheckedHeader { header, .. } = client.advance(&new).unwrap();
@@ -81,7 +83,7 @@ fn l8_an_old_key_certifies_nothing_from_the_next_term_on() {
         client.checkpoint(&ledger.certify(&header))
     };
     assert!(at(199).is_ok());
-    let outside = |height| Err(LightError::OutsideTerm { term: 0, height });
+    let outside = |height| Err(TermError::Outside { term: 0, height }.into());
     assert_eq!(at(200), outside(200));
     assert_eq!(at(u64::MAX), outside(u64::MAX));
 }
@@ -112,23 +114,24 @@ fn l8_a_certificate_says_of_which_term_it_is() {
 #[test]
 fn l9_what_hands_over_nothing_is_refused() {
     let (_, good, _) = handed_over();
-    let refuse = |answer: &StateAnswer| refused(client().hand_over(answer));
+    let refuse = |hand_over: &HandOver| refused(client().hand_over(hand_over));
     // Of another record, of none, and of one without a next term.
     let mut ledger = ledger();
     let did = TestDid::new(TestNet::new().network(), 1);
     let other = did_key(BY, &did.id());
     ledger.set(other, Some(vec![0x80]), START_MS + 4_000);
-    assert_eq!(refuse(&ledger.answer(&other)), "light.proof");
-    assert_eq!(
-        refuse(&ledger.answer(&committee_key(BY))),
-        "light.hand_over"
-    );
-    let mut absent = good.clone();
-    absent.value = None;
-    assert_eq!(refuse(&absent), "light.hand_over");
+    let StateAnswer { value, proof, .. } = ledger.answer(&other);
+    let none = ledger.hand_over(0);
+    assert_eq!(refuse(&none), "light.hand_over");
+    let of_another = HandOver {
+        committee: value.unwrap(),
+        proof,
+        ..none
+    };
+    assert_eq!(refuse(&of_another), "light.proof");
     // What the state does not hold.
     let mut bent = good.clone();
-    bent.value.as_mut().unwrap().0[40] ^= 1;
+    bent.committee.0[40] ^= 1;
     assert_eq!(refuse(&bent), "light.proof");
     // From another network: another genesis, by the same committee.
     let mut strange = TestLedger::new(START_MS + 1, Vec::new());
@@ -171,7 +174,56 @@ fn l11_a_term_that_may_still_be_put_off_is_not_taken() {
     };
     // The header that shows it is of height 1.
     assert_eq!(at(1 + SETTLED), Ok(1 + SETTLED));
-    assert_eq!(at(SETTLED), Err(LightError::HandOver));
+    assert_eq!(at(SETTLED), Err(TermError::HandOver.into()));
+}
+
+/// No header that shows the term has a certificate of its own: one that follows from it is enough.
+#[test]
+fn l11_a_header_that_a_certified_one_follows_from_shows_the_next_term() {
+    let mut ledger = ledger();
+    ledger.decide_term(8, 1 + SETTLED);
+    let at = |back: usize, ledger: &TestLedger| {
+        let hand_over = ledger.hand_over(back);
+        client().hand_over(&hand_over).map(|term| term.first)
+    };
+    // By the last block of the term still, and over every header between.
+    while ledger.newest().height < SETTLED {
+        later(&mut ledger);
+        let back = ledger.newest().height as usize - 1;
+        assert_eq!(at(back, &ledger), Ok(1 + SETTLED));
+        // Those between are too late to show it themselves.
+        assert_eq!(at(back - 1, &ledger), Err(TermError::HandOver.into()));
+        // What lies behind it did not know of the term.
+        assert_eq!(refused(at(back + 1, &ledger)), "light.proof");
+    }
+    let good = ledger.hand_over(MAX_HEADERS_BACK - 1);
+    assert!(client().hand_over(&good).is_ok());
+    // The next block is of the next term, whoever certifies it.
+    later(&mut ledger);
+    assert_eq!(refused(at(MAX_HEADERS_BACK, &ledger)), "light.hand_over");
+
+    let refuse = |change: &dyn Fn(&mut HandOver)| {
+        let mut changed = good.clone();
+        change(&mut changed);
+        refused(client().hand_over(&changed))
+    };
+    assert_eq!(refuse(&|h| drop(h.back.remove(0))), "light.hand_over");
+    assert_eq!(refuse(&|h| drop(h.back.remove(20))), "light.hand_over");
+    assert_eq!(refuse(&|h| h.back.swap(3, 4)), "light.hand_over");
+    assert_eq!(refuse(&|h| h.back[20].0[60] ^= 1), "light.hand_over");
+    assert_eq!(refuse(&|h| h.back[20].0.truncate(100)), "codec.malformed");
+    assert_eq!(refuse(&|h| h.back[20].0 = vec![0; 513]), "codec.too_long");
+    let longer = |h: &mut HandOver| h.back.extend(h.back.clone());
+    assert_eq!(refuse(&longer), "light.hand_over");
+    // Another network's headers.
+    let mut strange = TestLedger::new(START_MS + 1, Vec::new());
+    strange.decide_term(8, 1 + SETTLED);
+    while strange.newest().height < SETTLED {
+        later(&mut strange);
+    }
+    let strange = strange.hand_over(MAX_HEADERS_BACK - 1);
+    let back = |h: &mut HandOver| h.back = strange.back.clone();
+    assert_eq!(refuse(&back), "light.hand_over");
 }
 
 #[test]
@@ -180,7 +232,7 @@ fn l12_two_hand_overs_of_one_term_are_a_fork() {
     for (seed, first) in [(9, 200), (8, 201)] {
         let mut other = ledger();
         let answer = other.decide_term(seed, first);
-        assert_eq!(client.hand_over(&answer), Err(LightError::Fork));
+        assert_eq!(client.hand_over(&answer), Err(TermError::Fork.into()));
     }
     // And one of an old key from beyond its term is not even that.
     let mut other = ledger();
@@ -188,7 +240,7 @@ fn l12_two_hand_overs_of_one_term_are_a_fork() {
     while other.newest().height < 200 {
         later(&mut other);
     }
-    let late = other.answer(&committee_key(BY));
+    let late = other.hand_over(0);
     assert_eq!(refused(client.hand_over(&late)), "light.term");
     assert_eq!(client.terms().len(), 2);
 }
@@ -219,7 +271,9 @@ fn what_a_client_knew_it_knows_again_and_nothing_else() {
     refuse(&|terms| terms[1].number = 2);
     refuse(&|terms| terms[1].first = 0);
     refuse(&|terms| terms[1].network_key.0 = [0; 96]);
-    refuse(&|terms| drop(terms.remove(0)));
+    refuse(&|terms| {
+        terms.remove(0);
+    });
 }
 
 #[test]
@@ -252,6 +306,6 @@ fn x15_a_committee_that_was_carried_from_another_network_hands_nothing_over() {
     assert_eq!(client.newest_term(), 0);
     // A state of its own hands over.
     later(&mut ledger);
-    let own = ledger.answer(&committee_key(BY));
+    let own = ledger.hand_over(0);
     assert_eq!(client.hand_over(&own).unwrap().number, 1);
 }
