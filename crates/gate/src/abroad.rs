@@ -84,6 +84,9 @@ impl Abroad {
         if recognition.recognised.genesis != neighbour.genesis {
             return Err(Refusal::RECOGNITION_OTHER);
         }
+        if neighbour.view.has_forked() {
+            return Err(Refusal::NETWORK_FORKED);
+        }
         Ok((neighbour, recognition.recognised))
     }
 

@@ -48,6 +48,12 @@ impl Refusal {
         "the recognition of the network that the DID names is active",
         "log in with a DID of this network, or wait until governance restores the recognition",
     );
+    pub const NETWORK_FORKED: Self = Self::new(
+        400,
+        "recognition.forked",
+        "the other network's validators have finalised one header at each height",
+        "wait until both networks' governances have looked at the evidence; the operator finds it as fork.cbor in the gate's folder",
+    );
     pub const RECOGNITION_OTHER: Self = Self::new(
         503,
         "recognition.other",

@@ -13,7 +13,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use realdid_core::answer::StateAnswer;
 use realdid_core::codec;
@@ -21,7 +22,7 @@ use realdid_core::genesis::Genesis;
 use realdid_core::hash::Hash32;
 use realdid_core::header::Checkpoint;
 use realdid_core::state::Issuer;
-use realdid_light::{Freshness, LightClient, LightError, Proved, TrustedTerm};
+use realdid_light::{Freshness, LightClient, LightError, Proved, TermError, TrustedTerm};
 use realdid_serve::files;
 
 use crate::GateError;
@@ -29,6 +30,10 @@ use crate::refusal::Refusal;
 
 /// The most issuers whose records are kept. Governance admits each, so there are few.
 const MAX_ISSUERS: usize = 64;
+/// How many checkpoints are remembered, to hold others of their heights against.
+const MAX_SEEN: usize = 64;
+/// Two final headers of one height, as evidence.
+const FORK_FILE: &str = "fork.cbor";
 /// The longest file of terms: some tens of thousands, more than a network has in its life.
 const MAX_TERMS_BYTES: usize = 4 << 20;
 
@@ -46,6 +51,10 @@ pub(crate) struct View {
     dir: PathBuf,
     /// An issuer whose absence is worth knowing: this service's own registrar.
     registrar: Option<Hash32>,
+    /// The last checkpoints by their heights, to hold others against.
+    seen: Mutex<BTreeMap<u64, Checkpoint>>,
+    /// Whether two final headers of one height were seen, now or by an earlier run.
+    forked: AtomicBool,
 }
 
 /// One consistent view.
@@ -138,6 +147,8 @@ impl View {
             limits,
             dir: dir.to_owned(),
             registrar,
+            seen: Mutex::default(),
+            forked: AtomicBool::new(dir.join(FORK_FILE).exists()),
         };
         view.recall(now_ms);
         Ok(view)
@@ -197,6 +208,8 @@ impl View {
     pub fn advance(&self, checkpoint: &Checkpoint) -> Result<(), LightError> {
         let mut light = self.snapshot().light.clone();
         let before = light.newest().map(|newest| newest.digest);
+        let checked = light.checkpoint(checkpoint)?;
+        self.hold_against(checked.header.height, checkpoint)?;
         light.advance(checkpoint)?;
         if light.newest().map(|newest| newest.digest) != before {
             self.change(|snapshot| {
@@ -210,6 +223,34 @@ impl View {
             });
         }
         Ok(())
+    }
+
+    /// Two final headers of one height are kept as evidence, and nothing more is believed of that height.
+    fn hold_against(&self, height: u64, checkpoint: &Checkpoint) -> Result<(), LightError> {
+        // Each change is one insert or remove: a poisoned map is still a sound one.
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        match seen.get(&height) {
+            Some(known) if known.header != checkpoint.header => {
+                if !self.forked.swap(true, Ordering::Relaxed) {
+                    tracing::error!("the network has forked; both checkpoints are kept");
+                    self.write(FORK_FILE, codec::encode(&(known, checkpoint)));
+                }
+                return Err(TermError::Fork.into());
+            }
+            Some(_) => {}
+            None => {
+                seen.insert(height, checkpoint.clone());
+                if seen.len() > MAX_SEEN {
+                    seen.pop_first();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether this network's validators have finalised two headers of one height.
+    pub fn has_forked(&self) -> bool {
+        self.forked.load(Ordering::Relaxed)
     }
 
     /// Takes in the terms of committees that a light client of this network has come to know.
