@@ -11,7 +11,7 @@ use realdid_core::rule::Rule;
 use realdid_core::state::{Standing, recognition_key};
 use realdid_core::suite::SecretKey;
 use realdid_light::http::{NodeClient, NodeError};
-use realdid_light::{Freshness, LightClient, LightError, TrustedTerm};
+use realdid_light::{Freshness, LightClient, LightError, TermError, TrustedTerm};
 use realdid_serve::files;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -140,9 +140,9 @@ impl Courier {
     pub async fn carry(&mut self) -> Result<(), NotCarried> {
         let checkpoint = self.from.nodes.checkpoint().await?;
         match self.from.advance(&checkpoint).await {
-            Err(NotCarried::Light(LightError::Fork)) => {
+            Err(NotCarried::Light(error)) if error == TermError::Fork.into() => {
                 self.keep_evidence(&checkpoint);
-                return Err(LightError::Fork.into());
+                return Err(error.into());
             }
             outcome => outcome?,
         }

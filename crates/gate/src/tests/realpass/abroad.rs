@@ -256,6 +256,36 @@ async fn the_other_networks_own_ledger_says_who_of_its_people_stands() {
     assert_eq!(border.refused(sound).await, "credential.issuer_suspended");
 }
 
+#[tokio::test]
+async fn two_final_headers_of_one_height_close_the_border_and_are_kept() {
+    let border = Border::new();
+    let now = epoch(&border.town);
+    let did = world::did(5);
+    let wallet = Wallet::of(&did, Some((now, 1)));
+    assert!(border.log_in(wallet, CheckedRequest::abroad).await.is_ok());
+    let ledger = &border.town.world.ledger;
+    let dev = "dev".parse().unwrap();
+    let view = &border.town.gate.inner.abroad.neighbour(&dev).unwrap().view;
+    let mut other = ledger.newest().clone();
+    other.time_ms += 1;
+    // Not of its validators: no evidence of anything.
+    let mut forged = ledger.certify(&other);
+    forged.certificate.0[50] ^= 1;
+    assert!(view.advance(&forged).is_err());
+    assert!(border.log_in(wallet, CheckedRequest::abroad).await.is_ok());
+
+    let other = ledger.certify(&other);
+    assert_eq!(view.advance(&other).unwrap_err().code(), "light.fork");
+    assert_eq!(border.refused(wallet).await, "recognition.forked");
+    let kept = border.town.folder.path().join("gate/ledger-dev/fork.cbor");
+    let both = std::fs::read(kept).unwrap();
+    assert_eq!(both, codec::encode(&(ledger.checkpoint(), other)));
+    // A restart is no way out.
+    let again = open_at_border(border.town.folder.path());
+    let refused = again.inner.abroad.accepted(&dev, now_ms()).err();
+    assert_eq!(refused, Some(Refusal::NETWORK_FORKED));
+}
+
 #[test]
 fn a_network_is_followed_once_and_is_not_ones_own() {
     let folder = tempfile::tempdir().unwrap();
