@@ -100,10 +100,10 @@ pub fn registrar_record(args: &RecordArgs) -> Result<Value, Fail> {
     record(args, realdid_authority::init_registrar)
 }
 
-fn record(
-    args: &RecordArgs,
-    init: fn(&Path, &str, &mut dyn FnMut(&mut [u8])) -> Result<Issuer, KeyFileError>,
-) -> Result<Value, Fail> {
+/// Makes an issuer's keys in a folder, under its URL.
+type Init = fn(&Path, &str, &mut dyn FnMut(&mut [u8])) -> Result<Issuer, KeyFileError>;
+
+fn record(args: &RecordArgs, init: Init) -> Result<Value, Fail> {
     if !is_issuer_url(&args.url) {
         return Err(Fail::user(
             "issuer.url",

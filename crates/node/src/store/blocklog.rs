@@ -12,7 +12,7 @@
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use redb::{ReadTransaction, ReadableTable, TableDefinition};
+use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata as _, TableDefinition};
 
 use super::is_full;
 use super::tables::Tables;
