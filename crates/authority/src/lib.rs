@@ -49,7 +49,7 @@ mod tests;
 
 pub use certificates::certificate;
 pub use config::{AuthorityConfig, example_config};
-pub use keys::{init_authority, init_registrar};
+pub use keys::{KeySuites, init_authority, init_registrar};
 pub use register::synthetic::EvidenceFile;
 pub use service::{AuthorityError, run};
 pub use standing::{

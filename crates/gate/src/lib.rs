@@ -37,6 +37,7 @@ use axum::Router;
 use realdid_core::genesis::Genesis;
 use realdid_exchange::oidc::Grants;
 use realdid_exchange::registration;
+use realdid_exchange::suites;
 use realdid_serve::files::FileError;
 use realdid_serve::{Bound, ConfigError, Probes, ServeError, ServeOptions};
 use utoipa::OpenApi as _;
@@ -164,13 +165,23 @@ impl Gate {
             max_age_ms: config.max_staple_age_s.saturating_mul(1000),
             max_lag_slots: config.max_lag_slots,
         };
+        let (mut algs, suite) = {
+            let parameters = &genesis.parameters;
+            (
+                suites::document_algs(parameters),
+                parameters.document_suite(),
+            )
+        };
         let trust = Trust::new(genesis, registration_jwt, limits, &config.dir)?;
         let mut abroad = Abroad::default();
         for other in &config.recognised {
             let genesis = Genesis::decode(&read(&other.genesis)?);
             let genesis = genesis.map_err(|_| GateError::Genesis)?;
+            algs.extend(suites::document_algs(&genesis.parameters));
             abroad.add(&trust.home, genesis, &other.nodes, limits, &config.dir)?;
         }
+        algs.sort_by_key(|alg| alg.name());
+        algs.dedup();
         if config.transcript.is_some() {
             tracing::warn!("a transcript of all logins is kept, as the configuration says");
         }
@@ -182,7 +193,8 @@ impl Gate {
                 trust,
                 abroad,
                 follower: Follower::new(&config.nodes)?,
-                keys: init_gate(&config.dir)?,
+                keys: init_gate(&config.dir, suite)?,
+                algs,
                 logins: Logins::new(),
                 grants: Mutex::new(Grants::default()),
                 standings: Standings::new(hearings.collect()),

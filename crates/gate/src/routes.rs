@@ -13,6 +13,7 @@ use realdid_core::did::{Did, DidId};
 use realdid_core::governance::Recognised;
 use realdid_core::hash::Hash32;
 use realdid_core::state::{Issuer, Standing, issuer_id};
+use realdid_credential::jose::Alg;
 use realdid_credential::realpass::RealPassError;
 use realdid_exchange::did_proof::{self, DidProofError};
 use realdid_exchange::jwe::DecryptionKey;
@@ -54,6 +55,8 @@ pub(crate) struct Inner {
     pub follower: Follower,
     pub abroad: Abroad,
     pub keys: GateKeys,
+    /// The algorithms of the credentials and DIDs that it takes.
+    pub algs: Vec<Alg>,
     pub logins: Logins,
     pub grants: Mutex<Grants>,
     pub standings: Standings,
@@ -371,6 +374,7 @@ impl Inner {
             registration: self.trust.registration_jwt(),
             purpose: &start.client.purpose,
             ask: &ask(&start.request),
+            algs: &self.algs,
             response_uri: &self.response_uri(id),
             nonce: &start.nonce,
             state: &start.state,

@@ -1,5 +1,6 @@
 //! The words of the command line (docs/cli.md).
 
+use crate::nation::{Suites, named_suite};
 use crate::network::accepted;
 use clap::{Args, Parser, Subcommand};
 use realdid_core::genesis::{MAX_EPOCH_S, PeerKey};
@@ -313,9 +314,13 @@ pub struct UpArgs {
     #[arg(long, value_name = "NAME", default_value = "dev")]
     pub network: String,
     /// Start several networks that recognise each other, each in a folder of its own; ports follow each
-    /// other by 100
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', num_args = 2.., conflicts_with = "network")]
-    pub networks: Vec<String>,
+    /// other by 100. After a colon whose algorithms, as for --suite: those of cn are sm's unless it says
+    /// otherwise, those of others intl's
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', num_args = 2.., conflicts_with_all = ["network", "suite"], value_parser = named_suite)]
+    pub networks: Vec<(String, Suites)>,
+    /// Whose algorithms: all of them, those of the international standards (intl), or SM2 with SM3 alone (sm)
+    #[arg(long, value_name = "WHOSE", default_value = "all")]
+    pub suite: Suites,
     /// How many validators; a committee of one runs the same engine
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=10))]
     pub validators: u8,
@@ -546,6 +551,9 @@ pub struct RecordArgs {
     /// Where to write the record, canonical CBOR
     #[arg(long, value_name = "FILE")]
     pub record: PathBuf,
+    /// Whose algorithms the network will admit: all, intl or sm
+    #[arg(long, value_name = "WHOSE", default_value = "all")]
+    pub suite: Suites,
 }
 
 #[derive(Debug, Subcommand)]

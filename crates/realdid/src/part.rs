@@ -7,7 +7,7 @@ use crate::fail::Fail;
 use crate::genesis::key_text;
 use crate::govern::reason;
 use crate::nation;
-use realdid_authority::StandingChange;
+use realdid_authority::{KeySuites, StandingChange};
 use realdid_authority::config::{AUTHORITY_FILE, AuthorityConfig, RegistrarConfig};
 use realdid_authority::keys::KeyFileError;
 use realdid_core::codec;
@@ -101,7 +101,7 @@ pub fn registrar_record(args: &RecordArgs) -> Result<Value, Fail> {
 }
 
 /// Makes an issuer's keys in a folder, under its URL.
-type Init = fn(&Path, &str, &mut dyn FnMut(&mut [u8])) -> Result<Issuer, KeyFileError>;
+type Init = fn(&Path, &str, KeySuites, &mut dyn FnMut(&mut [u8])) -> Result<Issuer, KeyFileError>;
 
 fn record(args: &RecordArgs, init: Init) -> Result<Value, Fail> {
     if !is_issuer_url(&args.url) {
@@ -111,7 +111,9 @@ fn record(args: &RecordArgs, init: Init) -> Result<Value, Fail> {
             "give such a URL with --url",
         ));
     }
-    let issuer = init(&args.keys_dir, &args.url, &mut nation::rng()).map_err(Fail::of)?;
+    let suites = args.suite.keys();
+    let made = init(&args.keys_dir, &args.url, suites, &mut nation::rng());
+    let issuer = made.map_err(Fail::of)?;
     files::write_atomic(&args.record, &codec::encode(&issuer), files::PUBLIC)?;
     let keys = issuer.keys.iter().map(|key| key_text(&key.key));
     Ok(json!({

@@ -6,7 +6,7 @@
 
 use crate::cli::UpArgs;
 use crate::fail::Fail;
-use crate::nation::{Nation, Neighbour, POLICY_FILE, SERVICE_NAMES, absolute, part_name};
+use crate::nation::{Nation, Neighbour, POLICY_FILE, Suites, SERVICE_NAMES, absolute, part_name};
 use crate::network;
 use crate::register::{self, Wanted, client_secret};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -82,7 +82,7 @@ pub async fn run(args: UpArgs) -> Result<(), Fail> {
 /// The nation in the folder, or one in a folder of its own for each network that is named.
 fn nations(args: &UpArgs) -> Result<Vec<Nation>, Fail> {
     let dir = absolute(&args.nation.dir)?;
-    let of = |network: &str, dir: PathBuf, index: usize| Nation {
+    let of = |network: &str, suite: Suites, dir: PathBuf, index: usize| Nation {
         dir,
         network: network.to_owned(),
         port_base: args.port_base.saturating_add(PORTS * index as u16),
@@ -90,13 +90,14 @@ fn nations(args: &UpArgs) -> Result<Vec<Nation>, Fail> {
         epoch_s: args.epoch_s,
         accounts: args.accounts,
         neighbours: Vec::new(),
+        suite,
     };
     if args.networks.is_empty() {
-        return Ok(vec![the_nation(of(&args.network, dir, 0))?]);
+        return Ok(vec![the_nation(of(&args.network, args.suite, dir, 0))?]);
     }
     let names = args.networks.iter().enumerate();
     let mut asked: Vec<Nation> = names
-        .map(|(index, name)| of(name, dir.join(name), index))
+        .map(|(index, (name, suite))| of(name, *suite, dir.join(name), index))
         .collect();
     let twice = |nation: &Nation| asked.iter().filter(|o| o.network == nation.network).count() > 1;
     if asked.iter().any(twice) {
@@ -126,12 +127,13 @@ fn the_nation(asked: Nation) -> Result<Nation, Fail> {
         Some(made) => Err(Fail::user(
             "nation.other",
             &format!(
-                "a nation keeps what it was made with: --network {} --port-base {} --validators {} --epoch-s {} --accounts {}, and the networks beside it",
+                "a nation keeps what it was made with: --network {} --port-base {} --validators {} --epoch-s {} --accounts {} --suite {}, and the networks beside it",
                 made.network,
                 made.port_base,
                 made.validators,
                 made.epoch_s,
-                made.accounts.name()
+                made.accounts.name(),
+                made.suite.name()
             ),
             "give the same again, or another folder with --dir",
         )),

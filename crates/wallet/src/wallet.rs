@@ -1,9 +1,11 @@
 //! An open wallet: its vault with the content at hand, and where its recovery kit is.
 
+use crate::change::ChangeError;
 use crate::content::{Content, RealPasses};
 use crate::error::CliError;
-use crate::seed::{Kit, POOL_STEP, Pool};
+use crate::seed::Kit;
 use crate::vault::{self, Vault};
+use realdid_core::suite::Suite;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use zeroize::Zeroizing;
@@ -52,8 +54,8 @@ impl Wallet {
                 (kit, Some(in_folder))
             }
         };
-        let mut pool = Pool::default();
-        kit.top_up(&mut pool, POOL_STEP)?;
+        // Until the network is known: `speak`.
+        let pool = kit.pool(Suite::Ed25519)?;
         let content = Content::new(kit.pairwise_root(0), pool, kit.pass_seed());
         let passphrase = passphrase();
         let passphrase = passphrase.as_ref().map(|text| text.as_str());
@@ -82,6 +84,17 @@ impl Wallet {
         if self.content.passes.is_none() {
             self.content.passes = Some(RealPasses::new(kit.pass_seed()));
         }
+    }
+
+    /// Makes the commitments to spare keys anew where the wallet's network has DIDs of another suite than
+    /// they are of: once, when it meets its network, and before it has a DID.
+    pub fn speak(&mut self, suite: Suite) -> Result<(), CliError> {
+        if self.content.pool.suite() != suite {
+            let kit = self.kit(None)?;
+            let kit = kit.ok_or(ChangeError::KitNeeded("meeting a network of another suite"))?;
+            self.content.pool = kit.pool(suite)?;
+        }
+        Ok(())
     }
 
     /// The recovery kit: from the path that is given, else from the wallet's folder if it still

@@ -379,6 +379,7 @@ fn free_addresses(count: usize) -> Result<Vec<SocketAddr>, Fail> {
 fn free_port_base() -> Result<u16, Fail> {
     let nation = |port_base| Nation {
         neighbours: Vec::new(),
+        suite: crate::nation::Suites::All,
         dir: "".into(),
         network: "dev".to_owned(),
         port_base,

@@ -62,6 +62,7 @@ fn batch(expiries_s: &[u64]) -> Batch {
             .map(|expires_s| CredentialCopy {
                 credential: SecretText::new(String::new()),
                 holder_key: Secret32::new([1; 32]),
+                holder_suite: None,
                 expires_s: *expires_s,
             })
             .collect(),
@@ -202,6 +203,7 @@ fn a_pid_is_shown_as_an_mdoc_where_the_wallet_has_no_other() {
     let held = CredentialCopy {
         credential: SecretText::new(URL_SAFE_NO_PAD.encode(copy.as_bytes())),
         holder_key: Secret32::new([1; 32]),
+        holder_suite: None,
         expires_s: copy.until_s(),
     };
     let shown = URL_SAFE_NO_PAD.decode(show_mdoc(&held, &request).unwrap());
