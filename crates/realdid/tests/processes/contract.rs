@@ -20,7 +20,7 @@ fn help(words: &[&str]) -> String {
 }
 
 /// Every command with the options that its help names.
-const COMMANDS: [&[&str]; 65] = [
+const COMMANDS: [&[&str]; 66] = [
     &["up"],
     &["genesis", "key"],
     &["genesis", "plan"],
@@ -35,6 +35,7 @@ const COMMANDS: [&[&str]; 65] = [
     &["node"],
     &["authority"],
     &["authority", "residents"],
+    &["authority", "foreigners"],
     &["authority", "suspend"],
     &["authority", "restore"],
     &["authority", "reset"],
