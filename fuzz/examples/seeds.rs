@@ -5,6 +5,7 @@ use std::error::Error;
 use std::fs;
 use std::path::Path;
 
+use realdid_ceremony::Left;
 use realdid_core::codec;
 use realdid_core::hash::{Hash32, HashFunction};
 use realdid_core::state::{Family, did_key};
@@ -92,7 +93,14 @@ fn ceremony() -> Outcome {
         let text = fs::read_to_string(vectors.join(format!("{file}.hex")))?;
         write(target, name, Some(kind), &hex(text.trim_end())?)?;
     }
-    Ok(())
+    let mut left = TestLedger::new(START_MS, Vec::new());
+    let hand_overs = vec![left.decide_term(8, 200)];
+    left.begin_term(8);
+    let checkpoint = left.seal(left.newest().time_ms + 2_000);
+    let file = Left::file(&left.genesis, hand_overs.clone(), &checkpoint);
+    write("ceremony", "predecessor-file", Some(9), &file)?;
+    let bytes = codec::encode(&hand_overs);
+    write("ceremony", "hand-overs", Some(10), &bytes)
 }
 
 fn hex(text: &str) -> Result<Vec<u8>, Box<dyn Error>> {

@@ -8,8 +8,13 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use realdid_ceremony::{Approval, Board, Card, Document, Left, Operator, Plan, Round, deal};
+use realdid_core::answer::decode_hand_overs;
+use realdid_core::carried::Record;
 use realdid_core::hash::Hash32;
+use realdid_core::state::committee_key;
 use realdid_core::suite::{Context, SecretKey, Suite};
+use realdid_testkit::chain::TestLedger;
+use realdid_testkit::ledger::START_MS;
 
 struct World {
     operators: [Operator; 2],
@@ -33,6 +38,20 @@ static WORLD: LazyLock<World> = LazyLock::new(|| {
         round,
         dealt,
     }
+});
+
+/// A network that was handed on once, to a fresh key, and the state that it left.
+static LEFT: LazyLock<(TestLedger, Vec<Record>)> = LazyLock::new(|| {
+    let mut ledger = TestLedger::new(START_MS, vec![]);
+    let key = committee_key(ledger.genesis.hash_function());
+    let mut records = ledger.genesis.records();
+    records.retain(|(known, _)| *known != key);
+    records.push((key, ledger.decide_term(8, 200).value.unwrap().0));
+    records.sort();
+    ledger.begin_term(8);
+    let time_ms = ledger.newest().time_ms + 2_000;
+    ledger.seal(time_ms);
+    (ledger, records)
 });
 
 /// A CBOR byte string.
@@ -93,7 +112,7 @@ fuzz_target!(|input: &[u8]| {
     let Some((kind, bytes)) = input.split_first() else {
         return;
     };
-    match kind % 10 {
+    match kind % 11 {
         0 => {
             if let Ok(card) = Card::decode(bytes) {
                 assert_eq!(card.bytes(), bytes);
@@ -117,6 +136,16 @@ fuzz_target!(|input: &[u8]| {
             }
         }
         9 => assert!(Left::verify(bytes, &[]).is_err()),
+        // What the hand-overs lead to is the one term that the ledger had, whatever else they say.
+        10 => {
+            if let Ok(hand_overs) = decode_hand_overs(bytes) {
+                let (ledger, records) = &*LEFT;
+                let file = Left::file(&ledger.genesis, hand_overs, &ledger.checkpoint());
+                if let Ok(left) = Left::verify(&file, records) {
+                    assert_eq!((left.term(), left.height()), (1, 201));
+                }
+            }
+        }
         kind => hear(&signed(kind - 3, &bytes[..bytes.len().min(8192)])),
     }
 });

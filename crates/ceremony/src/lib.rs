@@ -40,7 +40,9 @@ pub use document::{Document, DocumentError, Kind, MAX_DOCUMENT_BYTES};
 pub use operator::{Card, Operator, OperatorError};
 pub use plan::{MAX_PLAN_BYTES, Plan, PlanError};
 pub use round::{MAX_PARTIES, Player, Purpose, Round, RoundError};
-pub use succession::{Approval, Left, MAX_PREDECESSOR_BYTES, SuccessionError};
+pub use succession::{
+    Approval, Left, MAX_PREDECESSOR_BYTES, MAX_PREDECESSOR_TERMS, SuccessionError,
+};
 
 /// Why a step of a ceremony was not done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

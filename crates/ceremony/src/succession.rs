@@ -6,36 +6,39 @@
 //! that the old network's governance consented to who goes on.
 
 use minicbor::{Decode, Encode};
+use realdid_core::answer::{MAX_ANSWER_BYTES, StateAnswer};
 use realdid_core::carried::{self, Record};
-use realdid_core::certificate;
 use realdid_core::codec::{self, Bytes, CodecError};
 use realdid_core::did::NetworkName;
 use realdid_core::genesis::{Genesis, GenesisError, Parameters, Predecessor};
 use realdid_core::governance::{Governance, RunningParameters};
 use realdid_core::hash::Hash32;
-use realdid_core::header::{Checkpoint, Header};
+use realdid_core::header::Checkpoint;
 use realdid_core::state::{decode_record, governance_key, parameters_key};
 use realdid_core::suite::{Context, PublicKey, SecretKey, Signature};
+use realdid_core::terms::{CheckedHeader, TermError, Terms};
 
 use crate::document::MAX_DOCUMENT_BYTES;
 use crate::plan::Plan;
 
-/// The longest file that names a predecessor: a genesis and a checkpoint.
-pub const MAX_PREDECESSOR_BYTES: usize = 128 * 1024;
+/// The most terms that a predecessor may have had after its first.
+pub const MAX_PREDECESSOR_TERMS: usize = 1024;
+/// The longest file that names a predecessor: a genesis, the hand-overs and a checkpoint.
+pub const MAX_PREDECESSOR_BYTES: usize = 128 * 1024 + MAX_PREDECESSOR_TERMS * MAX_ANSWER_BYTES;
 
 /// Why a network does not go on from another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SuccessionError {
     #[error("the file cannot be read: {0}")]
     Codec(#[from] CodecError),
     #[error("the predecessor's genesis: {0}")]
     Genesis(#[from] GenesisError),
+    /// X13: the header is not certified, or a committee not the one to which its predecessor handed on.
+    #[error("what the predecessor's validators certified: {0}")]
+    Terms(#[from] TermError),
     /// X13
-    #[error("the header is of another network than the predecessor")]
-    OtherNetwork,
-    /// X13
-    #[error("the predecessor's validators have not certified this header")]
-    Certificate,
+    #[error("the predecessor had more terms than a file has room for")]
+    TooManyTerms,
     /// X13
     #[error("the records are not the state that the certified header seals")]
     State,
@@ -56,8 +59,8 @@ impl SuccessionError {
         match self {
             Self::Codec(error) => error.code(),
             Self::Genesis(error) => error.code(),
-            Self::OtherNetwork => "succession.other_network",
-            Self::Certificate => "succession.certificate",
+            Self::Terms(error) => error.code(),
+            Self::TooManyTerms => "succession.too_many_terms",
             Self::State => "succession.state",
             Self::OtherPlan => "succession.other_plan",
             Self::Unapproved { .. } => "succession.unapproved",
@@ -71,7 +74,10 @@ impl SuccessionError {
 struct PredecessorFile {
     #[n(0)]
     genesis: Bytes,
+    /// To each of its terms after the first, in their order.
     #[n(1)]
+    hand_overs: Vec<StateAnswer>,
+    #[n(2)]
     checkpoint: Checkpoint,
 }
 
@@ -80,6 +86,7 @@ struct PredecessorFile {
 pub struct Left {
     predecessor: Predecessor,
     height: u64,
+    term: u64,
     network: NetworkName,
     governance: Governance,
     parameters: Parameters,
@@ -87,9 +94,14 @@ pub struct Left {
 
 impl Left {
     /// The file that names a predecessor.
-    pub fn file(genesis: &Genesis, checkpoint: &Checkpoint) -> Vec<u8> {
+    pub fn file(
+        genesis: &Genesis,
+        hand_overs: Vec<StateAnswer>,
+        checkpoint: &Checkpoint,
+    ) -> Vec<u8> {
         codec::encode(&PredecessorFile {
             genesis: Bytes(genesis.encode()),
+            hand_overs,
             checkpoint: checkpoint.clone(),
         })
     }
@@ -97,18 +109,19 @@ impl Left {
     /// X13: reads that file from hostile bytes, with the records of the state that it is about.
     pub fn verify(file: &[u8], records: &[Record]) -> Result<Self, SuccessionError> {
         let file: PredecessorFile = codec::decode(file, MAX_PREDECESSOR_BYTES)?;
-        let genesis = Genesis::decode(&file.genesis.0)?;
-        let header = Header::decode(&file.checkpoint.header.0)?;
-        if header.network != genesis.network {
-            return Err(SuccessionError::OtherNetwork);
+        if file.hand_overs.len() > MAX_PREDECESSOR_TERMS {
+            return Err(SuccessionError::TooManyTerms);
         }
-        certificate::verify_finalization(
-            &genesis.network_key.0,
-            &genesis.namespace(),
-            &file.checkpoint.certificate.0,
-            &header.digest().0,
-        )
-        .map_err(|_| SuccessionError::Certificate)?;
+        let genesis = Genesis::decode(&file.genesis.0)?;
+        let mut terms = Terms::of(genesis.clone());
+        for hand_over in &file.hand_overs {
+            terms.hand_over(hand_over)?;
+        }
+        let CheckedHeader {
+            header,
+            digest,
+            term,
+        } = terms.checkpoint(&file.checkpoint)?;
         let by = genesis.hash_function();
         if carried::root(by, records) != header.sealed.state_root {
             return Err(SuccessionError::State);
@@ -124,10 +137,11 @@ impl Left {
         Ok(Self {
             predecessor: Predecessor {
                 genesis: genesis.digest(),
-                header: header.digest(),
+                header: digest,
                 sealed: header.sealed,
             },
             height: header.height,
+            term,
             network: genesis.network,
             governance: decode_record(governance)?,
             parameters: running.at(header.sealed.height).clone(),
@@ -141,6 +155,11 @@ impl Left {
     /// The height of the last certified header.
     pub fn height(&self) -> u64 {
         self.height
+    }
+
+    /// The number of the term whose committee has certified it.
+    pub fn term(&self) -> u64 {
+        self.term
     }
 
     pub fn network(&self) -> &NetworkName {

@@ -21,6 +21,7 @@ pub mod operation;
 pub mod rule;
 pub mod state;
 pub mod suite;
+pub mod terms;
 pub mod trie;
 
 #[cfg(test)]

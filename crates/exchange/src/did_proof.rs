@@ -24,7 +24,9 @@ use realdid_core::codec;
 use realdid_core::did::{Did, Inception};
 use realdid_core::suite::{PublicKey, SecretKey, Suite};
 use realdid_credential::jose::{self, JwsError, SigningKey, VerifyingKey};
-use realdid_light::{CheckedHeader, DidStanding, DidUnusable, Freshness, LightClient, LightError};
+use realdid_light::{
+    CheckedHeader, DidStanding, DidUnusable, Freshness, LightClient, LightError, TermError,
+};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -69,7 +71,7 @@ impl From<LightError> for DidProofError {
             LightError::Stale { .. } | LightError::Behind { .. } => Self::StapleStale,
             LightError::Future => Self::StapleFuture,
             LightError::InceptionMismatch => Self::Inception,
-            LightError::Codec(_) => Self::StapleMalformed,
+            LightError::Codec(_) | LightError::Terms(TermError::Codec(_)) => Self::StapleMalformed,
             _ => Self::StapleForged,
         }
     }

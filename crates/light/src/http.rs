@@ -4,7 +4,7 @@
 //! Several nodes may be named; each request goes to the first that answers, so one that is down
 //! costs a moment and not the answer.
 
-use crate::{LightClient, LightError};
+use crate::{LightClient, LightError, TermError};
 use realdid_core::answer::{
     BucketAnswer, MAX_ANSWER_BYTES, MAX_BUCKET_BYTES, MAX_HAND_OVERS, StateAnswer,
     decode_hand_overs,
@@ -158,7 +158,7 @@ impl NodeClient {
                 light.hand_over(&answer)?;
             }
             if light.newest_term() == before {
-                return Err(LightError::TermUnknown { term: wanted }.into());
+                return Err(LightError::from(TermError::Unknown { term: wanted }).into());
             }
         }
         Ok(())

@@ -13,43 +13,34 @@ pub use realdid_core::certificate;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod resolve;
-mod terms;
+#[cfg(test)]
+mod terms_tests;
 #[cfg(test)]
 mod tests;
 
-pub use terms::TrustedTerm;
+pub use realdid_core::terms::{CheckedHeader, TermError, TrustedTerm};
 
-use certificate::CertificateError;
 use realdid_core::answer::{BucketAnswer, StateAnswer};
 use realdid_core::codec::CodecError;
 use realdid_core::did::{Did, Inception};
 use realdid_core::genesis::Genesis;
 use realdid_core::governance::{DecisionRecord, Recognition};
 use realdid_core::hash::{Hash32, HashFunction};
-use realdid_core::header::{Checkpoint, Header};
+use realdid_core::header::Checkpoint;
 use realdid_core::state::{
     Batch, DidRecord, Display, Enrolment, Issuer, PersonTag, Service, Totals, batch_key,
     decision_key, decode_record, did_key, display_key, enrolment_key, issuer_key, recognition_key,
     service_key, totals_key,
 };
 use realdid_core::suite::PublicKey;
+use realdid_core::terms::Terms;
 use realdid_core::trie::{self, Key, Prefix, TrieError};
-use terms::Terms;
 
 /// Checks claims about one network.
 #[derive(Debug, Clone)]
 pub struct LightClient {
-    genesis: Genesis,
-    namespace: Vec<u8>,
-    newest: Option<CheckedHeader>,
     terms: Terms,
-}
-
-/// A header that the network's validators have finalised.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CheckedHeader {
-    pub header: Header,
-    pub digest: Hash32,
+    newest: Option<CheckedHeader>,
 }
 
 /// How fresh an answer must be.
@@ -119,12 +110,11 @@ impl DidUnusable {
 /// Why a claim was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LightError {
+    /// What certifies the answer does not hold.
+    #[error(transparent)]
+    Terms(#[from] TermError),
     #[error("the answer is not readable: {0}")]
     Codec(#[from] CodecError),
-    #[error("the header belongs to network {found}, not {expected}")]
-    WrongNetwork { expected: String, found: String },
-    #[error("the validators' certificate does not hold: {0}")]
-    Certificate(#[from] CertificateError),
     #[error("the proof does not hold against the sealed state root: {0}")]
     Proof(#[from] TrieError),
     #[error("the checkpoint is {age_ms} ms old where {limit_ms} ms is the limit")]
@@ -137,35 +127,19 @@ pub enum LightError {
     InceptionMismatch,
     #[error("a key of the inception is of a suite that the network does not admit")]
     Suite,
-    #[error(
-        "two finalised headers at one height, or two committees for one term: the network has forked"
-    )]
-    Fork,
-    /// The client follows the hand-overs first: [`LightClient::hand_over`].
-    #[error("the checkpoint is certified by the committee of term {term}, which is not known here")]
-    TermUnknown { term: u64 },
-    #[error("height {height} is not one that the committee of term {term} orders")]
-    OutsideTerm { term: u64, height: u64 },
-    #[error("the answer does not hand the network on to the next committee")]
-    HandOver,
 }
 
 impl LightError {
     /// The stable name of the rule that failed.
     pub fn code(&self) -> &'static str {
         match self {
+            Self::Terms(error) => error.code(),
             Self::Codec(error) => error.code(),
-            Self::WrongNetwork { .. } => "light.network",
-            Self::Certificate(_) => "light.certificate",
             Self::Proof(_) => "light.proof",
             Self::Stale { .. } | Self::Behind { .. } => "light.stale",
             Self::Future => "light.future",
             Self::InceptionMismatch => "did.inception_mismatch",
             Self::Suite => "did.suite",
-            Self::Fork => "light.fork",
-            Self::TermUnknown { .. } => "light.term_unknown",
-            Self::OutsideTerm { .. } => "light.term",
-            Self::HandOver => "light.hand_over",
         }
     }
 }
@@ -173,22 +147,19 @@ impl LightError {
 impl LightClient {
     /// A client that trusts this genesis: compare [`Genesis::digest`] with a source you trust.
     pub fn new(genesis: Genesis) -> Self {
-        let namespace = genesis.namespace();
         Self {
-            terms: Terms::of(&genesis),
-            genesis,
-            namespace,
+            terms: Terms::of(genesis),
             newest: None,
         }
     }
 
     pub fn genesis(&self) -> &Genesis {
-        &self.genesis
+        self.terms.genesis()
     }
 
     /// The network's hash function.
     pub fn hash_function(&self) -> HashFunction {
-        self.genesis.hash_function()
+        self.genesis().hash_function()
     }
 
     /// The newest checkpoint that was checked and kept.
@@ -198,30 +169,33 @@ impl LightClient {
 
     /// Checks a checkpoint's header and certificate (rules L1, L2 and L8).
     pub fn checkpoint(&self, checkpoint: &Checkpoint) -> Result<CheckedHeader, LightError> {
-        let header = Header::decode(&checkpoint.header.0)?;
-        if header.network != self.genesis.network {
-            return Err(LightError::WrongNetwork {
-                expected: self.genesis.network.to_string(),
-                found: header.network.to_string(),
-            });
+        let claimed = self.terms.claimed(checkpoint)?;
+        let known = self.newest.as_ref();
+        if let Some(known) = known.filter(|known| known.digest == claimed.1) {
+            return Ok(known.clone());
         }
-        let digest = header.digest();
-        if self
-            .newest
-            .as_ref()
-            .is_some_and(|known| known.digest == digest)
-        {
-            return Ok(CheckedHeader { header, digest });
-        }
-        let term = certificate::claimed_epoch(&checkpoint.certificate.0)?;
-        let key = self.terms.key(term, header.height)?;
-        certificate::verify_finalization(
-            &key.0,
-            &self.namespace,
-            &checkpoint.certificate.0,
-            &digest.0,
-        )?;
-        Ok(CheckedHeader { header, digest })
+        let certificate = &checkpoint.certificate.0;
+        Ok(self.terms.certified(claimed, certificate)?)
+    }
+
+    /// The terms that this client knows, from the genesis on.
+    pub fn terms(&self) -> &[TrustedTerm] {
+        self.terms.known()
+    }
+
+    /// The number of the newest term that this client knows.
+    pub fn newest_term(&self) -> u64 {
+        self.terms.newest()
+    }
+
+    /// Goes on with terms that this client knew before, as [`LightClient::terms`] gave them.
+    pub fn recall_terms(&mut self, known: Vec<TrustedTerm>) -> Result<(), LightError> {
+        Ok(self.terms.recall(known)?)
+    }
+
+    /// Takes in a hand-over (rules L9 to L12).
+    pub fn hand_over(&mut self, answer: &StateAnswer) -> Result<&TrustedTerm, LightError> {
+        Ok(self.terms.hand_over(answer)?)
     }
 
     /// Checks a checkpoint and keeps it if it is newer than what is kept. Two final headers at
@@ -233,7 +207,7 @@ impl LightClient {
                 if known.header.height == checked.header.height
                     && known.digest != checked.digest =>
             {
-                return Err(LightError::Fork);
+                return Err(TermError::Fork.into());
             }
             Some(known) if known.header.height >= checked.header.height => {}
             _ => self.newest = Some(checked.clone()),
@@ -284,17 +258,16 @@ impl LightClient {
         answer: &StateAnswer,
         freshness: &Freshness,
     ) -> Result<DidState, LightError> {
-        if did.network != self.genesis.network {
-            return Err(LightError::WrongNetwork {
-                expected: self.genesis.network.to_string(),
-                found: did.network.to_string(),
-            });
+        if did.network != self.genesis().network {
+            let found = did.network.to_string();
+            let expected = self.genesis().network.to_string();
+            return Err(TermError::WrongNetwork { expected, found }.into());
         }
         if inception.is_some_and(|inception| inception.check().is_err() || inception.did() != *did)
         {
             return Err(LightError::InceptionMismatch);
         }
-        let admitted = |key: &PublicKey| self.genesis.parameters.admits(key.suite());
+        let admitted = |key: &PublicKey| self.genesis().parameters.admits(key.suite());
         if inception.is_some_and(|inception| !inception.keys.current.iter().all(admitted)) {
             return Err(LightError::Suite);
         }

@@ -33,7 +33,7 @@ use realdid_core::operation::MAX_OPERATION_BYTES;
 use realdid_core::state::{Family, did_key};
 use realdid_core::trie::{Key, Prefix};
 use realdid_light::resolve::{self, ResolutionError};
-use realdid_light::{Freshness, LightClient};
+use realdid_light::{Freshness, LightClient, LightError, TermError};
 use realdid_serve::Problem;
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -443,7 +443,7 @@ async fn identifier(
     Path(text): Path<String>,
     Query(options): Query<ResolveOptions>,
 ) -> Response {
-    let failed = |kind: ResolutionError, detail: Option<&realdid_light::LightError>| {
+    let failed = |kind: ResolutionError, detail: Option<&LightError>| {
         resolution(kind.status(), resolve::failure(kind, detail))
     };
     let did = match resolve::parse_did(&text) {
@@ -488,10 +488,10 @@ async fn identifier(
             };
             resolution(status, result)
         }
-        Err(error @ realdid_light::LightError::InceptionMismatch) => {
+        Err(error @ LightError::InceptionMismatch) => {
             failed(ResolutionError::InvalidDid, Some(&error))
         }
-        Err(error @ realdid_light::LightError::WrongNetwork { .. }) => {
+        Err(error @ LightError::Terms(TermError::WrongNetwork { .. })) => {
             failed(ResolutionError::NotFound, Some(&error))
         }
         Err(error) => failed(ResolutionError::Unverified, Some(&error)),

@@ -12,11 +12,11 @@ use realdid_core::carried::{self, Record};
 use realdid_core::codec::{self, Bytes, CodecError};
 use realdid_core::genesis::Genesis;
 use realdid_core::header::{Block, Checkpoint, Header};
+use realdid_core::terms::{TermError, Terms};
 use realdid_core::trie::Key;
 use realdid_ledger::governance::begin_block;
 use realdid_ledger::state::{Read, Records};
 use realdid_ledger::{Moment, Network, apply_block};
-use realdid_light::{LightClient, LightError};
 use realdid_serve::files::FileError;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -41,7 +41,7 @@ pub enum SuccessionError {
     #[error("the folder has no certificate of any block")]
     NothingCertified,
     #[error("the newest certificate does not hold under this genesis: {0}")]
-    Certificate(#[from] LightError),
+    Certificate(#[from] TermError),
     #[error("the records are not the state that was certified")]
     State,
     #[error("a block is missing in the log")]
@@ -63,8 +63,11 @@ impl SuccessionError {
     }
 }
 
-/// The newest certified header of a folder, and every record of the state that it seals.
+/// The newest certified header of a folder, how its committee came to it, and every record of the state
+/// that it seals.
 pub struct LastCertified {
+    /// To each term after the genesis' own, in their order.
+    pub hand_overs: Vec<StateAnswer>,
     pub checkpoint: Checkpoint,
     /// Ascending by key.
     pub records: BTreeMap<Key, Vec<u8>>,
@@ -82,11 +85,20 @@ pub fn last_certified(dir: &Path, genesis: &Genesis) -> Result<LastCertified, Su
         header: Bytes(codec::encode(&header)),
         certificate: Bytes(certificate),
     };
-    let mut light = LightClient::new(genesis.clone());
-    for bytes in log.hand_overs(1, MAX_HAND_OVERS)? {
-        light.hand_over(&StateAnswer::decode(&bytes)?)?;
+    let mut terms = Terms::of(genesis.clone());
+    let mut hand_overs = Vec::new();
+    loop {
+        let kept = log.hand_overs(terms.newest() + 1, MAX_HAND_OVERS)?;
+        if kept.is_empty() {
+            break;
+        }
+        for bytes in kept {
+            let hand_over = StateAnswer::decode(&bytes)?;
+            terms.hand_over(&hand_over)?;
+            hand_overs.push(hand_over);
+        }
     }
-    light.checkpoint(&checkpoint)?;
+    terms.checkpoint(&checkpoint)?;
 
     let mut records: BTreeMap<Key, Vec<u8>> = first_records(dir, genesis)?.into_iter().collect();
     let mut after = 0;
@@ -114,6 +126,7 @@ pub fn last_certified(dir: &Path, genesis: &Genesis) -> Result<LastCertified, Su
         return Err(SuccessionError::State);
     }
     Ok(LastCertified {
+        hand_overs,
         checkpoint,
         records: found.into_iter().collect(),
         after,

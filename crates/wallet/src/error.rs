@@ -14,7 +14,7 @@ use realdid_exchange::tag::TagError;
 use realdid_exchange::vci::VciError;
 use realdid_exchange::vp::{RequestRefused, VpError};
 use realdid_light::http::NodeError;
-use realdid_light::{DidUnusable, LightError};
+use realdid_light::{DidUnusable, LightError, TermError};
 
 /// The longest text of another party that is repeated, in characters.
 const MAX_FOREIGN_TEXT: usize = 300;
@@ -127,8 +127,10 @@ impl From<LightError> for CliError {
             LightError::Stale { .. } | LightError::Behind { .. } | LightError::Future => {
                 "check this device's clock, then try again or ask another node"
             }
-            LightError::WrongNetwork { .. } => "use a wallet of that network",
-            LightError::Fork => "stop, and show both checkpoints to the network's operators",
+            LightError::Terms(TermError::WrongNetwork { .. }) => "use a wallet of that network",
+            LightError::Terms(TermError::Fork) => {
+                "stop, and show both checkpoints to the network's operators"
+            }
             _ => "do not trust this node; ask another one",
         };
         Self::new(error.code(), &error.to_string(), "node", fix)

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::{Board, Card, Operator, Plan, PlanError, deal};
+use realdid_core::certificate;
+use realdid_core::state::committee_key;
 use realdid_testkit::chain::TestLedger;
 use realdid_testkit::ledger::{START_MS, key, seed};
 
@@ -19,7 +21,7 @@ fn over() -> (TestLedger, Vec<Record>) {
 
 fn left() -> Left {
     let (ledger, records) = over();
-    let file = Left::file(&ledger.genesis, &ledger.checkpoint());
+    let file = Left::file(&ledger.genesis, vec![], &ledger.checkpoint());
     Left::verify(&file, &records).unwrap()
 }
 
@@ -47,12 +49,12 @@ fn plan() -> Plan {
 #[test]
 fn x13_what_is_left_is_what_the_validators_certified() {
     let (ledger, records) = over();
-    let good = Left::file(&ledger.genesis, &ledger.checkpoint());
+    let good = Left::file(&ledger.genesis, vec![], &ledger.checkpoint());
     let left = Left::verify(&good, &records).unwrap();
     assert_eq!(left.predecessor().genesis, ledger.genesis.digest());
     assert_eq!(left.predecessor().header, ledger.newest().digest());
     assert_eq!(left.governance(), &ledger.genesis.governance);
-    assert_eq!(left.height(), 1);
+    assert_eq!((left.height(), left.term()), (1, 0));
 
     // A record more, less, or another; a header that nobody certified; another committee.
     let refused = |file: &[u8], records: &[Record], code: &str| {
@@ -69,17 +71,92 @@ fn x13_what_is_left_is_what_the_validators_certified() {
         header: Bytes(codec::encode(&forged)),
         ..ledger.checkpoint()
     };
-    let forged = Left::file(&ledger.genesis, &checkpoint);
-    refused(&forged, &changed, "succession.certificate");
+    let forged = Left::file(&ledger.genesis, vec![], &checkpoint);
+    refused(&forged, &changed, "light.certificate");
     let other = TestLedger::with_validators(8, START_MS, vec![]);
-    let other = Left::file(&other.genesis, &ledger.checkpoint());
-    refused(&other, &records, "succession.certificate");
+    let other = Left::file(&other.genesis, vec![], &ledger.checkpoint());
+    refused(&other, &records, "light.certificate");
     refused(&good[1..], &records, "codec.malformed");
     refused(
         &vec![0; MAX_PREDECESSOR_BYTES + 1],
         &records,
         "codec.too_long",
     );
+}
+
+/// A network that was handed on twice, to a fresh key and then under it, and is over: its ledger, the
+/// hand-overs, and all records of the state that its newest header seals.
+fn handed_on() -> (TestLedger, Vec<StateAnswer>, Vec<Record>) {
+    let (mut ledger, mut records) = over();
+    let mut hand_overs = Vec::new();
+    for first in [200, 400] {
+        hand_overs.push(ledger.decide_term(8, first));
+        ledger.begin_term(8);
+        let time_ms = ledger.newest().time_ms + 2_000;
+        ledger.seal(time_ms);
+    }
+    // The record of the committee is what the last decision left of it.
+    let key = committee_key(ledger.genesis.hash_function());
+    let last = hand_overs[1].value.clone().unwrap().0;
+    records.retain(|(known, _)| *known != key);
+    records.push((key, last));
+    records.sort();
+    (ledger, hand_overs, records)
+}
+
+#[test]
+fn x13_a_network_that_was_handed_on_leaves_what_its_last_committee_certified() {
+    let (ledger, hand_overs, records) = handed_on();
+    let verify = |hand_overs: Vec<StateAnswer>| {
+        let file = Left::file(&ledger.genesis, hand_overs, &ledger.checkpoint());
+        Left::verify(&file, &records)
+    };
+    let left = verify(hand_overs.clone()).unwrap();
+    assert_eq!((left.height(), left.term()), (401, 2));
+    assert_eq!(left.predecessor().genesis, ledger.genesis.digest());
+    assert_eq!(left.predecessor().header, ledger.newest().digest());
+
+    let refused = |hand_overs: Vec<StateAnswer>, code: &str| {
+        assert_eq!(verify(hand_overs).unwrap_err().code(), code);
+    };
+    let [first, second] = [0, 1].map(|n| hand_overs[n].clone());
+    // Missing, or not in their order.
+    refused(vec![], "light.term_unknown");
+    refused(vec![first.clone()], "light.term_unknown");
+    refused(vec![second.clone()], "light.term_unknown");
+    refused(vec![second.clone(), first.clone()], "light.term_unknown");
+    // Of a term that another committee has: the certificate is none of its key.
+    let to_another = over().0.decide_term(9, 200);
+    refused(vec![to_another, second.clone()], "light.certificate");
+    // Of another network, and of one that has this one's genesis but not its committee.
+    let foreign = TestLedger::new(START_MS + 1, vec![]).decide_term(8, 200);
+    refused(vec![foreign, second.clone()], "light.certificate");
+    let mut usurper = TestLedger::with_validators(9, START_MS, vec![]);
+    usurper.genesis = ledger.genesis.clone();
+    let usurped = usurper.decide_term(8, 200);
+    refused(vec![usurped, second.clone()], "light.certificate");
+    // Changed, or of what hands nothing over.
+    let mut bent = first.clone();
+    bent.value.as_mut().unwrap().0[40] ^= 1;
+    refused(vec![bent, second.clone()], "light.proof");
+    let nothing = over()
+        .0
+        .answer(&committee_key(ledger.genesis.hash_function()));
+    refused(vec![nothing, second.clone()], "light.hand_over");
+    // Two that contradict each other.
+    let fork = over().0.decide_term(8, 201);
+    refused(vec![first.clone(), fork, second.clone()], "light.fork");
+    let many = vec![first; MAX_PREDECESSOR_TERMS + 1];
+    refused(many, "succession.too_many_terms");
+}
+
+#[test]
+fn x13_an_old_key_certifies_nothing_of_the_terms_after_it() {
+    let (ledger, hand_overs, records) = handed_on();
+    let by_old = TestLedger::new(START_MS, vec![]).certify(ledger.newest());
+    let file = Left::file(&ledger.genesis, hand_overs, &by_old);
+    let refused = Left::verify(&file, &records).unwrap_err();
+    assert_eq!(refused.code(), "light.term");
 }
 
 #[test]

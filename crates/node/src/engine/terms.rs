@@ -13,7 +13,7 @@ use commonware_consensus::types::{Epoch, EpochInfo, Epocher, Height};
 use commonware_cryptography::certificate::{Provider, Scoped};
 use realdid_core::governance::Term;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio::sync::watch;
@@ -86,13 +86,12 @@ impl Terms {
     pub fn learn(&self, known: &KnownTerms) -> Result<(), CommitteeError> {
         let mut table = self.lock();
         for term in known.certain() {
-            if !table.entries.contains_key(&term.number) {
-                let entry = Entry {
+            if let btree_map::Entry::Vacant(place) = table.entries.entry(term.number) {
+                place.insert(Entry {
                     term: Arc::new(term.clone()),
                     scheme: Arc::new(follower(&self.namespace, &term.network_key.0)?),
                     votes: false,
-                };
-                table.entries.insert(term.number, entry);
+                });
             }
         }
         table.horizon = table.horizon.max(known.horizon());

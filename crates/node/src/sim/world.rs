@@ -29,7 +29,7 @@ use realdid_core::header::MAX_BLOCK_BYTES;
 use realdid_core::operation::{Body, Decision, Enrol, Operation, SignedOperation};
 use realdid_core::state::ReasonCode;
 use realdid_testkit::ledger::{START_MS, TestDid, TestNet, seed as bytes};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_map};
 use std::num::NonZeroUsize;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -180,7 +180,7 @@ impl World {
             ring,
             operations: Vec::new(),
             operation_delays: Vec::new(),
-            chance: Chance(plan.seed ^ 0xc11e_57),
+            chance: Chance(plan.seed ^ 0x00c1_1e57),
             height_at_healing: 0,
             crashes: 0,
             torn: 0,
@@ -280,10 +280,9 @@ impl World {
         let key = self.seats[who].key();
         let (context, shared) = (&up.context, &up.shared);
         let Some(lie) = self.plan.lie(who) else {
-            if !up.running.contains_key(&who) {
+            if let btree_map::Entry::Vacant(place) = up.running.entry(who) {
                 let channels = shared.ports(&key, &None, &None).await;
-                let running = self.seats[who].start(context, shared, channels);
-                up.running.insert(who, running);
+                place.insert(self.seats[who].start(context, shared, channels));
             }
             return;
         };

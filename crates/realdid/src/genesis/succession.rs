@@ -27,7 +27,7 @@ pub fn export(args: &ExportArgs) -> Result<Value, Fail> {
     let last = last_certified(&config.dir, &genesis).map_err(not_exported)?;
     let folder = Folder::make(&args.ceremony.dir)?;
     let state = carried::encode(&last.records);
-    let file = Left::file(&genesis, &last.checkpoint);
+    let file = Left::file(&genesis, last.hand_overs, &last.checkpoint);
     files::write_atomic(&folder.state_file(), &state, files::PUBLIC)?;
     files::write_atomic(&folder.predecessor_file(), &file, files::PUBLIC)?;
     let left = folder.left()?;
@@ -35,6 +35,7 @@ pub fn export(args: &ExportArgs) -> Result<Value, Fail> {
         "predecessor": folder.predecessor_file(),
         "state": folder.state_file(),
         "genesis": genesis.digest().to_string(),
+        "term": left.term(),
         "height": left.height(),
         "stateHeight": left.predecessor().sealed.height,
         "stateRoot": left.predecessor().sealed.state_root.to_string(),

@@ -2,6 +2,7 @@
 //! line, from what ceremonies have made, while a client goes on. Whoever has the old genesis alone is
 //! told nothing and follows.
 
+use crate::ceremony::{Operators, followed, loses_its_quorum};
 use crate::committee::{Committee, Member, until};
 use crate::contract::keeps_its_keys;
 use crate::nation::PROGRAM;
@@ -400,4 +401,38 @@ fn p10_a_validator_is_replaced_and_the_key_handed_on_and_the_old_genesis_is_enou
     assert_eq!(resolved["didDocument"]["id"], did.did().to_string());
     let acknowledged = load.stop();
     scene.committee.agrees(&[0, 1, 2, 3, 4], &acknowledged);
+}
+
+/// Its genesis' key certifies nothing more when a quorum is lost: what it leaves is proved by the
+/// hand-over, and whoever goes on from it has that checked by everybody.
+#[test]
+fn a_network_that_was_handed_on_to_a_fresh_key_is_followed_after_its_quorum_is_lost() {
+    let mut operators = operators();
+    operators.truncate(4);
+    operators.sort_by_key(Operator::peer);
+    let four: Vec<&Operator> = operators.iter().collect();
+    let players = four.iter().map(|operator| operator.player()).collect();
+    let network = "dev".parse().unwrap();
+    let round = Round::genesis(network, Hash32([1; 32]), players).unwrap();
+    let first = ceremony(round, &four, &Shares::new(), &four);
+
+    let mut scene = Scene::start(&operators, &first);
+    let did = TestDid::new(scene.committee.net.network(), 1);
+    let anchor = scene.committee.net.anchor(&did);
+    scene.committee.hand_in(0, &anchor);
+    let load = scene.committee.load();
+    let fresh = scene.make("fresh", &four, &four, None);
+    assert_ne!(fresh.public, first.0.network_key.to_string());
+    scene.succeed(&fresh, "scheduled");
+    scene.begun(1, &[0, 1, 2, 3]);
+    let acknowledged = load.stop();
+    scene.committee.agrees(&[0, 1, 2, 3], &acknowledged);
+
+    let before = loses_its_quorum(&mut scene.committee);
+    assert_eq!(claimed_epoch(&before.certificate.0), Ok(1));
+    let new = Operators::new();
+    let next = followed(&new, &scene.committee, &before, &did);
+    let load = next.load_from(1 << 20);
+    next.reaches(0, next.height(0) + 20);
+    next.agrees(&[0, 1, 2, 3], &load.stop());
 }

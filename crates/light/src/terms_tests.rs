@@ -1,6 +1,6 @@
 //! From key to key: who may certify what, and which hand-overs are none (rules L8 to L12).
 
-use crate::{CheckedHeader, LightClient, LightError, TrustedTerm};
+use crate::{CheckedHeader, LightClient, LightError, TermError, TrustedTerm};
 use realdid_core::answer::{MAX_HAND_OVERS, StateAnswer, decode_hand_overs};
 use realdid_core::codec;
 use realdid_core::genesis::Predecessor;
@@ -50,7 +50,7 @@ fn a_client_with_the_genesis_alone_follows_from_key_to_key() {
     // Nothing is believed by a key that nobody handed on.
     assert_eq!(
         client.checkpoint(&new),
-        Err(LightError::TermUnknown { term: 1 })
+        Err(TermError::Unknown { term: 1 }.into())
     );
     assert_eq!(client.hand_over(&first).unwrap().number, 1);
     let CheckedHeader { header, .. } = client.advance(&new).unwrap();
@@ -81,7 +81,7 @@ fn l8_an_old_key_certifies_nothing_from_the_next_term_on() {
         client.checkpoint(&ledger.certify(&header))
     };
     assert!(at(199).is_ok());
-    let outside = |height| Err(LightError::OutsideTerm { term: 0, height });
+    let outside = |height| Err(TermError::Outside { term: 0, height }.into());
     assert_eq!(at(200), outside(200));
     assert_eq!(at(u64::MAX), outside(u64::MAX));
 }
@@ -171,7 +171,7 @@ fn l11_a_term_that_may_still_be_put_off_is_not_taken() {
     };
     // The header that shows it is of height 1.
     assert_eq!(at(1 + SETTLED), Ok(1 + SETTLED));
-    assert_eq!(at(SETTLED), Err(LightError::HandOver));
+    assert_eq!(at(SETTLED), Err(TermError::HandOver.into()));
 }
 
 #[test]
@@ -180,7 +180,7 @@ fn l12_two_hand_overs_of_one_term_are_a_fork() {
     for (seed, first) in [(9, 200), (8, 201)] {
         let mut other = ledger();
         let answer = other.decide_term(seed, first);
-        assert_eq!(client.hand_over(&answer), Err(LightError::Fork));
+        assert_eq!(client.hand_over(&answer), Err(TermError::Fork.into()));
     }
     // And one of an old key from beyond its term is not even that.
     let mut other = ledger();
@@ -219,7 +219,9 @@ fn what_a_client_knew_it_knows_again_and_nothing_else() {
     refuse(&|terms| terms[1].number = 2);
     refuse(&|terms| terms[1].first = 0);
     refuse(&|terms| terms[1].network_key.0 = [0; 96]);
-    refuse(&|terms| drop(terms.remove(0)));
+    refuse(&|terms| {
+        terms.remove(0);
+    });
 }
 
 #[test]
