@@ -39,7 +39,7 @@ use serde_json::json;
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use url::Url;
 
@@ -58,6 +58,9 @@ pub const LOGIN_LIFE_S: u64 = 600;
 pub const TICKET_LIFE_S: u64 = 300;
 /// The most logins that are under way.
 const MAX_LOGINS: u64 = 10_000;
+/// How long a provider's description of itself is used, in seconds: logins that are begun and never
+/// finished must not become as many requests to it.
+const METADATA_LIFE_S: u64 = 300;
 /// The largest answer of a provider that is read, in bytes.
 const MAX_ANSWER_BYTES: usize = 1 << 20;
 /// The longest code, state or address that is read, in bytes.
@@ -204,6 +207,8 @@ struct Upstream {
     client_secret: ClientSecret,
     assurance: Assurance,
     scopes: Vec<Scope>,
+    /// As it described itself, and when.
+    described: Mutex<Option<(CoreProviderMetadata, u64)>>,
 }
 
 /// The providers of an authority.
@@ -264,13 +269,25 @@ impl Upstreams {
         move |request| Box::pin(fetch(http.clone(), request))
     }
 
-    /// The provider as it describes itself now, its keys included.
-    async fn relying_party(&self, upstream: &Upstream) -> Result<RelyingParty, UpstreamRefused> {
-        let unavailable = UpstreamRefused::Unavailable;
-        let fetcher = self.fetcher();
-        // The library refuses metadata of another issuer.
-        let metadata = CoreProviderMetadata::discover_async(upstream.issuer.clone(), &fetcher);
-        let metadata = metadata.await.map_err(|_| unavailable)?;
+    /// The provider as it describes itself, its keys included, and whether that was said just now.
+    async fn relying_party(
+        &self,
+        upstream: &Upstream,
+        now_s: u64,
+    ) -> Result<(RelyingParty, bool), UpstreamRefused> {
+        let known = upstream.described_at(now_s);
+        let is_new = known.is_none();
+        let metadata = match known {
+            Some(metadata) => metadata,
+            None => {
+                let fetcher = self.fetcher();
+                // The library refuses metadata of another issuer.
+                let asked = CoreProviderMetadata::discover_async(upstream.issuer.clone(), &fetcher);
+                let metadata = asked.await.map_err(|_| UpstreamRefused::Unavailable)?;
+                upstream.describe(Some((metadata.clone(), now_s)));
+                metadata
+            }
+        };
         let redirect = RedirectUrl::new(format!("{}{CALLBACK}/{}", self.url, upstream.id));
         let redirect = redirect.map_err(|_| UpstreamRefused::Internal)?;
         let client = CoreClient::from_provider_metadata(
@@ -278,7 +295,7 @@ impl Upstreams {
             upstream.client_id.clone(),
             Some(upstream.client_secret.clone()),
         );
-        Ok(client.set_redirect_uri(redirect))
+        Ok((client.set_redirect_uri(redirect), is_new))
     }
 
     /// Redeems a code and verifies the ID token: signature, issuer, audience, expiry, nonce.
@@ -287,8 +304,9 @@ impl Upstreams {
         upstream: &Upstream,
         begun: &Begun,
         code: &str,
+        now_s: u64,
     ) -> Result<Kept, UpstreamRefused> {
-        let client = self.relying_party(upstream).await?;
+        let (mut client, is_new) = self.relying_party(upstream, now_s).await?;
         let tokens = client
             .exchange_code(AuthorizationCode::new(code.to_owned()))
             .map_err(|_| UpstreamRefused::Unavailable)?
@@ -302,7 +320,14 @@ impl Upstreams {
                 _ => UpstreamRefused::Unavailable,
             })?;
         let nonce = Nonce::new(begun.nonce.clone());
-        let claims = verified(&client, &tokens, &nonce).map_err(|_| UpstreamRefused::Token)?;
+        let mut claims = verified(&client, &tokens, &nonce);
+        if claims.is_err() && !is_new {
+            // Its keys may be others by now.
+            upstream.describe(None);
+            (client, _) = self.relying_party(upstream, now_s).await?;
+            claims = verified(&client, &tokens, &nonce);
+        }
+        let claims = claims.map_err(|_| UpstreamRefused::Token)?;
         let said = match said_of(&claims) {
             Some(said) => said,
             // With the code flow most providers say names in the user info alone.
@@ -353,7 +378,23 @@ impl Upstream {
             client_secret: ClientSecret::new(secret.trim().to_owned()),
             assurance,
             scopes: config.scopes.iter().cloned().map(Scope::new).collect(),
+            described: Mutex::default(),
         })
+    }
+
+    fn described_at(&self, now_s: u64) -> Option<CoreProviderMetadata> {
+        let described = self.described.lock();
+        let described = described.unwrap_or_else(PoisonError::into_inner);
+        let (metadata, at_s) = described.as_ref()?;
+        (now_s.abs_diff(*at_s) < METADATA_LIFE_S).then(|| metadata.clone())
+    }
+
+    fn describe(&self, described: Option<(CoreProviderMetadata, u64)>) {
+        let mut known = self
+            .described
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *known = described;
     }
 }
 
@@ -522,7 +563,8 @@ impl Authority {
         if self.store.logins().await? >= MAX_LOGINS {
             return Err(UpstreamRefused::Busy);
         }
-        let client = self.upstreams.relying_party(upstream).await?;
+        let now_s = self.clock.now_s();
+        let (client, _) = self.upstreams.relying_party(upstream, now_s).await?;
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
         let request = client.authorize_url(
             CoreAuthenticationFlow::AuthorizationCode,
@@ -541,7 +583,7 @@ impl Authority {
         let state = state.secret();
         let sealed = self.foreigners.seal(&begun_name(state), &begun);
         let sealed = sealed.ok_or(UpstreamRefused::Internal)?;
-        let expires_s = self.clock.now_s() + LOGIN_LIFE_S;
+        let expires_s = now_s + LOGIN_LIFE_S;
         self.store.keep_login(state, &sealed, expires_s).await?;
         Ok(url)
     }
@@ -595,7 +637,10 @@ impl Authority {
         if code.len() > MAX_TEXT {
             return Err(UpstreamRefused::Code);
         }
-        let kept = self.upstreams.identify(upstream, begun, code).await?;
+        let kept = self
+            .upstreams
+            .identify(upstream, begun, code, now_s)
+            .await?;
         let ticket = random_secret()?;
         let content = Ticket {
             challenge: begun.challenge.clone(),

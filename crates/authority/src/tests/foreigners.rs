@@ -265,7 +265,18 @@ async fn a_foreigner_enrols_by_a_provider_of_others() {
 struct Liar {
     issuer: String,
     token: Arc<Mutex<String>>,
+    /// How often it was asked who it is.
+    asked: Arc<AtomicU64>,
+    keys: Arc<Mutex<Value>>,
     key: SigningKey,
+}
+
+fn jwks(key: &SigningKey) -> Value {
+    let mut jwk = Jwk(key.verifying_key()).to_value();
+    jwk["kid"] = json!("1");
+    jwk["use"] = json!("sig");
+    jwk["alg"] = json!("ES256");
+    json!({ "keys": [jwk] })
 }
 
 impl Liar {
@@ -273,10 +284,10 @@ impl Liar {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let issuer = format!("http://{}", listener.local_addr().unwrap());
         let key = SigningKey::p256(&[9; 32]).unwrap();
-        let mut jwk = Jwk(key.verifying_key()).to_value();
-        jwk["kid"] = json!("1");
-        jwk["use"] = json!("sig");
-        jwk["alg"] = json!("ES256");
+        let keys = Arc::new(Mutex::new(jwks(&key)));
+        let has = keys.clone();
+        let asked = Arc::<AtomicU64>::default();
+        let counts = asked.clone();
         let metadata = json!({
             "issuer": issuer,
             "authorization_endpoint": format!("{issuer}/authorize"),
@@ -291,9 +302,15 @@ impl Liar {
         let router = Router::new()
             .route(
                 "/.well-known/openid-configuration",
-                get(async move || axum::Json(metadata)),
+                get(async move || {
+                    counts.fetch_add(1, Ordering::Relaxed);
+                    axum::Json(metadata)
+                }),
             )
-            .route("/jwks", get(async move || axum::Json(json!({"keys": [jwk]}))))
+            .route(
+                "/jwks",
+                get(async move || axum::Json(has.lock().unwrap().clone())),
+            )
             .route(
                 "/token",
                 post(async move || {
@@ -304,7 +321,13 @@ impl Liar {
                 }),
             );
         tokio::spawn(async move { axum::serve(listener, router).await });
-        Self { issuer, token, key }
+        Self {
+            issuer,
+            token,
+            asked,
+            keys,
+            key,
+        }
     }
 
     fn claims(&self, nonce: &str) -> Value {
@@ -486,6 +509,37 @@ async fn a_login_begins_at_a_configured_provider_and_comes_back_to_this_machine(
         Upstreams::open(&[config.clone(), config], AUTHORITY).is_err(),
         "twice the same id"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_is_asked_who_it_is_once_in_a_while_and_when_its_keys_change() {
+    let nation = Nation::new().await;
+    let mut liar = Liar::start().await;
+    let config = upstream_config(&nation.dir(), &liar.issuer);
+    let upstreams = Upstreams::open(&[config], AUTHORITY).unwrap();
+    let nation = nation.with(|parts| parts.upstreams = upstreams).await;
+    let authority = &nation.authority;
+    let begun = async || {
+        let begun = authority.begin_upstream("other", &begin(WALLET)).await;
+        begun.ok().unwrap()
+    };
+    for _ in 0..3 {
+        begun().await;
+    }
+    assert_eq!(liar.asked.load(Ordering::Relaxed), 1);
+    let page = begun().await;
+    liar.key = SigningKey::p256(&[7; 32]).unwrap();
+    *liar.keys.lock().unwrap() = jwks(&liar.key);
+    let token = liar.sign(&liar.claims(&query(&page, "nonce")), &liar.key);
+    *liar.token.lock().unwrap() = token;
+    let returned = json!({"state": query(&page, "state"), "code": "c", "iss": null});
+    let returned: Returned = serde_json::from_value(returned).unwrap();
+    let back = authority.end_upstream("other", &returned).await;
+    assert!(!query(&back.ok().unwrap(), "ticket").is_empty());
+    assert_eq!(liar.asked.load(Ordering::Relaxed), 2);
+    nation.wait_s(300);
+    begun().await;
+    assert_eq!(liar.asked.load(Ordering::Relaxed), 3);
 }
 
 /// What an operator says of a provider is what its people are worth.
