@@ -11,6 +11,7 @@ use realdid_core::hash::{Hash32, HashFunction};
 use realdid_core::state::{Family, did_key};
 use realdid_credential::realpass::{self, Envelope, Fact};
 use realdid_exchange::jwe::{DecryptionKey, EncryptionKey};
+use realdid_exchange::tag::PassportEvidence;
 use realdid_exchange::vci::authorization::{AuthorizationRequest, code_challenge};
 use realdid_exchange::vci::{PassAnswer, PassRequest, TokenRequest};
 use realdid_exchange::vp::{
@@ -40,7 +41,29 @@ fn main() -> Outcome {
     let pass = issued()?;
     shown_and_asked(&pass)?;
     ceremony()?;
-    issuing()
+    issuing()?;
+    passport()
+}
+
+/// A passport of an invented state, its zone, and the lists that it is judged by.
+fn passport() -> Outcome {
+    // Keys of specimens are the system's randomness: what is there stays.
+    let made = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/passport");
+    if made.exists() {
+        return Ok(());
+    }
+    let now_s = NOW_MS / 1000;
+    let world = realdid_testkit::passport::World::new(now_s);
+    let facts = &realdid_testkit::passport::SOMEBODY;
+    let (object, groups) = world.passport(facts, realdid_testkit::passport::Flaw::Nothing);
+    let zone = facts.zone().ok_or("a zone")?;
+    write("passport", "object", Some(0), &object)?;
+    write("passport", "zone", Some(1), zone.as_bytes())?;
+    write("passport", "authority", Some(2), world.certificate())?;
+    write("passport", "revocation", Some(2), world.revocation_list().as_bytes())?;
+    write("passport", "group", Some(3), &groups[0].1)?;
+    let evidence = PassportEvidence::new(&object, &groups);
+    write("passport", "evidence", Some(4), &serde_json::to_vec(&evidence)?)
 }
 
 /// What operators of a key ceremony say, as in `targets/ceremony.rs`: the vectors of the same seeds.

@@ -15,7 +15,9 @@ use std::process::Command;
 use crate::needs;
 use crate::shell::{self, Failure, command};
 
-const TARGETS: [&str; 6] = ["decode", "apply", "ceremony", "pass", "login", "issuing"];
+const TARGETS: [&str; 7] = [
+    "decode", "apply", "ceremony", "pass", "login", "issuing", "passport",
+];
 const DEFAULT_SECONDS: u64 = 60;
 /// Longer inputs find nothing that shorter ones do not, in these formats.
 const MAX_INPUT_BYTES: u32 = 8192;

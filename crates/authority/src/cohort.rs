@@ -11,6 +11,7 @@
 //! All of it is a function of the counts and of `least`. Every process of an authority, and every
 //! refresh in an epoch, gives a person the same facts.
 
+use realdid_credential::pid;
 use realdid_pass::facts::{Adult, Assurance, Kind, Region};
 use std::collections::BTreeMap;
 
@@ -144,11 +145,14 @@ pub fn facts_of(person: &Person, country: &str, begins_s: u64) -> Cohort {
         },
         region: region_of(&person.region),
         kind: match person.nationalities.iter().any(|code| code == country) {
-            true => Kind::Resident,
-            false => Kind::Foreigner,
+            true if !person.is_foreign => Kind::Resident,
+            _ => Kind::Foreigner,
         },
-        // The evidence is a card with a secret, checked against the register.
-        assurance: Assurance::Substantial,
+        assurance: match person.assurance {
+            pid::Assurance::Low => Assurance::Low,
+            pid::Assurance::Substantial => Assurance::Substantial,
+            pid::Assurance::High => Assurance::High,
+        },
     }
 }
 

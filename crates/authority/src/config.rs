@@ -47,6 +47,12 @@ pub struct AuthorityConfig {
     pub country: String,
     #[serde(default)]
     pub register: RegisterConfig,
+    /// Whose passports are taken; none without it.
+    #[serde(default)]
+    pub passports: Option<PassportsConfig>,
+    /// Identity providers whose people may enrol.
+    #[serde(default)]
+    pub upstream: Vec<UpstreamConfig>,
     #[serde(default)]
     pub store: StoreConfig,
     #[serde(default)]
@@ -141,6 +147,34 @@ pub struct RegisterConfig {
     pub residents: u32,
 }
 
+/// Whom to believe about passports: two folders, read again when their files change.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PassportsConfig {
+    /// Certificates of country signing CAs, PEM or DER.
+    pub master_list: PathBuf,
+    /// Revocation lists that they signed, PEM or DER.
+    pub revocation_lists: PathBuf,
+}
+
+/// An identity provider.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UpstreamConfig {
+    /// Its name here: 1 to 32 of a-z, 0-9 and hyphens.
+    pub id: String,
+    /// Its issuer, character by character.
+    pub issuer: String,
+    pub client_id: String,
+    /// File with the client's secret.
+    pub client_secret_file: PathBuf,
+    /// How sure one may be of its people: `low` or `substantial`.
+    pub assurance: String,
+    /// Scopes beside `openid`.
+    #[serde(default = "scopes")]
+    pub scopes: Vec<String>,
+}
+
 /// What one person and one source may use.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -196,6 +230,13 @@ impl AuthorityConfig {
         }
         if let Some(file) = &mut config.store.url_file {
             *file = within(folder, file);
+        }
+        if let Some(passports) = &mut config.passports {
+            passports.master_list = within(folder, &passports.master_list);
+            passports.revocation_lists = within(folder, &passports.revocation_lists);
+        }
+        for upstream in &mut config.upstream {
+            upstream.client_secret_file = within(folder, &upstream.client_secret_file);
         }
         Ok(config)
     }
@@ -301,6 +342,10 @@ fn registrar_name() -> String {
 
 fn country() -> String {
     "CN".to_owned()
+}
+
+fn scopes() -> Vec<String> {
+    vec!["profile".to_owned()]
 }
 
 fn residents() -> u32 {

@@ -52,13 +52,8 @@ impl EnrolError {
     /// The answer for whoever asked.
     pub fn problem(&self) -> Problem {
         match self {
-            Self::Register(RegisterRefusal::Evidence) | Self::Tag(TagError::Number) => {
-                Problem::new(
-                    StatusCode::FORBIDDEN,
-                    RegisterRefusal::Evidence.code(),
-                    "the evidence must prove a living person of the register",
-                    "use the evidence as it was issued",
-                )
+            Self::Register(refusal) if let Some((rule, fix)) = refusal.words() => {
+                Problem::new(StatusCode::FORBIDDEN, refusal.code(), rule, fix)
             }
             Self::Register(RegisterRefusal::Unavailable) => Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -67,6 +62,12 @@ impl EnrolError {
                 "try again later",
             )
             .retry_after(5),
+            Self::Register(_) | Self::Tag(TagError::Number) => Problem::new(
+                StatusCode::FORBIDDEN,
+                RegisterRefusal::Evidence.code(),
+                "the evidence must prove a living person of the register",
+                "use the evidence as it was issued",
+            ),
             Self::Tag(error) => Problem::bad_request(
                 error.code(),
                 error.to_string(),
@@ -131,7 +132,7 @@ struct Accepted {
 impl Authority {
     /// Enrols whoever the evidence proves.
     pub async fn enrol(&self, request: &EnrolmentRequest) -> Result<EnrolmentResponse, EnrolError> {
-        let person = self.register.check(&request.evidence).await?;
+        let person = self.who(&request.evidence).await?;
         let seed = random::<32>()?;
         let (evaluation, tag) =
             tag::evaluate(&self.keys.tag, &person.number, &request.blinded, &seed)?;

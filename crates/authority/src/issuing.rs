@@ -16,7 +16,7 @@ use rand_core::Rng as _;
 use realdid_core::state::Standing;
 use realdid_credential::jose::{Alg, Jwk, VerifyingKey};
 use realdid_credential::mdoc;
-use realdid_credential::pid::{self, Assurance, Pid, PidError};
+use realdid_credential::pid::{self, Pid, PidError};
 use realdid_credential::sd_jwt::Terms;
 use realdid_exchange::jwe::EncryptionKey;
 use realdid_exchange::suites;
@@ -30,6 +30,7 @@ use serde_json::Value;
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
+use crate::enrolment::EnrolError;
 use crate::enrolment::ledger_problem;
 use crate::ledger::LedgerError;
 use crate::oauth::Caller;
@@ -124,15 +125,6 @@ impl IssueError {
                     "enrol first",
                 ),
             ),
-            // A person who left the register is not told apart from a suspended one.
-            Self::Suspended | Self::Register(RegisterRefusal::Evidence) => OAuthError::new(
-                denied,
-                Problem::bad_request(
-                    "enrolment.suspended",
-                    "the enrolment must be active",
-                    "ask the authority at its counter",
-                ),
-            ),
             Self::Register(RegisterRefusal::Unavailable) => OAuthError::new(
                 "temporarily_unavailable",
                 Problem::new(
@@ -142,6 +134,18 @@ impl IssueError {
                     "try again later",
                 )
                 .retry_after(5),
+            ),
+            // A person who left the register is not told apart from a suspended one.
+            Self::Register(refusal) if refusal.words().is_some() => {
+                OAuthError::new(denied, EnrolError::Register(*refusal).problem())
+            }
+            Self::Suspended | Self::Register(_) => OAuthError::new(
+                denied,
+                Problem::bad_request(
+                    "enrolment.suspended",
+                    "the enrolment must be active",
+                    "ask the authority at its counter",
+                ),
             ),
             Self::Busy => OAuthError::new(
                 "temporarily_unavailable",
@@ -272,7 +276,7 @@ impl Authority {
         self.need_active(&holder.person).await?;
         self.redeem_nonce(&checked.nonce).await?;
         let configuration = checked.configuration;
-        let issued = match self.register.person(&holder.person).await {
+        let issued = match self.person(&holder.person).await {
             Ok(person) => {
                 let copies = self.copies(&configuration, &person, checked.keys, now_s)?;
                 Issued::Now(self.with_id(&holder.person, copies)?)
@@ -314,7 +318,7 @@ impl Authority {
         let waiting = self.store.deferred(id, &holder.person, now_s).await?;
         let waiting = waiting.ok_or(VciError::TransactionId)?;
         self.need_active(&holder.person).await?;
-        let person = match self.register.person(&holder.person).await {
+        let person = match self.person(&holder.person).await {
             Err(RegisterRefusal::Unavailable) => {
                 return Ok((Issued::later(request.transaction_id), encryption));
             }
@@ -435,10 +439,11 @@ impl Authority {
             sex: person.sex,
             nationalities: person.nationalities.clone(),
             region: person.region.clone(),
-            resident_number: Some(person.number.as_str().to_owned()),
+            // A foreigner's number is made for the tag, and says nothing to anybody.
+            resident_number: (!person.is_foreign).then(|| person.number.as_str().to_owned()),
             issuing_authority: self.name.clone(),
             issuing_country: self.country.clone(),
-            assurance: Assurance::Substantial,
+            assurance: person.assurance,
         }
     }
 }

@@ -345,7 +345,7 @@ fn pass_public(material: &[u8; 32]) -> Option<PassPublicKey> {
 }
 
 /// A key for one purpose (HKDF-SHA256, RFC 5869).
-fn derived(secret: &[u8; 32], purpose: &[u8]) -> Zeroizing<[u8; 32]> {
+pub(crate) fn derived(secret: &[u8; 32], purpose: &[u8]) -> Zeroizing<[u8; 32]> {
     let mut key = Zeroizing::new([0; 32]);
     // 32 bytes are far below what HKDF can give, so this cannot fail.
     let _infallible = Hkdf::<Sha256>::new(None, secret).expand(purpose, &mut key[..]);

@@ -14,7 +14,8 @@
 //! - [`realpass`], [`cohort`], [`totals`]: RealPasses: issuing them, what they say, how many there were
 //! - [`sponsoring`]: DIDs of enrolled people, within a quota
 //! - [`standing`]: the operator's `suspend` and `restore`, `reset` and `cancel-reset`
-//! - [`register`]: the population register and its synthetic residents
+//! - [`register`]: the population register and its synthetic residents; foreigners and their passports
+//! - [`upstreams`]: logins of foreigners at identity providers
 //! - [`registrar`]: registrations of services
 //! - [`network`]: which network this is, for whoever meets it for the first time
 //! - [`scratch`]: a PostgreSQL of its own for tests and benches
@@ -43,6 +44,7 @@ pub mod standing;
 pub mod store;
 mod text;
 pub mod totals;
+pub mod upstreams;
 
 #[cfg(test)]
 mod tests;
@@ -50,9 +52,10 @@ mod tests;
 pub use certificates::certificate;
 pub use config::{AuthorityConfig, example_config};
 pub use keys::{KeySuites, init_authority, init_registrar};
+pub use register::specimens::{SpecimenError, make as make_specimens};
 pub use register::synthetic::EvidenceFile;
 pub use service::{AuthorityError, run};
 pub use standing::{
-    NewPassKey, Reset, StandingChange, StandingError, cancel_reset, pass_key, reset, residents,
-    restore, suspend,
+    NewPassKey, Reset, StandingChange, StandingError, cancel_reset, foreigners, pass_key, reset,
+    residents, restore, suspend,
 };

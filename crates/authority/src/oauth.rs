@@ -200,11 +200,11 @@ impl Authority {
         request_uri: &str,
         evidence: &Evidence,
     ) -> Result<String, IssueError> {
-        let person = match self.register.check(evidence).await {
+        let person = match self.who(evidence).await {
             Ok(person) => person,
             Err(refusal) => {
                 // A register that is silent is not the person's failure.
-                if matches!(refusal, RegisterRefusal::Evidence) {
+                if refusal != RegisterRefusal::Unavailable {
                     self.store.fail_pushed(request_uri).await?;
                 }
                 return Err(refusal.into());

@@ -135,7 +135,7 @@ impl Authority {
             return Err(IssueError::Suspended);
         }
         let key = self.pass_key(asked.epoch).await?;
-        let person = self.register.person(&holder.person).await?;
+        let person = self.person(&holder.person).await?;
         let begins_ms = parameters.pass_begins_ms(asked.epoch);
         let is = facts_of(&person, &self.country, begins_ms / 1000);
         let shown = self.cohorts(asked.epoch).await?.shown(is);

@@ -4,18 +4,25 @@
 //! [`Register::person`] when a credential is made. Personal data stays behind it: the authority's
 //! own store knows a person by the register's opaque reference only.
 //!
-//! Two adapters: [`synthetic`] is embedded and the default, [`http`] asks a register service.
+//! Two adapters for residents: [`synthetic`] is embedded and the default, [`http`] asks a register
+//! service. Foreigners are in none; [`foreigners`] keeps those whom the authority verified itself, by
+//! [`passports`] or by a login at an identity provider ([`upstreams`]).
 //!
-//! A refusal never says which part was wrong. Whoever guesses at somebody's evidence learns from
+//! Of a resident a refusal never says which part was wrong. Whoever guesses at somebody's evidence learns from
 //! a wrong name exactly what they learn from a wrong number, a wrong check digit, a wrong card
-//! secret or a death: [`RegisterRefusal::Evidence`].
+//! secret or a death: [`RegisterRefusal::Evidence`]. A passport is not guessed, so its refusals say the
+//! rule.
 
+pub mod foreigners;
 pub mod http;
 pub mod number;
+pub mod passports;
+pub mod specimens;
 pub mod synthetic;
 
-use realdid_credential::pid::Sex;
-use realdid_exchange::tag::{Evidence, Number};
+use realdid_credential::pid::{Assurance, Sex};
+use realdid_exchange::tag::{CardEvidence, Number};
+use realdid_passport::Refused;
 
 /// Why the register gives no person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -32,14 +39,48 @@ pub enum RegisterRefusal {
          operator; do: try again later"
     )]
     Unavailable,
+    /// What passive authentication says.
+    #[error("{}: {}; fault: whoever presents it; do: {}", .0.code(), .0.rule(), .0.fix())]
+    Passport(Refused),
+    /// No passports are taken here, or no logins of this provider.
+    #[error("evidence.kind: {KIND_RULE}; fault: whoever presents it; do: {KIND_FIX}")]
+    Kind,
+    /// A citizen of the authority's own country.
+    #[error("evidence.own_country: {OWN_RULE}; fault: whoever presents it; do: {OWN_FIX}")]
+    OwnCountry,
+    /// The number is somebody else's by what is kept of them.
+    #[error("evidence.other_person: {OTHER_RULE}; fault: the issuing state; do: {OTHER_FIX}")]
+    OtherPerson,
 }
 
+const KIND_RULE: &str = "the evidence is of a kind that this authority takes";
+const KIND_FIX: &str = "ask the authority which evidence it takes";
+const OWN_RULE: &str = "citizens of the authority's own country are verified by its register";
+const OWN_FIX: &str = "enrol with the evidence of the register";
+const OTHER_RULE: &str = "a number that is known belongs to somebody born on the same day";
+const OTHER_FIX: &str = "ask the authority at its counter";
+
 impl RegisterRefusal {
+    /// The rule and what to do, of a refusal that is its person's to put right and says which.
+    pub fn words(&self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Passport(refused) => Some((refused.rule(), refused.fix())),
+            Self::Kind => Some((KIND_RULE, KIND_FIX)),
+            Self::OwnCountry => Some((OWN_RULE, OWN_FIX)),
+            Self::OtherPerson => Some((OTHER_RULE, OTHER_FIX)),
+            Self::Evidence | Self::Unavailable => None,
+        }
+    }
+
     /// Stable, dotted code.
     pub fn code(&self) -> &'static str {
         match self {
             Self::Evidence => "evidence.refused",
             Self::Unavailable => "register.unavailable",
+            Self::Passport(refused) => refused.code(),
+            Self::Kind => "evidence.kind",
+            Self::OwnCountry => "evidence.own_country",
+            Self::OtherPerson => "evidence.other_person",
         }
     }
 }
@@ -58,6 +99,10 @@ pub struct Person {
     /// ISO 3166-1 alpha-2 codes.
     pub nationalities: Vec<String>,
     pub region: String,
+    /// How sure the authority is that they are this person.
+    pub assurance: Assurance,
+    /// Verified by no register of residents, whatever their nationality.
+    pub is_foreign: bool,
 }
 
 /// The register that this authority uses.
@@ -68,7 +113,7 @@ pub enum Register {
 
 impl Register {
     /// The person whom the evidence proves.
-    pub async fn check(&self, evidence: &Evidence) -> Result<Person, RegisterRefusal> {
+    pub async fn check(&self, evidence: &CardEvidence) -> Result<Person, RegisterRefusal> {
         match self {
             Self::Synthetic(register) => register.check(evidence),
             Self::Http(register) => register.check(evidence).await,

@@ -16,7 +16,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use realdid_core::hash::Hash32;
 use realdid_core::state::{Issuer, KeyUse, PersonTag, issuer_id};
-use realdid_exchange::tag::EnrolmentRequest;
+use realdid_exchange::tag::{EnrolmentRequest, Evidence};
 use realdid_exchange::vci::attestation::Providers;
 use realdid_serve::{Bound, ConfigError, Probes, Problem, ServeError, limit_rate};
 use serde_json::json;
@@ -31,11 +31,14 @@ use crate::endpoints;
 use crate::keys::{AuthorityKeys, KeyFileError};
 use crate::ledger::{Ledger, LedgerError};
 use crate::realpass::Desk;
+use crate::register::foreigners::{self, Foreigners};
 use crate::register::http::HttpRegister;
+use crate::register::passports::{ListsError, Passports};
 use crate::register::synthetic::SyntheticRegister;
-use crate::register::{Register, RegisterRefusal};
+use crate::register::{Person, Register, RegisterRefusal};
 use crate::store::{Store, StoreError};
 use crate::text::Clock;
+use crate::upstreams::{UpstreamConfigError, Upstreams};
 
 /// How often the ledger is looked at, and expired rows are forgotten.
 const HEARTBEAT: Duration = Duration::from_secs(2);
@@ -66,6 +69,10 @@ pub enum AuthorityError {
     )]
     PassKeys,
     #[error(transparent)]
+    Lists(#[from] ListsError),
+    #[error(transparent)]
+    Upstream(#[from] UpstreamConfigError),
+    #[error(transparent)]
     Serve(#[from] ServeError),
 }
 
@@ -79,6 +86,8 @@ impl AuthorityError {
             Self::Ledger(error) => error.code(),
             Self::Register(error) => error.code(),
             Self::PassKeys => "key.malformed",
+            Self::Lists(error) => error.code(),
+            Self::Upstream(error) => error.code(),
             Self::Serve(error) => error.code(),
         }
     }
@@ -98,6 +107,8 @@ pub struct Authority {
     pub(crate) attested_only: bool,
     pub(crate) keys: AuthorityKeys,
     pub(crate) register: Register,
+    pub(crate) foreigners: Foreigners,
+    pub(crate) upstreams: Upstreams,
     pub(crate) store: Store,
     pub(crate) ledger: Ledger,
     pub(crate) clock: Clock,
@@ -121,6 +132,8 @@ pub(crate) struct Parts {
     pub attested_only: bool,
     pub keys: AuthorityKeys,
     pub register: Register,
+    pub passports: Option<Passports>,
+    pub upstreams: Upstreams,
     pub store: Store,
     pub ledger: Ledger,
     pub clock: Clock,
@@ -133,6 +146,12 @@ impl Authority {
         let network = parts.ledger.genesis().network.as_str();
         let pass_keys = parts.keys.pass_keys(network, &issuer_id);
         let pass_keys = pass_keys.map_err(|_| AuthorityError::PassKeys)?;
+        let foreigners = Foreigners::new(
+            parts.store.clone(),
+            &parts.keys.register_seed,
+            &parts.country,
+            parts.passports,
+        );
         Ok(Self {
             desk: Desk::new(pass_keys, parts.realpass.min_cohort),
             issuer_id,
@@ -144,6 +163,8 @@ impl Authority {
             attested_only: parts.attested_only,
             keys: parts.keys,
             register: parts.register,
+            foreigners,
+            upstreams: parts.upstreams,
             store: parts.store,
             ledger: parts.ledger,
             clock: parts.clock,
@@ -151,6 +172,24 @@ impl Authority {
             declared_until: AtomicU64::new(u64::MAX),
             turns: (0..TURNS).map(|_| Mutex::new(())).collect(),
         })
+    }
+
+    /// The person whom evidence proves, by the register or by what the authority verifies itself.
+    pub(crate) async fn who(&self, evidence: &Evidence) -> Result<Person, RegisterRefusal> {
+        let now_s = self.clock.now_s();
+        match evidence {
+            Evidence::Card(card) => self.register.check(card).await,
+            Evidence::Passport(passport) => self.foreigners.by_passport(passport, now_s).await,
+            Evidence::Upstream(login) => self.foreigners.by_upstream(login, now_s).await,
+        }
+    }
+
+    /// The person with this reference, who has proved themselves before.
+    pub(crate) async fn person(&self, reference: &str) -> Result<Person, RegisterRefusal> {
+        match reference.starts_with(foreigners::PREFIX) {
+            true => self.foreigners.person(reference).await,
+            false => self.register.person(reference).await,
+        }
     }
 
     /// Whether nobody in its register lives.
@@ -240,6 +279,8 @@ pub async fn run(config: AuthorityConfig) -> Result<(), AuthorityError> {
         attested_only: config.attestation.required,
         keys,
         register,
+        passports: config.passports.as_ref().map(Passports::open).transpose()?,
+        upstreams: Upstreams::open(&config.upstream, &bound.public_url())?,
         store: Store::open(&config.dir, &config.store).await?,
         ledger: Ledger::open(&config.nodes, &config.genesis, &config.dir, clock.clone())?,
         clock,
@@ -256,7 +297,12 @@ pub async fn run(config: AuthorityConfig) -> Result<(), AuthorityError> {
 /// Readiness and API description.
 pub(crate) fn probes(authority: &Arc<Authority>) -> Probes {
     let authority = authority.clone();
-    Probes::new(Api::openapi().merge_from(endpoints::Api::openapi())).ready_when(move || {
+    Probes::new(
+        Api::openapi()
+            .merge_from(endpoints::Api::openapi())
+            .merge_from(crate::upstreams::Api::openapi()),
+    )
+    .ready_when(move || {
         let authority = authority.clone();
         async move { authority.reasons().await }
     })
@@ -303,7 +349,8 @@ pub fn router(authority: Arc<Authority>, limits: &Limits) -> Router {
         .route("/style.css", get(style))
         .route("/v1/sponsor", post(sponsor))
         .with_state(authority.clone())
-        .merge(endpoints::router(authority, limits.rate()))
+        .merge(endpoints::router(authority.clone(), limits.rate()))
+        .merge(crate::upstreams::router(authority, limits.rate()))
         .merge(limit_rate(limited, limits.rate()))
 }
 
@@ -339,11 +386,11 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 /// Enrols whoever the evidence proves: one entry on the ledger, one offer of a PID.
 #[utoipa::path(post, path = "/v1/enrolments", tag = "enrolment",
-    request_body(content_type = "application/json", description = "{evidence, blinded, commitment}: the evidence file's content, the VOPRF client state (64 bytes, base64url), the enrolment commitment (hex)"),
+    request_body(content_type = "application/json", description = "{evidence, blinded, commitment}: the evidence file's content or what a login at an identity provider gave, the VOPRF client state (64 bytes, base64url), the enrolment commitment (hex)"),
     responses(
         (status = 200, description = "{evaluation: {element, proof}, issuer, height, seq, credential_offer, tx_code}"),
         (status = 400, description = "malformed, or a tag.… rule"),
-        (status = 403, description = "evidence.refused or enrolment.suspended"),
+        (status = 403, description = "an evidence.… or passport.… rule, or enrolment.suspended"),
         (status = 409, description = "enrolment.busy"),
         (status = 429, description = "request.rate"),
         (status = 503, description = "register.unavailable or ledger.unavailable"),

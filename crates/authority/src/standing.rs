@@ -21,6 +21,8 @@ use zeroize::Zeroizing;
 use crate::config::AuthorityConfig;
 use crate::keys::{AuthorityKeys, KeyFileError, make_pass_key};
 use crate::ledger::{Ledger, LedgerError, read_genesis};
+use crate::register::foreigners::References;
+use crate::register::specimens::{self, SpecimenError};
 use crate::register::synthetic::{EvidenceFile, SyntheticRegister};
 use crate::store::{Enrolled, Store, StoreError};
 use crate::text::{Clock, NoRandomness, random};
@@ -49,6 +51,8 @@ pub enum StandingError {
     )]
     Epoch,
     #[error(transparent)]
+    Specimens(#[from] SpecimenError),
+    #[error(transparent)]
     Random(#[from] NoRandomness),
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -70,6 +74,7 @@ impl StandingError {
             Self::Ended => "enrolment.ended",
             Self::ExternalRegister => "register.external",
             Self::Epoch => "pass_key.epoch",
+            Self::Specimens(error) => error.code(),
             Self::Random(_) => "random.unavailable",
             Self::Config(error) => error.code(),
             Self::Keys(error) => error.code(),
@@ -151,6 +156,14 @@ pub fn residents(dir: &Path) -> Result<Vec<EvidenceFile>, StandingError> {
     let keys = AuthorityKeys::load(&config.dir)?;
     let register = SyntheticRegister::new(&keys.register_seed, config.register.residents);
     Ok(register.write_evidence(&config.dir)?)
+}
+
+/// Lists the evidence files of invented foreigners that were made with the authority in `dir`.
+pub fn foreigners(dir: &Path) -> Result<Vec<EvidenceFile>, StandingError> {
+    let config = AuthorityConfig::load_dir(dir)?;
+    let keys = AuthorityKeys::load(&config.dir)?;
+    let references = References::new(&keys.register_seed);
+    Ok(specimens::list(&config.dir, &references)?)
 }
 
 /// Suspends the enrolment of the person with this reference, and waits until the ledger says so.

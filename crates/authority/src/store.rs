@@ -1,8 +1,9 @@
 //! What an authority remembers between requests: one SQLite file, `DIR/authority.db`, or a
 //! PostgreSQL database that several processes of one authority share.
 //!
-//! It holds no personal data: a person is the register's opaque reference and their tag, and how many
-//! people share facts is counted apart from who they are. Codes and tokens are stored as hashes. Whatever must happen once (a code, a nonce) happens in one
+//! It holds no personal data in the clear: a person is the register's opaque reference and their tag, how
+//! many people share facts is counted apart from who they are, and what is kept of foreigners, who are in
+//! no register, is sealed under a key that is not here ([`crate::register::foreigners`]). Codes and tokens are stored as hashes. Whatever must happen once (a code, a nonce) happens in one
 //! statement that says whether it was the first, so no process has to know of another. SQLite in
 //! WAL with `synchronous=FULL`, PostgreSQL as it is by default: an answer that was sent survives a
 //! power cut (promise P10).
@@ -13,6 +14,7 @@
 //! in the same statement that records it, and whatever is of an earlier one opens nothing from then
 //! on, also if another process writes it a moment later (rule N8).
 
+mod foreigners;
 mod grants;
 mod pass;
 
@@ -35,7 +37,7 @@ use std::time::Duration;
 use crate::config::StoreConfig;
 
 /// The version of the schema below: SQLite's `user_version`, PostgreSQL's table `schema_version`.
-const SCHEMA_VERSION: i64 = 3;
+const SCHEMA_VERSION: i64 = 4;
 /// How long a writer waits for another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections of one process to SQLite, where writers wait for each other anyway.
@@ -98,6 +100,15 @@ CREATE TABLE deferred (
     configuration TEXT NOT NULL,
     keys          TEXT NOT NULL,
     expires_s     INTEGER NOT NULL
+) STRICT;
+CREATE TABLE foreigners (
+    person TEXT PRIMARY KEY,
+    sealed BLOB NOT NULL
+) STRICT;
+CREATE TABLE logins (
+    hash      BLOB PRIMARY KEY,
+    sealed    BLOB NOT NULL,
+    expires_s INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE nonces (
     nonce     TEXT PRIMARY KEY,
@@ -665,6 +676,7 @@ impl Store {
             "DELETE FROM pushed WHERE expires_s <= $1",
             "DELETE FROM authorizations WHERE expires_s <= $1",
             "DELETE FROM deferred WHERE expires_s <= $1",
+            "DELETE FROM logins WHERE expires_s <= $1",
         ];
         for statement in statements {
             sqlx::query(statement)

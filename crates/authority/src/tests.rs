@@ -1,6 +1,7 @@
 //! The routes of authority and registrar over the ledger's rules in memory, as a wallet and a gate
 //! use them, and what each refuses.
 
+mod foreigners;
 mod issuing;
 mod ledger;
 mod oauth;
@@ -18,7 +19,7 @@ use realdid_core::state::{Enrolment, ReasonCode, Standing, enrolment_key, issuer
 use realdid_core::suite::{SecretKey, Suite};
 use realdid_core::trie::Key;
 use realdid_exchange::tag::{
-    self, EnrolmentRequest, EnrolmentResponse, Evidence, blind, enrolment_commitment, normalise,
+    self, CardEvidence, EnrolmentRequest, EnrolmentResponse, blind, enrolment_commitment, normalise,
 };
 use realdid_light::http::NodeError;
 use realdid_serve::{ServeOptions, plumb};
@@ -172,7 +173,7 @@ impl Nation {
         plumb("registrar", router, probes, &options)
     }
 
-    fn evidence(&self, n: usize) -> Evidence {
+    fn evidence(&self, n: usize) -> CardEvidence {
         let keys = AuthorityKeys::load(&self.dir()).unwrap();
         let register = SyntheticRegister::new(&keys.register_seed, 8);
         register.evidence().swap_remove(n)
@@ -187,7 +188,7 @@ impl Nation {
         }
     }
 
-    async fn enrol(&self, evidence: &Evidence) -> Answer {
+    async fn enrol(&self, evidence: &CardEvidence) -> Answer {
         let request = enrolment_request(evidence);
         self.post_json("/v1/enrolments", &serde_json::to_value(&request).unwrap())
             .await
@@ -248,8 +249,24 @@ async fn authority_of(
     clock: Clock,
     (register, min_cohort): (Register, u64),
 ) -> Arc<Authority> {
+    authority_from(parts_of(store, dir, ledger, clock, (register, min_cohort))).await
+}
+
+async fn authority_from(parts: Parts) -> Arc<Authority> {
+    let authority = Authority::new(parts).unwrap();
+    authority.beat().await.unwrap();
+    Arc::new(authority)
+}
+
+fn parts_of(
+    store: Store,
+    dir: &Path,
+    ledger: &MemoryLedger,
+    clock: Clock,
+    (register, min_cohort): (Register, u64),
+) -> Parts {
     let keys = AuthorityKeys::load(dir).unwrap();
-    let authority = Authority::new(Parts {
+    Parts {
         url: AUTHORITY.to_owned(),
         name: "Synthetic Authority".to_owned(),
         country: "CN".to_owned(),
@@ -262,13 +279,12 @@ async fn authority_of(
         attested_only: false,
         keys,
         register,
+        passports: None,
+        upstreams: Default::default(),
         store,
         ledger: Ledger::Memory(ledger.clone()),
         clock,
-    })
-    .unwrap();
-    authority.beat().await.unwrap();
-    Arc::new(authority)
+    }
 }
 
 fn toml_config(dir: &Path) -> crate::config::RegistrarConfig {
@@ -305,11 +321,11 @@ async fn ask(router: Router, request: Request<Body>) -> Answer {
     }
 }
 
-fn enrolment_request(evidence: &Evidence) -> EnrolmentRequest {
+fn enrolment_request(evidence: &CardEvidence) -> EnrolmentRequest {
     let number = normalise(&evidence.resident_number).unwrap();
     let key = SecretKey::from_seed(Suite::P256, [4; 32]).unwrap().public();
     EnrolmentRequest {
-        evidence: evidence.clone(),
+        evidence: evidence.clone().into(),
         blinded: blind(&number, &[6; 32]).unwrap(),
         commitment: enrolment_commitment(&[7; 32], &key),
     }
@@ -379,8 +395,8 @@ async fn p1_refusals_say_nothing_of_the_evidence() {
     let honest = nation.evidence(0);
     let other = nation.evidence(3);
     let mut answers = Vec::new();
-    let mut wrong: Vec<Evidence> = Vec::new();
-    let mut change = |change: &dyn Fn(&mut Evidence)| {
+    let mut wrong: Vec<CardEvidence> = Vec::new();
+    let mut change = |change: &dyn Fn(&mut CardEvidence)| {
         let mut evidence = honest.clone();
         change(&mut evidence);
         wrong.push(evidence);
@@ -565,5 +581,5 @@ async fn configuration_examples_are_read_and_residents_are_listed() {
     assert_eq!(residents.len(), 23, "all but the one who has died");
     assert_eq!(residents[0].person, "r-0001");
     let text = std::fs::read_to_string(&residents[0].evidence).unwrap();
-    assert!(serde_json::from_str::<Evidence>(&text).unwrap() == nation.evidence(0));
+    assert!(serde_json::from_str::<CardEvidence>(&text).unwrap() == nation.evidence(0));
 }

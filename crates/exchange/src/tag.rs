@@ -16,14 +16,19 @@
 //! blinded element is of *this* number (rule N3). Without it, anyone who enrols would have an
 //! oracle for other people's tags.
 //!
+//! A foreigner has no resident number; [`Foreign`] is what stands in its place.
+//!
 //! The messages of enrolment stand at the end: [`Evidence`], [`EnrolmentRequest`],
 //! [`EnrolmentResponse`].
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use realdid_core::hash::{Domain, Hash32, hash};
 use realdid_core::state::{PersonTag, TagKey};
 use realdid_core::suite::PublicKey;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha512};
+use sha2::{Digest, Sha256, Sha512};
+use std::collections::BTreeMap;
 use voprf::{
     BlindedElement, EvaluationElement, Group, Proof, Ristretto255, VoprfClient, VoprfServer,
 };
@@ -90,6 +95,68 @@ impl Number {
     /// The normal form itself, for the register that compares it.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// The longest name of an identity provider, in bytes.
+pub const MAX_ISSUER_BYTES: usize = 512;
+/// The longest subject of one (OpenID Connect Core §2), in bytes.
+pub const MAX_SUBJECT_BYTES: usize = 255;
+
+/// What stands in the place of a foreigner's resident number (rule F10).
+#[derive(Clone, Copy)]
+pub enum Foreign<'a> {
+    /// A passport.
+    Passport {
+        /// The issuing state, as the zone has it.
+        state: &'a str,
+        /// What the state has in the zone's optional field.
+        personal: Option<&'a str>,
+        document: &'a str,
+    },
+    /// An account at an identity provider: `iss` and `sub` of its ID token.
+    Upstream { issuer: &'a str, subject: &'a str },
+}
+
+impl Foreign<'_> {
+    /// The number that is evaluated. It has a `/`, which no resident number has, so that nobody's
+    /// number is another's of another kind.
+    pub fn number(&self) -> Result<Number, TagError> {
+        match self {
+            Self::Passport {
+                state,
+                personal,
+                document,
+            } => {
+                let of_zone = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'<';
+                let (kind, value) = match personal {
+                    Some(personal) => ("personal", personal),
+                    None => ("document", document),
+                };
+                let sound = |text: &str, len: usize| {
+                    (1..=len).contains(&text.len()) && text.bytes().all(of_zone)
+                };
+                if !sound(state, 3) || !sound(value, 14) {
+                    return Err(TagError::Number);
+                }
+                Ok(Number(format!("passport/{state}/{kind}/{value}")))
+            }
+            Self::Upstream { issuer, subject } => {
+                let sound = |text: &str, len: usize| (1..=len).contains(&text.len());
+                if !sound(issuer, MAX_ISSUER_BYTES) || !sound(subject, MAX_SUBJECT_BYTES) {
+                    return Err(TagError::Number);
+                }
+                // The issuer's length goes before it, so that the two cannot shift.
+                let digest = Sha256::new()
+                    .chain_update(b"rdid/1/upstream\0")
+                    .chain_update((issuer.len() as u32).to_be_bytes())
+                    .chain_update(issuer)
+                    .chain_update(subject)
+                    .finalize();
+                let hex: String = digest.iter().map(|b| format!("{b:02x}")).collect();
+                Ok(Number(format!("upstream/{hex}")))
+            }
+        }
     }
 }
 
@@ -270,14 +337,38 @@ impl Drop for SeedRng {
     }
 }
 
-/// What proves to the authority who somebody is: the content of an evidence file.
+/// What proves to the authority who somebody is: the content of an evidence file. All of it is
+/// personal data or secret, so `Debug` shows none of it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Evidence {
+    /// A resident's card.
+    Card(CardEvidence),
+    /// A passport's chip.
+    Passport(PassportEvidence),
+    /// A login at an identity provider. In no file: the wallet has it from the authority.
+    Upstream(UpstreamEvidence),
+}
+
+impl From<CardEvidence> for Evidence {
+    fn from(card: CardEvidence) -> Self {
+        Self::Card(card)
+    }
+}
+
+impl From<PassportEvidence> for Evidence {
+    fn from(passport: PassportEvidence) -> Self {
+        Self::Passport(passport)
+    }
+}
+
+/// What proves a resident.
 ///
 /// On disk: `{"type":"rdid-synthetic-card/1","person","given_name","family_name",
-/// "resident_number","birthdate","card_secret"}`. All of it is personal data or secret, so
-/// `Debug` shows none of it.
+/// "resident_number","birthdate","card_secret"}`.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Evidence {
+pub struct CardEvidence {
     /// The kind of evidence: [`SYNTHETIC_CARD`].
     #[serde(rename = "type")]
     pub kind: String,
@@ -295,7 +386,81 @@ pub struct Evidence {
 /// The kind of evidence that the embedded synthetic register issues.
 pub const SYNTHETIC_CARD: &str = "rdid-synthetic-card/1";
 /// The largest evidence file in bytes.
-pub const MAX_EVIDENCE_BYTES: usize = 4096;
+pub const MAX_EVIDENCE_BYTES: usize = 48 * 1024;
+
+/// The name of a passport's evidence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PassportKind {
+    #[serde(rename = "rdid-passport/1")]
+    V1,
+}
+
+/// What a passport's chip has (ICAO 9303-10), as a reader got it.
+///
+/// On disk: `{"type":"rdid-passport/1","security_object","data_groups":{"1":…}}`, EF.SOD and the data
+/// groups by number, each as it stands on the chip, in base64url. The first group is needed; the
+/// picture (the second) is not, and is better left out.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PassportEvidence {
+    #[serde(rename = "type")]
+    pub kind: PassportKind,
+    pub security_object: String,
+    pub data_groups: BTreeMap<String, String>,
+}
+
+impl PassportEvidence {
+    /// From a chip's files.
+    pub fn new(security_object: &[u8], data_groups: &[(u8, Vec<u8>)]) -> Self {
+        let groups = data_groups.iter();
+        Self {
+            kind: PassportKind::V1,
+            security_object: URL_SAFE_NO_PAD.encode(security_object),
+            data_groups: groups
+                .map(|(number, bytes)| (number.to_string(), URL_SAFE_NO_PAD.encode(bytes)))
+                .collect(),
+        }
+    }
+
+    /// EF.SOD; nothing where it is not base64url.
+    pub fn security_object(&self) -> Option<Vec<u8>> {
+        URL_SAFE_NO_PAD.decode(&self.security_object).ok()
+    }
+
+    /// The data groups; nothing where one has no number or is not base64url.
+    pub fn data_groups(&self) -> Option<Vec<(u8, Vec<u8>)>> {
+        let groups = self.data_groups.iter();
+        groups
+            .map(|(number, text)| {
+                // One spelling for each number.
+                let plain = !number.starts_with(['0', '+']);
+                let number = number.parse().ok().filter(|_| plain)?;
+                Some((number, URL_SAFE_NO_PAD.decode(text).ok()?))
+            })
+            .collect()
+    }
+}
+
+/// The name of evidence from an identity provider.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum UpstreamKind {
+    #[serde(rename = "rdid-upstream/1")]
+    V1,
+}
+
+/// A login at an identity provider that the authority saw itself (rules F13 to F18): who it was, and
+/// the ticket that the browser brought back to the wallet.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UpstreamEvidence {
+    #[serde(rename = "type")]
+    pub kind: UpstreamKind,
+    pub issuer: String,
+    pub subject: String,
+    pub ticket: String,
+    /// What the wallet's challenge was made of (RFC 7636).
+    pub verifier: String,
+}
 
 impl std::fmt::Debug for Evidence {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

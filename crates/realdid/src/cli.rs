@@ -565,6 +565,11 @@ pub enum AuthorityCommand {
         #[command(flatten)]
         dir: NationDir,
     },
+    /// List invented foreigners and their passports' evidence files
+    Foreigners {
+        #[command(flatten)]
+        dir: NationDir,
+    },
     /// Suspend a person: no refresh, and gates refuse within an epoch and the refresh lead
     Suspend(StandingArgs),
     /// Restore a suspended person

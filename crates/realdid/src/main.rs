@@ -99,6 +99,7 @@ async fn run(cli: Cli) -> Result<Option<Value>, Fail> {
             None => part::authority(args.part).await.map(|()| None),
             Some(AuthorityCommand::Record(args)) => part::authority_record(&args).map(Some),
             Some(AuthorityCommand::Residents { dir }) => part::residents(&dir).map(Some),
+            Some(AuthorityCommand::Foreigners { dir }) => part::foreigners(&dir).map(Some),
             Some(AuthorityCommand::Suspend(change)) => part::suspend(change).await.map(Some),
             Some(AuthorityCommand::Restore(change)) => part::restore(change).await.map(Some),
             Some(AuthorityCommand::Reset(person)) => part::reset(person).await.map(Some),

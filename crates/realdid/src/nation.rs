@@ -224,6 +224,8 @@ impl Nation {
             &mut rng,
         )
         .map_err(Fail::of)?;
+        realdid_authority::make_specimens(&self.dir.join("authority"), now_ms() / 1000)
+            .map_err(Fail::of)?;
         let registrar = realdid_authority::init_registrar(
             &self.dir.join("registrar"),
             &self.registrar_url(),
@@ -382,7 +384,11 @@ impl Nation {
                 "authority" => {
                     "\n[realpass]\n\
                      # A handful of people are no cohort: here RealPasses say all that there is to say.\n\
-                     min_cohort = 1\n"
+                     min_cohort = 1\n\n\
+                     [passports]\n\
+                     # Of invented states; `realdid authority foreigners` lists their people.\n\
+                     master_list = \"passports/master-list\"\n\
+                     revocation_lists = \"passports/revocation-lists\"\n"
                 }
                 _ => "",
             };

@@ -133,6 +133,16 @@ pub fn residents(nation: &NationDir) -> Result<Value, Fail> {
     Ok(json!({ "residents": residents }))
 }
 
+/// The invented foreigners whose passports were made with the network.
+pub fn foreigners(nation: &NationDir) -> Result<Value, Fail> {
+    let found = realdid_authority::foreigners(&authority_dir(&nation.dir)?).map_err(Fail::of)?;
+    let foreigners: Vec<Value> = found
+        .into_iter()
+        .map(|foreigner| json!({"person": foreigner.person, "evidence": foreigner.evidence}))
+        .collect();
+    Ok(json!({ "foreigners": foreigners }))
+}
+
 pub async fn suspend(args: StandingArgs) -> Result<Value, Fail> {
     let (dir, reason) = (authority_dir(&args.nation.dir)?, reason(&args.reason)?);
     let change = realdid_authority::suspend(&dir, &args.person, reason).await;

@@ -2,6 +2,7 @@
 
 pub mod chain;
 pub mod ledger;
+pub mod passport;
 pub mod peer;
 pub mod person;
 pub mod ports;

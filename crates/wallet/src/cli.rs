@@ -49,9 +49,16 @@ pub enum WalletCommand {
         /// The authority's URL, as it stands on the ledger
         #[arg(long)]
         authority: String,
-        /// The evidence file
-        #[arg(long)]
-        evidence: PathBuf,
+        /// The evidence file: a resident's card, or a passport's chip
+        #[arg(
+            long,
+            required_unless_present = "upstream",
+            conflicts_with = "upstream"
+        )]
+        evidence: Option<PathBuf>,
+        /// Log in at this identity provider of the authority instead, in a browser on this machine
+        #[arg(long, value_name = "ID")]
+        upstream: Option<String>,
         /// The digest of the network's genesis, in hex; without it the first one met is pinned
         #[arg(long, env = "REALDID_TRUST")]
         trust: Option<String>,
@@ -179,8 +186,13 @@ pub async fn run(args: WalletArgs) -> Result<Value, CliError> {
         WalletCommand::Enrol {
             authority,
             evidence,
+            upstream,
             trust,
         } => {
+            let by = match (evidence, upstream) {
+                (Some(path), _) => enrol::By::File(path),
+                (None, id) => enrol::By::Upstream(id.unwrap_or_default()),
+            };
             let trusted = trust
                 .map(|digest| digest.parse::<Hash32>())
                 .transpose()
@@ -198,7 +210,7 @@ pub async fn run(args: WalletArgs) -> Result<Value, CliError> {
                 tell_about_kit(kit.as_deref());
                 wallet
             };
-            enrol::enrol(&mut wallet, &Http::new()?, &authority, &evidence, trusted).await
+            enrol::enrol(&mut wallet, &Http::new()?, &authority, &by, trusted).await
         }
         WalletCommand::Keep { once } => keep::keep(&dir, &Http::new()?, once).await,
         command => {

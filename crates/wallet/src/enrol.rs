@@ -15,6 +15,7 @@ use crate::ledger::{Ledger, now_ms};
 use crate::realpass;
 use crate::secret::Secret32;
 use crate::seed::recorded;
+use crate::upstream;
 use crate::vault;
 use crate::wallet::Wallet;
 use base64::Engine as _;
@@ -24,10 +25,11 @@ use realdid_core::genesis::{Genesis, MAX_GENESIS_BYTES};
 use realdid_core::hash::Hash32;
 use realdid_core::state::{Enrolment, Issuer, PersonTag, Standing, issuer_id};
 use realdid_core::suite::SecretKey;
-use realdid_exchange::tag::{self, EnrolmentRequest, EnrolmentResponse, Evidence};
+use realdid_exchange::tag::{self, EnrolmentRequest, EnrolmentResponse, Evidence, Foreign, Number};
+use realdid_passport::Mrz;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 /// `GET /v1/network` of an authority: where its network is to be found. A claim; the genesis is
@@ -40,18 +42,29 @@ struct NetworkAnswer {
     nodes: Vec<String>,
 }
 
+/// How somebody proves who they are.
+pub enum By {
+    /// By an evidence file.
+    File(PathBuf),
+    /// By a login at the identity provider that the authority knows by this name.
+    Upstream(String),
+}
+
 /// Enrols with `authority` and answers the command's JSON.
 pub async fn enrol(
     wallet: &mut Wallet,
     http: &Http,
     authority: &str,
-    evidence: &Path,
+    by: &By,
     trusted: Option<Hash32>,
 ) -> Result<Value, CliError> {
     let base = address(authority)?;
     let issuer_url = authority.trim().trim_end_matches('/').to_owned();
-    let evidence = read_evidence(evidence)?;
-    let number = tag::normalise(&evidence.resident_number)?;
+    // Before anything is asked of anybody.
+    let read = match by {
+        By::File(path) => Some(read_evidence(path)?),
+        By::Upstream(_) => None,
+    };
 
     pin_network(wallet, http, &base, trusted).await?;
     let mut ledger = Ledger::of(&wallet.content)?;
@@ -66,6 +79,12 @@ pub async fn enrol(
     })?;
 
     let commitment = own_commitment(wallet, &issuer_url)?;
+    let evidence = match (read, by) {
+        (Some(evidence), _) => evidence,
+        (None, By::Upstream(id)) => upstream::log_in(http, &base, id).await?,
+        (None, By::File(path)) => read_evidence(path)?,
+    };
+    let number = number_of(&evidence)?;
     let seed = Zeroizing::new(vault::random::<32>()?);
     let client = tag::blind(&number, &seed)?;
     let request = EnrolmentRequest {
@@ -133,15 +152,48 @@ pub async fn enrol(
     }))
 }
 
+/// What stands for the person at the authority, and is blinded.
+fn number_of(evidence: &Evidence) -> Result<Number, CliError> {
+    let number = match evidence {
+        Evidence::Card(card) => tag::normalise(&card.resident_number)?,
+        Evidence::Passport(passport) => {
+            let groups = passport.data_groups().unwrap_or_default();
+            let first = groups.iter().find(|(number, _)| *number == 1);
+            let zone = first.and_then(|(_, group)| Mrz::of_group(group).ok());
+            let zone = zone.ok_or_else(malformed_evidence)?;
+            let number = Foreign::Passport {
+                state: &zone.state,
+                personal: zone.personal_number.as_deref(),
+                document: &zone.document_number,
+            };
+            number.number()?
+        }
+        Evidence::Upstream(login) => {
+            let number = Foreign::Upstream {
+                issuer: &login.issuer,
+                subject: &login.subject,
+            };
+            number.number()?
+        }
+    };
+    Ok(number)
+}
+
 fn read_evidence(path: &Path) -> Result<Evidence, CliError> {
     let bytes = Zeroizing::new(files::read(path, tag::MAX_EVIDENCE_BYTES as u64)?);
-    serde_json::from_slice(&bytes).map_err(|_| {
-        CliError::user(
-            "evidence.malformed",
-            "an evidence file is JSON of a kind that the authority takes",
-            "give the file as the authority made it",
-        )
-    })
+    match serde_json::from_slice(&bytes) {
+        // What a login gives is in no file.
+        Ok(Evidence::Upstream(_)) | Err(_) => Err(malformed_evidence()),
+        Ok(evidence) => Ok(evidence),
+    }
+}
+
+fn malformed_evidence() -> CliError {
+    CliError::user(
+        "evidence.malformed",
+        "an evidence file is JSON of a kind that the authority takes",
+        "give the file as the authority or the passport's reader made it",
+    )
 }
 
 /// Pins the network when it is met for the first time, and refuses another one afterwards.

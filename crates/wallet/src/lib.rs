@@ -35,6 +35,7 @@ pub mod show;
 #[cfg(test)]
 mod test_world;
 pub mod unlink;
+pub mod upstream;
 pub mod vault;
 pub mod wallet;
 pub mod watch;

@@ -11,12 +11,13 @@ use super::{Finding, Source};
 const TABLE: &str = "docs/errors.md";
 
 /// What answers over HTTP, and what its answers are made of.
-const CRATES: [&str; 9] = [
+const CRATES: [&str; 10] = [
     "core",
     "ceremony",
     "credential",
     "exchange",
     "light",
+    "passport",
     "serve",
     "authority",
     "gate",

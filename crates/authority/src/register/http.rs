@@ -11,13 +11,15 @@
 //! "sex","nationalities","region"}`; `sex` is 0, 1, 2 or 9 (ISO/IEC 5218). The reference is opaque,
 //! 1 to 64 characters of `A-Z a-z 0-9 . _ -`.
 
-use realdid_credential::pid::Sex;
-use realdid_exchange::tag::{Evidence, normalise};
+use realdid_credential::pid::{Assurance, Sex};
+use realdid_exchange::tag::{CardEvidence, normalise};
 use serde::Deserialize;
 use std::time::Duration;
 
 use super::{Person, RegisterRefusal};
 
+/// References that begin like this are foreigners', whom no register service knows.
+const RESERVED: &str = super::foreigners::PREFIX;
 /// The largest answer that is read, in bytes.
 const MAX_ANSWER_BYTES: usize = 16 * 1024;
 
@@ -55,7 +57,7 @@ impl HttpRegister {
         })
     }
 
-    pub async fn check(&self, evidence: &Evidence) -> Result<Person, RegisterRefusal> {
+    pub async fn check(&self, evidence: &CardEvidence) -> Result<Person, RegisterRefusal> {
         let request = self.http.post(format!("{}/v1/checks", self.url));
         self.ask(request.json(evidence)).await
     }
@@ -100,11 +102,14 @@ impl HttpRegister {
             sex: Sex::from_code(record.sex).map_err(|_| unavailable)?,
             nationalities: record.nationalities,
             region: record.region,
+            assurance: Assurance::Substantial,
+            is_foreign: false,
         })
     }
 }
 
 fn is_reference(text: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
-    (1..=64).contains(&text.len()) && text.bytes().all(plain) && text != "." && text != ".."
+    let free = text != "." && text != ".." && !text.starts_with(RESERVED);
+    (1..=64).contains(&text.len()) && text.bytes().all(plain) && free
 }

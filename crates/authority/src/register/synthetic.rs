@@ -7,8 +7,8 @@
 //!
 //! References such as `r-0001` count residents and say nothing about them.
 
-use realdid_credential::pid::Sex;
-use realdid_exchange::tag::{Evidence, MAX_EVIDENCE_BYTES, Number, SYNTHETIC_CARD, normalise};
+use realdid_credential::pid::{Assurance, Sex};
+use realdid_exchange::tag::{CardEvidence, MAX_EVIDENCE_BYTES, Number, SYNTHETIC_CARD, normalise};
 use realdid_serve::files::{self, FileError};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
@@ -105,7 +105,7 @@ impl SyntheticRegister {
 
     /// Every comparison is made whatever the earlier ones said, against somebody else's card
     /// where the number is unknown, so that time tells as little as the answer.
-    pub fn check(&self, evidence: &Evidence) -> Result<Person, RegisterRefusal> {
+    pub fn check(&self, evidence: &CardEvidence) -> Result<Person, RegisterRefusal> {
         let normal = normalise(&evidence.resident_number).ok();
         let text = normal.as_ref().map_or("", Number::as_str);
         let known = self
@@ -141,7 +141,7 @@ impl SyntheticRegister {
     }
 
     /// Every resident's evidence, in the order of the references.
-    pub fn evidence(&self) -> Vec<Evidence> {
+    pub fn evidence(&self) -> Vec<CardEvidence> {
         let mut all: Vec<_> = self.residents.iter().map(Resident::evidence).collect();
         all.sort_by(|a, b| a.person.cmp(&b.person));
         all
@@ -171,8 +171,8 @@ impl SyntheticRegister {
 }
 
 impl Resident {
-    fn evidence(&self) -> Evidence {
-        Evidence {
+    fn evidence(&self) -> CardEvidence {
+        CardEvidence {
             kind: SYNTHETIC_CARD.to_owned(),
             person: self.person.reference.clone(),
             given_name: self.person.given_name.clone(),
@@ -228,6 +228,8 @@ fn resident(seed: &[u8; 32], n: u32) -> Option<Resident> {
             },
             nationalities: vec![nation.to_owned()],
             region: region.to_owned(),
+            assurance: Assurance::Substantial,
+            is_foreign: false,
         },
         card_secret: draw("card"),
         deceased: n == 3,

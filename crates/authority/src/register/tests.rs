@@ -7,7 +7,7 @@ fn register() -> SyntheticRegister {
     SyntheticRegister::new(&[5; 32], 12)
 }
 
-fn evidence(n: usize) -> Evidence {
+fn evidence(n: usize) -> CardEvidence {
     register().evidence().swap_remove(n)
 }
 
@@ -67,7 +67,7 @@ fn every_refusal_is_the_same() {
     let honest = evidence(0);
     let other = evidence(4);
     let mut wrong = Vec::new();
-    let mut change = |change: &dyn Fn(&mut Evidence)| {
+    let mut change = |change: &dyn Fn(&mut CardEvidence)| {
         let mut evidence = honest.clone();
         change(&mut evidence);
         wrong.push(evidence);
@@ -184,7 +184,7 @@ fn evidence_files_are_for_the_operator_only() {
             .mode();
         assert_eq!(mode & 0o777, 0o600);
         let text = std::fs::read_to_string(&file.evidence).unwrap();
-        let evidence: Evidence = serde_json::from_str(&text).unwrap();
+        let evidence: CardEvidence = serde_json::from_str(&text).unwrap();
         assert_eq!(evidence.person, file.person);
     }
 }

@@ -167,7 +167,7 @@ fn a_commitment_hides_behind_its_salt() {
 
 #[test]
 fn p1_evidence_does_not_print_itself() {
-    let evidence = Evidence {
+    let evidence = CardEvidence {
         kind: SYNTHETIC_CARD.into(),
         person: "r-0001".into(),
         given_name: "Wei".into(),
@@ -176,5 +176,80 @@ fn p1_evidence_does_not_print_itself() {
         birthdate: "1990-03-07".into(),
         card_secret: "c2VjcmV0".into(),
     };
+    let evidence = Evidence::from(evidence);
     assert_eq!(format!("{evidence:?}"), "Evidence(…)");
+}
+
+#[test]
+fn a_foreigners_number_is_nobody_elses() {
+    let passport = |state, personal, document| Foreign::Passport {
+        state,
+        personal,
+        document,
+    };
+    let upstream = |issuer, subject| Foreign::Upstream { issuer, subject };
+    let texts = [
+        (
+            passport("QNA", None, "Q1234567"),
+            "passport/QNA/document/Q1234567",
+        ),
+        (
+            passport("QNA", Some("Q1234567"), "X"),
+            "passport/QNA/personal/Q1234567",
+        ),
+        (
+            passport("QRA", None, "Q1234567"),
+            "passport/QRA/document/Q1234567",
+        ),
+        (
+            upstream("https://id.example", "248289761001"),
+            "upstream/83e6c9394fce8526f754b29b1e11fa2bb0e5b0c417ca5ae7cdd083ad6ae8c642",
+        ),
+    ];
+    for (foreign, text) in &texts {
+        let number = foreign.number().ok().unwrap();
+        assert_eq!(number.as_str(), *text);
+        // no resident number is read as one of these
+        assert!(normalise(number.as_str()).is_err());
+    }
+    // where one ends and the other begins counts
+    let hashed = |issuer, subject| upstream(issuer, subject).number().ok().unwrap();
+    assert!(hashed("https://id.example", "12") != hashed("https://id.example1", "2"));
+    let long = "1".repeat(256);
+    for wrong in [
+        passport("", None, "1"),
+        passport("QNAA", None, "1"),
+        passport("Q/A", None, "1"),
+        passport("QNA", Some(""), "1"),
+        passport("QNA", None, "1/2"),
+        upstream("", "1"),
+        upstream("https://id.example", ""),
+        upstream("https://id.example", &long),
+    ] {
+        assert_eq!(wrong.number().err(), Some(TagError::Number));
+    }
+}
+
+#[test]
+fn each_kind_of_evidence_reads_as_what_it_is() {
+    let read = |text: &str| serde_json::from_str::<Evidence>(text).ok();
+    let passport = PassportEvidence::new(&[0x77, 1], &[(1, vec![0x61]), (14, vec![2])]);
+    let text = serde_json::to_string(&passport).unwrap();
+    assert_eq!(
+        text,
+        r#"{"type":"rdid-passport/1","security_object":"dwE","data_groups":{"1":"YQ","14":"Ag"}}"#
+    );
+    assert!(read(&text) == Some(Evidence::Passport(passport.clone())));
+    assert!(passport.security_object() == Some(vec![0x77, 1]));
+    assert!(passport.data_groups() == Some(vec![(1, vec![0x61]), (14, vec![2])]));
+    for number in ["01", "+1", "x", "256", ""] {
+        let mut wrong = passport.clone();
+        wrong.data_groups.insert(number.to_owned(), String::new());
+        assert!(wrong.data_groups().is_none(), "{number}");
+    }
+    assert!(read(&text.replace("passport/1", "passport/2")).is_none());
+    let upstream =
+        r#"{"type":"rdid-upstream/1","issuer":"i","subject":"s","ticket":"t","verifier":"v"}"#;
+    assert!(matches!(read(upstream), Some(Evidence::Upstream(_))));
+    assert!(read(&upstream.replace(r#""issuer":"i","#, "")).is_none());
 }

@@ -29,7 +29,6 @@ use realdid_wallet::http::Http;
 use realdid_wallet::ledger::{Ledger, now_s};
 use realdid_wallet::wallet::Wallet;
 use serde::Deserialize;
-use std::path::Path;
 use std::time::{Duration, Instant};
 use tokio::sync::Barrier;
 
@@ -193,8 +192,14 @@ impl Scene {
         let (mut wallet, _) = Wallet::create(&running.folder.path().join("wallet"), None)?;
         let http = Http::new()?;
         let authority = nation.authority_url();
-        realdid_wallet::enrol::enrol(&mut wallet, &http, &authority, Path::new(evidence), None)
-            .await?;
+        realdid_wallet::enrol::enrol(
+            &mut wallet,
+            &http,
+            &authority,
+            &realdid_wallet::enrol::By::File(evidence.into()),
+            None,
+        )
+        .await?;
         let mut ledger = Ledger::of(&wallet.content)?;
 
         let mut scene = Self {

@@ -20,7 +20,7 @@ fn help(words: &[&str]) -> String {
 }
 
 /// Every command with the options that its help names.
-const COMMANDS: [&[&str]; 68] = [
+const COMMANDS: [&[&str]; 69] = [
     &["up"],
     &["genesis", "key"],
     &["genesis", "plan"],
@@ -36,6 +36,7 @@ const COMMANDS: [&[&str]; 68] = [
     &["authority"],
     &["authority", "record"],
     &["authority", "residents"],
+    &["authority", "foreigners"],
     &["authority", "suspend"],
     &["authority", "restore"],
     &["authority", "reset"],

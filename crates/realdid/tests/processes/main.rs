@@ -18,6 +18,7 @@ mod contract;
 mod crash;
 mod displays;
 mod faults;
+mod foreigners;
 mod journey;
 mod nation;
 mod networks;

@@ -66,6 +66,22 @@ fn an_interrupted_enrolment_goes_on_with_its_commitment() {
 }
 
 #[test]
+fn what_stands_for_a_foreigner_is_read_from_the_passport() {
+    let zone =
+        b"P<UTOERIKSSON<<ANNA<MARIA<<<<<<<<<<<<<<<<<<<L898902C36UTO7408122F1204159ZE184226B<<<<<10";
+    let group = [&[0x61, 0x5b, 0x5f, 0x1f, 0x58], zone.as_slice()].concat();
+    let passport = tag::PassportEvidence::new(&[0x77, 0], &[(1, group)]);
+    let number = number_of(&passport.clone().into()).ok().unwrap();
+    assert_eq!(number.as_str(), "passport/UTO/personal/ZE184226B");
+    let mut other = passport;
+    other.data_groups.clear();
+    assert_eq!(
+        number_of(&other.into()).err().unwrap().code,
+        "evidence.malformed"
+    );
+}
+
+#[test]
 fn evidence_that_does_not_read_is_not_repeated() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("card.json");
