@@ -127,7 +127,7 @@ pub fn named_suite(word: &str) -> Result<(String, Suites), String> {
     let suite = match whose {
         "" if name == "cn" => Suites::Sm,
         "" => Suites::Intl,
-        whose => Suites::from_str(whose, false)?,
+        whose => <Suites as clap::ValueEnum>::from_str(whose, false)?,
     };
     Ok((name.to_owned(), suite))
 }

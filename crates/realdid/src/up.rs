@@ -6,7 +6,7 @@
 
 use crate::cli::UpArgs;
 use crate::fail::Fail;
-use crate::nation::{Nation, Neighbour, POLICY_FILE, Suites, SERVICE_NAMES, absolute, part_name};
+use crate::nation::{Nation, Neighbour, POLICY_FILE, SERVICE_NAMES, Suites, absolute, part_name};
 use crate::network;
 use crate::register::{self, Wanted, client_secret};
 use indicatif::{ProgressBar, ProgressStyle};

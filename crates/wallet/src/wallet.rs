@@ -54,9 +54,11 @@ impl Wallet {
                 (kit, Some(in_folder))
             }
         };
-        // Until the network is known: `speak`.
+        // Of every suite until the network is known (`speak`): then the kit may be far away.
         let pool = kit.pool(Suite::Ed25519)?;
-        let content = Content::new(kit.pairwise_root(0), pool, kit.pass_seed());
+        let others = [Suite::P256, Suite::Sm2].map(|suite| kit.pool(suite));
+        let mut content = Content::new(kit.pairwise_root(0), pool, kit.pass_seed());
+        content.other_pools = Some(others.into_iter().collect::<Result<_, _>>()?);
         let passphrase = passphrase();
         let passphrase = passphrase.as_ref().map(|text| text.as_str());
         let vault = Vault::create(dir, passphrase, &content)?;
@@ -86,14 +88,23 @@ impl Wallet {
         }
     }
 
-    /// Makes the commitments to spare keys anew where the wallet's network has DIDs of another suite than
-    /// they are of: once, when it meets its network, and before it has a DID.
+    /// Takes the commitments to spare keys of the suite of the network's DIDs, and forgets the others:
+    /// once, when the wallet meets its network, before it has a DID. One that was made before it had them
+    /// of every suite needs its kit for another than Ed25519.
     pub fn speak(&mut self, suite: Suite) -> Result<(), CliError> {
+        let mut kept = self.content.other_pools.iter().flatten();
+        let kept = kept.find(|pool| pool.suite() == suite).cloned();
         if self.content.pool.suite() != suite {
-            let kit = self.kit(None)?;
-            let kit = kit.ok_or(ChangeError::KitNeeded("meeting a network of another suite"))?;
-            self.content.pool = kit.pool(suite)?;
+            self.content.pool = match kept {
+                Some(pool) => pool,
+                None => {
+                    let kit = self.kit(None)?;
+                    let needed = ChangeError::KitNeeded("meeting a network of another suite");
+                    kit.ok_or(needed)?.pool(suite)?
+                }
+            };
         }
+        self.content.other_pools = None;
         Ok(())
     }
 

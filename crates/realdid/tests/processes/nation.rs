@@ -212,6 +212,7 @@ impl Neighbours {
         let port_base = free_ports(&[0, 100]);
         let (up, ready) = start_up(&dir, port_base, &["--networks", "cn,intl"]);
         let nation = |name: &str, index: u16| Nation {
+            suite: "",
             dir: dir.join(name),
             port_base: port_base + 100 * index,
             ready: ready["networks"][name].clone(),

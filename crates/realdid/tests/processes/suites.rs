@@ -62,6 +62,7 @@ fn a_nation_on_sm2_alone_signs_people_in_by_realpass_and_a_did_that_is_anchored_
  {
     let nation = Nation::start_with("person", "sm");
     let (_, evidence) = nation.residents().swap_remove(0);
+    let kit = text(&nation.wallet("a", &["init"]).done(), "kit");
     let enrolled = nation.enrol("a", &evidence).done();
     let credentials = enrolled["credentials"].as_array().unwrap();
     assert_eq!(credentials.len(), 1, "no mdoc: {credentials:?}");
@@ -92,7 +93,13 @@ fn a_nation_on_sm2_alone_signs_people_in_by_realpass_and_a_did_that_is_anchored_
     let back = nation.login("a", 0).done();
     assert_eq!(nation.me(0, &back)["sub"], subject);
 
-    // Governance and a new gate are of SM2 too; another suite is refused by name.
+    // A wallet that is rebuilt from its kit, which is elsewhere, is the same person.
+    nation.wallet("b", &["init", "--kit", &kit]).done();
+    nation.enrol("b", &evidence).done();
+    let rebuilt = nation.login("b", 0).done();
+    assert_eq!(nation.me(0, &rebuilt)["sub"], subject);
+
+    // A new gate is of SM2 too; another suite is refused by name.
     let (status, code) = register(&nation, &p256());
     assert_eq!((status, code.as_str()), (400, "registration.key_suite"));
     assert_eq!(register(&nation, &sm2()).0, 201);

@@ -1,4 +1,5 @@
 use super::*;
+use realdid_credential::jose::Alg;
 use realdid_credential::mdoc::{self, Mdoc};
 use realdid_credential::pid::{Assurance, Pid, Sex};
 use realdid_credential::sd_jwt::{ParsedSdJwt, Terms};
@@ -218,7 +219,7 @@ fn a_configuration_of_another_format_is_refused_by_name() {
             "https://authority.example",
             pid::VCT,
             "A",
-            (jose::Alg::Es256, &[jose::Alg::Es256]),
+            (Alg::Es256, &[Alg::Es256]),
         )
     };
     let kind = |configuration: Value| kind_of(&metadata(configuration), "c").map_err(|e| e.code);

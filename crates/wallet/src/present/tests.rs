@@ -2,7 +2,7 @@ use super::*;
 use crate::content::Batch;
 use crate::secret::{Secret32, SecretText};
 use realdid_core::hash::Hash32;
-use realdid_credential::jose::Jwk;
+use realdid_credential::jose::{Jwk, SigningKey};
 use realdid_exchange::registration::{self, Registration};
 
 pub(super) fn request(claims: &[&str]) -> CheckedRequest {

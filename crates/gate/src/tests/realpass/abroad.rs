@@ -51,7 +51,9 @@ impl Border {
             let registrar = {
                 let world = World::new(
                     now_ms(),
-                    init_gate(&folder.join("gate")).unwrap().request,
+                    init_gate(&folder.join("gate"), realdid_core::suite::Suite::P256)
+                        .unwrap()
+                        .request,
                     &registered(),
                 );
                 world.issuer(REGISTRAR)
