@@ -59,15 +59,12 @@ pub struct Content {
     /// Names that this person shows in public, oldest first; absent where there was never one.
     #[n(11)]
     pub displays: Option<Vec<OwnDisplay>>,
-<<<<<<< ours
-    /// Recognised networks whose services this person went to; absent where there is none.
-    #[n(12)]
-    pub abroad: Option<Vec<Network>>,
-=======
     /// Commitments to spare keys of the other suites, until the network is known.
     #[n(12)]
     pub other_pools: Option<Vec<Pool>>,
->>>>>>> theirs
+    /// Recognised networks whose services this person went to; absent where there is none.
+    #[n(13)]
+    pub abroad: Option<Vec<Network>>,
 }
 
 /// An answer that is kept for when no node can be reached. It is checked anew at each use.
@@ -97,11 +94,8 @@ impl Content {
             passes: Some(RealPasses::new(pass_seed)),
             watched: None,
             displays: None,
-<<<<<<< ours
-            abroad: None,
-=======
             other_pools: None,
->>>>>>> theirs
+            abroad: None,
         }
     }
 
