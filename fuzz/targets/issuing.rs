@@ -9,6 +9,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use libfuzzer_sys::fuzz_target;
+use realdid_credential::jose::Alg;
 use realdid_credential::mdoc::{self, Mdoc};
 use realdid_credential::x509::Certificate;
 use realdid_exchange::oidc::dpop;
@@ -64,7 +65,8 @@ fuzz_target!(|input: &[u8]| {
             }
         }
         5 => {
-            let _ = verify_proof(&jwt(text), "https://authority.example", NOW_S);
+            let algs = [Alg::Es256, Alg::Sm2Sm3];
+            let _ = verify_proof(&jwt(text), "https://authority.example", &algs, NOW_S);
         }
         6 => {
             let _ = (DeferredRequest::parse(bytes), Notification::parse(bytes));

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Computes the vectors of did/ and ledger/, and the first of ceremony/, a second time, with nothing but hashlib.
+"""Computes the vectors of did/ and ledger/, the first of ceremony/ and those of SM2 in JOSE a second time, with
+nothing but hashlib.
 
-CBOR, base58, Ed25519, P-256, HKDF and the list commitment are written out here from their specifications and
+CBOR, base58, Ed25519, P-256, SM2, HKDF and the list commitment are written out here from their specifications and
 share no code with the Rust workspace. Prints `ok`, or what differs. `--write` writes the files.
 """
 
+import base64
 import hashlib
 import sys
 from pathlib import Path
@@ -149,28 +151,104 @@ P256_BASE = (
 )
 
 
-def p256_add(a, b):
+def point_add(prime, a, b):
+    """On a curve y^2 = x^3 - 3x + b, as both of ours are."""
     if a is None or b is None:
         return a or b
     (x1, y1), (x2, y2) = a, b
-    if x1 == x2 and (y1 + y2) % P256 == 0:
+    if x1 == x2 and (y1 + y2) % prime == 0:
         return None
     if a == b:
-        slope = (3 * x1 * x1 - 3) * pow(2 * y1, -1, P256)
+        slope = (3 * x1 * x1 - 3) * pow(2 * y1, -1, prime)
     else:
-        slope = (y2 - y1) * pow(x2 - x1, -1, P256)
-    x = (slope * slope - x1 - x2) % P256
-    return x, (slope * (x1 - x) - y1) % P256
+        slope = (y2 - y1) * pow(x2 - x1, -1, prime)
+    x = (slope * slope - x1 - x2) % prime
+    return x, (slope * (x1 - x) - y1) % prime
+
+
+def point_times(prime, scalar: int, power):
+    point = None
+    for bit in range(256):
+        if scalar >> bit & 1:
+            point = point_add(prime, point, power)
+        power = point_add(prime, power, power)
+    return point
 
 
 def p256_public(scalar: bytes) -> bytes:
     """Compressed, as SEC 1 has it."""
-    point, power = None, P256_BASE
-    for bit in range(256):
-        if int.from_bytes(scalar, "big") >> bit & 1:
-            point = p256_add(point, power)
-        power = p256_add(power, power)
+    point = point_times(P256, int.from_bytes(scalar, "big"), P256_BASE)
     return bytes([2 + point[1] % 2]) + point[0].to_bytes(32, "big")
+
+
+# --- SM2 with SM3 in JOSE (spec/encoding.md, E10): GB/T 32918.2 and 32905, nonces by RFC 6979
+
+
+SM2 = 2**256 - 2**224 - 2**96 + 2**64 - 1
+SM2_B = 0x28E9FA9E9D9F5E344D5A9E4BCF6509A7F39789F515AB8F92DDBCBD414D940E93
+SM2_ORDER = 0xFFFFFFFEFFFFFFFFFFFFFFFFFFFFFFFF7203DF6B21C6052B53BBF40939D54123
+SM2_BASE = (
+    0x32C4AE2C1F1981195F9904466A39C9948FE30BBFF2660BE1715A4589334C74C7,
+    0xBC3736A2F4F6779C59BDCEE36B692153D0A9877CC62A474002DF32E52139F0A0,
+)
+SM2_ID = b"1234567812345678"
+
+
+def sm3(*parts: bytes) -> bytes:
+    return hashlib.new("sm3", b"".join(parts)).digest()
+
+
+def hmac_sm3(secret: bytes, message: bytes) -> bytes:
+    secret = secret.ljust(64, b"\0")
+    inside = sm3(bytes(b ^ 0x36 for b in secret), message)
+    return sm3(bytes(b ^ 0x5C for b in secret), inside)
+
+
+def word(number: int) -> bytes:
+    return number.to_bytes(32, "big")
+
+
+def sm2_nonce(secret: int, digest: bytes) -> int:
+    """RFC 6979 section 3.2 with SM3."""
+    seed = word(secret) + word(int.from_bytes(digest, "big") % SM2_ORDER)
+    v, k = b"\1" * 32, bytes(32)
+    for step in (b"\0", b"\1"):
+        k = hmac_sm3(k, v + step + seed)
+        v = hmac_sm3(k, v)
+    while True:
+        v = hmac_sm3(k, v)
+        if 0 < int.from_bytes(v, "big") < SM2_ORDER:
+            return int.from_bytes(v, "big")
+        k = hmac_sm3(k, v + b"\0")
+        v = hmac_sm3(k, v)
+
+
+def sm2_sign(secret: int, message: bytes) -> bytes:
+    x, y = point_times(SM2, secret, SM2_BASE)
+    bits = (8 * len(SM2_ID)).to_bytes(2, "big")
+    z = sm3(bits, SM2_ID, *map(word, (SM2 - 3, SM2_B, *SM2_BASE, x, y)))
+    digest = sm3(z, message)
+    nonce = sm2_nonce(secret, digest)
+    x, _ = point_times(SM2, nonce, SM2_BASE)
+    r = (int.from_bytes(digest, "big") + x) % SM2_ORDER
+    s = pow(1 + secret, -1, SM2_ORDER) * (nonce - r * secret) % SM2_ORDER
+    return word(r) + word(s)
+
+
+def base64url(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+def sm2_jws():
+    secret = int.from_bytes(b"\7" * 32, "big")
+    x, y = (base64url(word(n)) for n in point_times(SM2, secret, SM2_BASE))
+    jwk = '{"crv":"SM2","kty":"EC","x":"%s","y":"%s"}' % (x, y)
+    parts = (b'{"alg":"SM2SM3","typ":"t"}', b'{"n":1}')
+    message = ".".join(map(base64url, parts))
+    yield "secret", word(secret).hex()
+    yield "jwk", jwk
+    yield "thumbprint", base64url(hashlib.sha256(jwk.encode()).digest())
+    yield "jws", message + "." + base64url(sm2_sign(secret, message.encode()))
 
 
 # --- the values; each list is the array of spec/operations.cddl
@@ -221,6 +299,7 @@ def subtree(leaves, depth: int = 0) -> bytes:
 
 
 def vectors():
+    yield "sm/jws.txt", "\n".join(f"{name} {value}" for name, value in sm2_jws())
     inception = [1, "dev", keys(1, 2, 3), []]
     did_id = tagged("inception", cbor(inception))
     yield "did/inception.hex", cbor(inception).hex()

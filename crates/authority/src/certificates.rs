@@ -21,7 +21,8 @@ use std::path::{Path, PathBuf};
 use time::{Duration, OffsetDateTime};
 
 use crate::config::AuthorityConfig;
-use crate::keys::{AuthorityKeys, KeyFileError, init_authority};
+use crate::keys::{AuthorityKeys, KeyFileError, KeySuites, init_authority};
+use crate::ledger::read_genesis;
 use crate::standing::StandingError;
 use crate::text::seeded;
 
@@ -172,13 +173,16 @@ pub fn certificate(dir: &Path, renew: bool) -> Result<Made, StandingError> {
     if renew && file.exists() {
         fs::remove_file(&file).map_err(|error| files::FileError::of(&file, &error))?;
     }
+    let suites = KeySuites::of(&read_genesis(&config.genesis)?.parameters);
     let mut drawn = seeded()?;
-    init_authority(&config.dir, &config.issuer_url(), &mut |out| {
+    init_authority(&config.dir, &config.issuer_url(), suites, &mut |out| {
         drawn.fill_bytes(out);
     })?;
-    let keys = AuthorityKeys::load(&config.dir)?;
-    let leaf = Certificate::parse(&keys.certificates.leaf);
-    match leaf {
+    let Some(certificates) = AuthorityKeys::load(&config.dir)?.certificates else {
+        let path = config.dir.join("keys").join("pid.key");
+        return Err(KeyFileError::NoCertificate { path }.into());
+    };
+    match Certificate::parse(&certificates.leaf) {
         Ok(leaf) => Ok(Made {
             file,
             expires_s: leaf.not_after_s,
@@ -205,6 +209,7 @@ fn from_pem(text: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use realdid_core::genesis::Parameters;
     use realdid_credential::x509::verify_chain;
     use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -216,14 +221,15 @@ mod tests {
             next += 1;
             out.fill(next);
         };
-        init_authority(dir, URL, &mut rng).unwrap();
+        let suites = KeySuites::of(&Parameters::development());
+        init_authority(dir, URL, suites, &mut rng).unwrap();
         AuthorityKeys::load(dir).unwrap()
     }
 
     #[test]
     fn a_leaf_is_under_the_root_and_names_the_authority() {
         let folder = tempfile::tempdir().unwrap();
-        let own = init(folder.path()).certificates;
+        let own = init(folder.path()).certificates.unwrap();
         let root = Certificate::parse(&from_pem(&own.root_pem).unwrap()).unwrap();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         let leaf = verify_chain(&[&own.leaf], &[root], now.as_secs()).unwrap();
@@ -235,8 +241,9 @@ mod tests {
     #[test]
     fn p4_certificates_are_made_once_and_a_strange_one_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let first = init(folder.path()).certificates.leaf;
-        assert_eq!(init(folder.path()).certificates.leaf, first);
+        let made = || init(folder.path()).certificates.unwrap().leaf;
+        let first = made();
+        assert_eq!(made(), first);
         let leaf = folder.path().join("keys").join(LEAF_FILE);
         fs::remove_file(&leaf).unwrap();
         let error = AuthorityKeys::load(folder.path()).err().unwrap();

@@ -19,6 +19,7 @@ use axum::{Json, Router};
 use realdid_credential::jose::Jwk;
 use realdid_credential::pid;
 use realdid_exchange::jwe::EncryptionKey;
+use realdid_exchange::suites;
 use realdid_exchange::tag::{Evidence, MAX_EVIDENCE_BYTES};
 use realdid_exchange::vci::authorization::AuthorizationRequest;
 use realdid_exchange::vci::{
@@ -421,17 +422,24 @@ async fn notification(State(authority): Service, headers: HeaderMap, body: Bytes
 /// Credential issuer metadata (OpenID4VCI 1.0 §12.2), signed where that is asked for.
 #[utoipa::path(get, path = "/.well-known/openid-credential-issuer", tag = "OpenID4VCI", responses((status = 200, description = "issuer metadata; a JWT for Accept: application/jwt")))]
 async fn issuer_metadata(State(authority): Service, headers: HeaderMap) -> Response {
-    let metadata = IssuerMetadata::of_authority(&authority.url, pid::VCT, &authority.name);
+    let own = &authority.keys;
+    let bound_to = suites::holder_algs(&authority.ledger.genesis().parameters);
+    let metadata = IssuerMetadata::of_authority(
+        &authority.url,
+        pid::VCT,
+        &authority.name,
+        (own.pid.key.alg(), &bound_to),
+    );
     let accepted = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok());
     let wants_jwt = accepted.is_some_and(|accepted| {
         let mut types = accepted.split(',').map(|one| one.split(';').next());
         types.any(|one| one.is_some_and(|one| one.trim() == "application/jwt"))
     });
-    if !wants_jwt {
+    let certificates = own.certificates.as_ref().filter(|_| wants_jwt);
+    let Some(certificates) = certificates else {
         return Json(metadata).into_response();
-    }
-    let own = &authority.keys;
-    let signed = metadata.sign(&own.certificates.x5c, authority.clock.now_s(), &own.pid.key);
+    };
+    let signed = metadata.sign(&certificates.x5c, authority.clock.now_s(), &own.pid.key);
     match signed {
         Ok(signed) => ([(header::CONTENT_TYPE, JWT)], signed).into_response(),
         Err(_) => refused("metadata", Problem::internal()).into_response(),
@@ -452,15 +460,27 @@ async fn key_metadata(State(authority): Service) -> Json<serde_json::Value> {
     key["kid"] = pid.id.to_string().into();
     key["use"] = "sig".into();
     key["alg"] = pid.key.alg().name().into();
-    key["x5c"] = json!(authority.keys.certificates.x5c);
+    if let Some(certificates) = &authority.keys.certificates {
+        key["x5c"] = json!(certificates.x5c);
+    }
     Json(json!({"issuer": authority.url, "jwks": {"keys": [key]}}))
 }
 
 /// The root above the PID key's certificate, for verifiers that do not read the ledger.
-#[utoipa::path(get, path = "/ca.pem", tag = "OpenID4VCI", responses((status = 200, description = "a certificate as PEM")))]
+#[utoipa::path(get, path = "/ca.pem", tag = "OpenID4VCI", responses(
+    (status = 200, description = "a certificate as PEM"),
+    (status = 404, description = "authority.no_certificate: its key is of SM2")))]
 async fn root_certificate(State(authority): Service) -> Response {
+    let Some(certificates) = &authority.keys.certificates else {
+        let problem = Problem::not_found(
+            "authority.no_certificate",
+            "this authority's key has a certificate",
+            "read its key on the ledger",
+        );
+        return refused("ca", problem).into_response();
+    };
     let kind = HeaderValue::from_static("application/pem-certificate-chain");
-    let body = authority.keys.certificates.root_pem.clone();
+    let body = certificates.root_pem.clone();
     ([(header::CONTENT_TYPE, kind)], body).into_response()
 }
 

@@ -168,7 +168,12 @@ impl Authority {
             issuer: self.url.clone(),
             height: accepted.height,
             seq: accepted.seq,
-            credential_offer: CredentialOffer::of_enrolment(&self.url, code, TX_CODE_DIGITS as u32),
+            credential_offer: CredentialOffer::of_enrolment(
+                &self.url,
+                code,
+                TX_CODE_DIGITS as u32,
+                self.keys.certificates.is_some(),
+            ),
             tx_code,
         })
     }

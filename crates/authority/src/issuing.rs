@@ -14,11 +14,12 @@ use axum::http::StatusCode;
 use hmac::{Hmac, KeyInit, Mac};
 use rand_core::Rng as _;
 use realdid_core::state::Standing;
-use realdid_credential::jose::{Jwk, VerifyingKey};
+use realdid_credential::jose::{Alg, Jwk, VerifyingKey};
 use realdid_credential::mdoc;
 use realdid_credential::pid::{self, Pid, PidError};
 use realdid_credential::sd_jwt::Terms;
 use realdid_exchange::jwe::EncryptionKey;
+use realdid_exchange::suites;
 use realdid_exchange::vci::{
     BATCH_SIZE, CredentialRequest, CredentialResponse, DeferredRequest, DeferredResponse, Expected,
     MDOC_CONFIGURATION, NonceResponse, Notification, PID_CONFIGURATION, VciError,
@@ -51,9 +52,6 @@ pub const DEFERRED_LIFE_S: u64 = 86_400;
 const DEFERRED_INTERVAL_S: u64 = 5;
 /// How long a wallet may tell what became of a credential, in seconds.
 const NOTIFICATION_LIFE_S: u64 = 86_400;
-/// The configurations that are issued here; RealPasses are of another kind.
-const ISSUED: &[&str] = &[PID_CONFIGURATION, X5C_CONFIGURATION, MDOC_CONFIGURATION];
-
 /// What something with a MAC of ours may be used for, and for nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NonceFor {
@@ -263,12 +261,15 @@ impl Authority {
         let now_s = self.clock.now_s();
         let holder = self.holder(caller, "/credential").await?;
         let opens = |id: &&&str| holder.grant.opens(id);
-        let configurations: Vec<&str> = ISSUED.iter().filter(opens).copied().collect();
+        let configurations = self.configurations();
+        let configurations: Vec<&str> = configurations.iter().filter(opens).copied().collect();
+        let algs = suites::holder_algs(&self.ledger.genesis().parameters);
         let checked = CredentialRequest::parse(body)?.check(&Expected {
             issuer: &self.url,
             configurations: &configurations,
             identifiers: holder.grant.identifiers,
             providers: &self.providers,
+            algs: &algs,
             batch_size: BATCH_SIZE,
             now_s,
         })?;
@@ -338,6 +339,15 @@ impl Authority {
         ))
     }
 
+    /// The configurations that are issued here; RealPasses are of another kind. Neither certificates nor
+    /// mdocs are of a key of SM2.
+    pub(crate) fn configurations(&self) -> &'static [&'static str] {
+        match &self.keys.certificates {
+            Some(_) => &[PID_CONFIGURATION, X5C_CONFIGURATION, MDOC_CONFIGURATION],
+            None => &[PID_CONFIGURATION],
+        }
+    }
+
     /// The answer with the name by which its holder tells what became of it.
     fn with_id(&self, person: &str, copies: Vec<String>) -> Result<CredentialResponse, IssueError> {
         metrics::counter!("authority_credentials_total").increment(copies.len() as u64);
@@ -376,13 +386,18 @@ impl Authority {
         let pid = self.pid(person, validity.issued_at_s);
         let own = &self.keys;
         let mut drawn = seeded()?;
+        let certificates = own.certificates.as_ref();
         if configuration == MDOC_CONFIGURATION {
+            if keys.iter().any(|key| key.alg() != Alg::Es256) {
+                return Err(VciError::ProofAlg.into());
+            }
+            let certificates = certificates.ok_or(VciError::UnknownConfiguration)?;
             let terms = mdoc::Terms {
                 doc_type: mdoc::pid::DOC_TYPE,
                 signed_s: validity.issued_at_s,
                 from_s: validity.issued_at_s,
                 until_s: validity.expires_s,
-                x5chain: &[&own.certificates.leaf],
+                x5chain: &[&certificates.leaf],
                 status: None,
             };
             let mut random = || {
@@ -400,9 +415,9 @@ impl Authority {
             kid: &key_id,
             iat_s: validity.issued_at_s,
             exp_s: validity.expires_s,
-            x5c: match configuration {
-                X5C_CONFIGURATION => &own.certificates.x5c,
-                _ => &[],
+            x5c: match certificates.filter(|_| configuration == X5C_CONFIGURATION) {
+                Some(certificates) => &certificates.x5c,
+                None => &[],
             },
         };
         let holders: Vec<Jwk> = keys.into_iter().map(Jwk).collect();

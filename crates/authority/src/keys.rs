@@ -2,29 +2,33 @@
 //!
 //! | file | key |
 //! | --- | --- |
-//! | `operation.key` | Ed25519, signs operations and sponsorships |
-//! | `pid.key` | P-256, signs PIDs (authority) |
+//! | `operation.key` | signs operations and sponsorships |
+//! | `pid.key` | signs PIDs (authority) |
 //! | `tag.key` | seed of the VOPRF key behind person tags (authority) |
 //! | `pass.key` | material of the RealPass key from the first epoch on (authority) |
 //! | `pass-N.key` | the same from epoch N on, made by [`make_pass_key`] (authority) |
 //! | `register.key` | seed of the synthetic register (authority) |
-//! | `registration.key` | P-256, signs registrations (registrar) |
-//! | `ca.key`, `ca.pem` | P-256, signs the certificate of `pid.key`; its own (authority) |
-//! | `pid.pem` | the certificate of `pid.key` (authority) |
+//! | `registration.key` | signs registrations (registrar) |
+//! | `ca.key`, `ca.pem` | P-256, signs the certificate of `pid.key`; its own (authority whose `pid.key` is of P-256) |
+//! | `pid.pem` | the certificate of `pid.key` (the same) |
 //!
-//! Each `.key` holds 32 bytes in hex. Making keys is idempotent: what exists is read, never replaced,
+//! Each `.key` holds 32 bytes in hex, after its suite and a colon (`sm2:`) where it is not the one that such a
+//! file has had from the beginning: Ed25519 for `operation.key`, P-256 for those that sign documents. The
+//! network decides which suites new keys are of ([`KeySuites`]). Making keys is idempotent: what exists is read, never replaced,
 //! because a new tag key would give everybody a new tag.
 //!
 //! Which RealPass key is for which epoch only the ledger says (spec/realpass.md, I1). Several
 //! processes of one authority have the same files, and derive what else they share from them.
 
 use hkdf::Hkdf;
+use realdid_core::genesis::Parameters;
 use realdid_core::hash::Hash32;
 use realdid_core::state::{
     EpochKey, Issuer, IssuerKey, KeyStatus, KeyUse, PassPublicKey, ReasonCode, Standing,
 };
 use realdid_core::suite::{SecretKey, Suite};
 use realdid_credential::jose::SigningKey;
+use realdid_exchange::suites;
 use realdid_exchange::tag::TagSecret;
 use realdid_pass::facts::{self, FACTS};
 use realdid_pass::{IssuerKey as PassIssuerKey, PassError};
@@ -71,6 +75,11 @@ pub enum KeyFileError {
          operator; do: remove it and run `realdid authority certificate`", path.display()
     )]
     Certificate { path: PathBuf },
+    #[error(
+        "key.no_certificate: {} must be of P-256 to have a certificate; fault: operator; do: nothing: \
+         whoever reads the ledger needs none", path.display()
+    )]
+    NoCertificate { path: PathBuf },
     #[error(transparent)]
     File(#[from] FileError),
 }
@@ -82,6 +91,7 @@ impl KeyFileError {
             Self::Missing { .. } => "key.missing",
             Self::Malformed { .. } => "key.malformed",
             Self::Certificate { .. } => "key.certificate",
+            Self::NoCertificate { .. } => "key.no_certificate",
             Self::File(error) => error.code(),
         }
     }
@@ -91,8 +101,8 @@ impl KeyFileError {
 pub struct AuthorityKeys {
     pub operation: SecretKey,
     pub pid: DocumentKey,
-    /// The certificates of that key, for whoever does not read the ledger.
-    pub certificates: Certificates,
+    /// The certificates of that key, for whoever does not read the ledger. None of a key of SM2.
+    pub certificates: Option<Certificates>,
     pub tag: TagSecret,
     pub register_seed: Zeroizing<[u8; 32]>,
     /// Authenticates nonces: the same in every process of this authority.
@@ -107,7 +117,23 @@ pub struct RegistrarKeys {
     pub registration: DocumentKey,
 }
 
-/// A key for documents: P-256, as JOSE libraries know it, with its id on the ledger.
+/// The suites of new keys: those of the network that they are made for (spec/encoding.md, E9).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeySuites {
+    pub operation: Suite,
+    pub document: Suite,
+}
+
+impl KeySuites {
+    pub fn of(parameters: &Parameters) -> Self {
+        Self {
+            operation: parameters.did_suite(),
+            document: parameters.document_suite(),
+        }
+    }
+}
+
+/// A key for documents as JOSE knows it, with its id on the ledger.
 pub struct DocumentKey {
     pub id: Hash32,
     pub key: SigningKey,
@@ -119,14 +145,19 @@ impl AuthorityKeys {
         let keys = dir.join("keys");
         let tag = keys.join("tag.key");
         let pid = DocumentKey::load(&keys.join("pid.key"))?;
+        let operation = operation_key(&keys)?;
+        let certificates = match pid.secret.suite() {
+            Suite::P256 => Some(Certificates::load(&keys, &pid.key.verifying_key())?),
+            _ => None,
+        };
         Ok(Self {
-            operation: operation_key(&keys)?,
-            certificates: Certificates::load(&keys, &pid.key.verifying_key())?,
+            certificates,
             pid,
             tag: TagSecret::from_seed(&*read(&tag)?)
                 .map_err(|_| KeyFileError::Malformed { path: tag.clone() })?,
             register_seed: read(&keys.join("register.key"))?,
-            nonce: derived(&*read(&keys.join("operation.key"))?, NONCE_INFO),
+            nonce: derived(operation.seed(), NONCE_INFO),
+            operation,
             pass: pass_files(&keys)?
                 .iter()
                 .map(|path| read(path))
@@ -192,9 +223,8 @@ impl DocumentKey {
         let malformed = || KeyFileError::Malformed {
             path: path.to_owned(),
         };
-        let seed = read(path)?;
-        let secret = SecretKey::from_seed(Suite::P256, *seed).map_err(|_| malformed())?;
-        let key = SigningKey::p256(&seed).map_err(|_| malformed())?;
+        let secret = read_key(path, Suite::P256)?;
+        let key = suites::signing_key(&secret).map_err(|_| malformed())?;
         Ok(Self {
             id: realdid_core::did::commitment(&secret.public()),
             key,
@@ -204,9 +234,7 @@ impl DocumentKey {
 }
 
 fn operation_key(keys: &Path) -> Result<SecretKey, KeyFileError> {
-    let path = keys.join("operation.key");
-    let seed = read(&path)?;
-    SecretKey::from_seed(Suite::Ed25519, *seed).map_err(|_| KeyFileError::Malformed { path })
+    read_key(&keys.join("operation.key"), Suite::Ed25519)
 }
 
 fn issuer(url: &str, operation: &SecretKey, usage: KeyUse, document: &DocumentKey) -> Issuer {
@@ -233,32 +261,28 @@ fn issuer(url: &str, operation: &SecretKey, usage: KeyUse, document: &DocumentKe
 }
 
 /// Makes the keys of an authority in `dir`, unless they exist, and answers its record for a
-/// genesis. `url` is its public URL without a trailing slash; `rng` fills with fresh randomness.
+/// genesis. `url` is its public URL without a trailing slash; `suites` are those of new keys; `rng` fills
+/// with fresh randomness.
 pub fn init_authority(
     dir: &Path,
     url: &str,
+    suites: KeySuites,
     rng: &mut dyn FnMut(&mut [u8]),
 ) -> Result<Issuer, KeyFileError> {
+    let (operation, document) = (Some(suites.operation), Some(suites.document));
+    make(dir, &[("operation.key", operation)], rng)?;
+    make(dir, &[("pid.key", document)], rng)?;
     make(
         dir,
-        &[
-            "operation.key",
-            "pid.key",
-            "tag.key",
-            "register.key",
-            "ca.key",
-            PASS_FILE,
-        ],
+        &[("tag.key", None), ("register.key", None), (PASS_FILE, None)],
         rng,
     )?;
     let keys = dir.join("keys");
-    certificates::make(
-        &keys,
-        url,
-        &*read(&keys.join("ca.key"))?,
-        &*read(&keys.join("pid.key"))?,
-        rng,
-    )?;
+    let pid = read_key(&keys.join("pid.key"), Suite::P256)?;
+    if pid.suite() == Suite::P256 {
+        make(dir, &[("ca.key", None)], rng)?;
+        certificates::make(&keys, url, &*read(&keys.join("ca.key"))?, pid.seed(), rng)?;
+    }
     Ok(AuthorityKeys::load(dir)?.issuer(url))
 }
 
@@ -266,9 +290,15 @@ pub fn init_authority(
 pub fn init_registrar(
     dir: &Path,
     url: &str,
+    suites: KeySuites,
     rng: &mut dyn FnMut(&mut [u8]),
 ) -> Result<Issuer, KeyFileError> {
-    make(dir, &["operation.key", "registration.key"], rng)?;
+    let (operation, document) = (Some(suites.operation), Some(suites.document));
+    make(
+        dir,
+        &[("operation.key", operation), ("registration.key", document)],
+        rng,
+    )?;
     Ok(RegistrarKeys::load(dir)?.issuer(url))
 }
 
@@ -282,7 +312,7 @@ pub fn make_pass_key(
     let name = format!("pass-{from_epoch}.key");
     // One seed in 2^32 is drawn again, as another.
     let mut seed = Zeroizing::new(*fresh);
-    make(dir, &[&name], &mut |out| {
+    make(dir, &[(&name, None)], &mut |out| {
         out.copy_from_slice(&seed[..]);
         seed = derived(&seed, PASS_INFO);
     })?;
@@ -322,22 +352,33 @@ pub(crate) fn derived(secret: &[u8; 32], purpose: &[u8]) -> Zeroizing<[u8; 32]> 
     key
 }
 
-fn make(dir: &Path, names: &[&str], rng: &mut dyn FnMut(&mut [u8])) -> Result<(), KeyFileError> {
+/// Makes what is missing of these files, each of a key of its suite or of a secret for which P-256's
+/// bounds do too.
+fn make(
+    dir: &Path,
+    names: &[(&str, Option<Suite>)],
+    rng: &mut dyn FnMut(&mut [u8]),
+) -> Result<(), KeyFileError> {
     files::create_private_dir(dir)?;
     let keys = dir.join("keys");
     files::create_private_dir(&keys)?;
-    for name in names {
+    for (name, suite) in names {
         let path = keys.join(name);
         if path.exists() {
             continue;
         }
         let mut seed = Zeroizing::new([0u8; 32]);
-        // One seed in 2^32 is no P-256 scalar; such a one is drawn again.
-        while SecretKey::from_seed(Suite::P256, *seed).is_err() {
+        // One seed in 2^32 is no scalar of P-256 or SM2; such a one is drawn again.
+        while SecretKey::from_seed(Suite::P256, *seed).is_err()
+            || SecretKey::from_seed(Suite::Sm2, *seed).is_err()
+        {
             rng(&mut seed[..]);
         }
-        let mut text = hex::encode(*seed);
-        text.push('\n');
+        // Without its suite where such a file has had none from the beginning.
+        let mut text = match suite.filter(|suite| *suite != file_suite(name)) {
+            Some(suite) => format!("{}:{}\n", suite.name(), hex::encode(*seed)),
+            None => format!("{}\n", hex::encode(*seed)),
+        };
         let written = files::write_private(&path, text.as_bytes());
         text.zeroize();
         written?;
@@ -345,27 +386,59 @@ fn make(dir: &Path, names: &[&str], rng: &mut dyn FnMut(&mut [u8])) -> Result<()
     Ok(())
 }
 
+/// The suite of a file's key where the file names none.
+fn file_suite(name: &str) -> Suite {
+    match name {
+        "operation.key" => Suite::Ed25519,
+        _ => Suite::P256,
+    }
+}
+
+/// A secret that is no key of a suite.
 fn read(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyFileError> {
-    let malformed = || KeyFileError::Malformed {
+    seed_of(&read_text(path)?).ok_or_else(|| KeyFileError::Malformed {
         path: path.to_owned(),
+    })
+}
+
+/// A key of the suite that its file names, or of `otherwise`.
+fn read_key(path: &Path, otherwise: Suite) -> Result<SecretKey, KeyFileError> {
+    let text = read_text(path)?;
+    let (suite, seed) = match text.trim().split_once(':') {
+        Some((suite, seed)) => (Suite::of_name(suite), seed),
+        None => (Some(otherwise), text.trim()),
     };
-    let text = match fs::read_to_string(path) {
-        Ok(text) => Zeroizing::new(text),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Err(KeyFileError::Missing {
-                path: path.to_owned(),
-            });
-        }
-        Err(error) => return Err(FileError::of(path, &error).into()),
-    };
+    let key = suite
+        .zip(seed_of(seed))
+        .and_then(|(suite, seed)| SecretKey::from_seed(suite, *seed).ok());
+    key.ok_or_else(|| KeyFileError::Malformed {
+        path: path.to_owned(),
+    })
+}
+
+fn seed_of(text: &str) -> Option<Zeroizing<[u8; 32]>> {
     let mut seed = Zeroizing::new([0u8; 32]);
-    hex::decode_to_slice(text.trim(), &mut seed[..]).map_err(|_| malformed())?;
-    Ok(seed)
+    hex::decode_to_slice(text.trim(), &mut seed[..]).ok()?;
+    Some(seed)
+}
+
+fn read_text(path: &Path) -> Result<Zeroizing<String>, KeyFileError> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Zeroizing::new(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(KeyFileError::Missing {
+            path: path.to_owned(),
+        }),
+        Err(error) => Err(FileError::of(path, &error).into()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn intl() -> KeySuites {
+        KeySuites::of(&Parameters::development())
+    }
     use std::os::unix::fs::PermissionsExt;
 
     #[test]
@@ -377,8 +450,8 @@ mod tests {
             out.fill(next);
         };
         let url = "https://a.example";
-        let first = init_authority(folder.path(), url, &mut rng).unwrap();
-        let again = init_authority(folder.path(), url, &mut rng).unwrap();
+        let first = init_authority(folder.path(), url, intl(), &mut rng).unwrap();
+        let again = init_authority(folder.path(), url, intl(), &mut rng).unwrap();
         assert_eq!(first, again);
         assert_eq!(first.keys.len(), 2);
         assert!(first.tag_key.is_some());
@@ -405,7 +478,7 @@ mod tests {
             out.fill(next);
         };
         let url = "https://a.example";
-        let record = init_authority(folder.path(), url, &mut rng).unwrap();
+        let record = init_authority(folder.path(), url, intl(), &mut rng).unwrap();
         let (path, added) = make_pass_key(folder.path(), 100, &[90; 32]).unwrap();
         assert_eq!(path, folder.path().join("keys/pass-100.key"));
         assert_eq!(added.from_epoch, 100);
@@ -436,7 +509,7 @@ mod tests {
     fn a_registrar_has_no_tag_key() {
         let folder = tempfile::tempdir().unwrap();
         let mut rng = |out: &mut [u8]| out.fill(3);
-        let issuer = init_registrar(folder.path(), "https://r.example", &mut rng).unwrap();
+        let issuer = init_registrar(folder.path(), "https://r.example", intl(), &mut rng).unwrap();
         assert!(issuer.tag_key.is_none());
         let keys = RegistrarKeys::load(folder.path()).unwrap();
         assert!(
@@ -444,5 +517,37 @@ mod tests {
                 .key(KeyUse::Registration, &keys.registration.id)
                 .is_some()
         );
+    }
+    #[test]
+    fn keys_are_of_the_networks_suites_and_an_authority_of_sm2_has_no_certificates() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut next = 0u8;
+        let mut rng = |out: &mut [u8]| {
+            next += 1;
+            out.fill(next);
+        };
+        let sm = KeySuites::of(&Parameters {
+            suites: vec![Suite::Sm2],
+            ..Parameters::development()
+        });
+        let url = "https://a.example";
+        let record = init_authority(folder.path(), url, sm, &mut rng).unwrap();
+        assert!(record.keys.iter().all(|k| k.key.suite() == Suite::Sm2));
+        // Keys that exist keep their suite, whatever the next making asks for.
+        let again = init_authority(folder.path(), url, intl(), &mut rng).unwrap();
+        assert_eq!(again, record);
+        let keys = AuthorityKeys::load(folder.path()).unwrap();
+        assert!(keys.certificates.is_none());
+        assert!(!folder.path().join("keys/ca.key").exists());
+        let file = folder.path().join("keys/pid.key");
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.starts_with("sm2:"));
+        fs::write(&file, text.replace("sm2:", "sm9:")).unwrap();
+        let error = AuthorityKeys::load(folder.path()).err().unwrap();
+        assert_eq!(error.code(), "key.malformed");
+
+        let folder = tempfile::tempdir().unwrap();
+        let record = init_registrar(folder.path(), url, sm, &mut rng).unwrap();
+        assert!(record.keys.iter().all(|k| k.key.suite() == Suite::Sm2));
     }
 }

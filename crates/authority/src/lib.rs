@@ -51,7 +51,7 @@ mod tests;
 
 pub use certificates::certificate;
 pub use config::{AuthorityConfig, example_config};
-pub use keys::{init_authority, init_registrar};
+pub use keys::{KeySuites, init_authority, init_registrar};
 pub use register::specimens::{SpecimenError, make as make_specimens};
 pub use register::synthetic::EvidenceFile;
 pub use service::{AuthorityError, run};

@@ -12,9 +12,7 @@ use realdid_exchange::tag::Evidence;
 use realdid_exchange::vci::authorization::{
     AuthorizationRequest, PushedResponse, REQUEST_URI_PREFIX, granted_details,
 };
-use realdid_exchange::vci::{
-    MDOC_CONFIGURATION, PID_CONFIGURATION, TokenRequest, TokenResponse, VciError, X5C_CONFIGURATION,
-};
+use realdid_exchange::vci::{TokenRequest, TokenResponse, VciError};
 
 use crate::issuing::{ACCESS_LIFE_S, IssueError, NonceFor, REFRESH_LIFE_S};
 use crate::register::RegisterRefusal;
@@ -30,9 +28,6 @@ pub const LOGIN_TRIES: u64 = 5;
 pub const CODE_LIFE_S: u64 = 60;
 /// The longest value of a header that is read, in bytes.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
-/// What a wallet may be authorized for, each also a scope. A RealPass is for the wallet that enrolled:
-/// by evidence alone nobody gets one.
-pub const GRANTABLE: &[&str] = &[PID_CONFIGURATION, X5C_CONFIGURATION, MDOC_CONFIGURATION];
 
 /// What a client says of itself beside the body of its request. Nothing of it is verified.
 #[derive(Default)]
@@ -165,7 +160,7 @@ impl Authority {
 
     /// O1: the endpoint of pushed requests.
     pub async fn pushed(&self, caller: &Caller, body: &[u8]) -> Result<PushedResponse, IssueError> {
-        let mut request = AuthorizationRequest::parse(body, GRANTABLE)?;
+        let mut request = AuthorizationRequest::parse(body, self.configurations())?;
         self.client(caller, Some(request.client_id.as_str()))
             .await?;
         if let Some(proof) = &caller.dpop {

@@ -29,6 +29,7 @@ use realdid_exchange::display::DisplayError;
 use realdid_exchange::registration::{
     self, Purpose, Registration, RegistrationError, claim_path, normal_domain,
 };
+use realdid_exchange::suites;
 use realdid_exchange::vp::VpError;
 use realdid_serve::{Bound, Probes, Problem, limit_rate};
 use serde::Deserialize;
@@ -72,8 +73,10 @@ pub fn example_config() -> &'static str {
 pub enum RegisterError {
     #[error(transparent)]
     Registration(#[from] RegistrationError),
-    #[error("jwk.malformed: the key must be a public JWK of P-256 or Ed25519")]
+    #[error("jwk.malformed: the key must be a public JWK of P-256, Ed25519 or SM2")]
     Key,
+    #[error("registration.key_suite: the network must admit keys of the key's suite")]
+    Suite,
     #[error("registration.unknown: the service must be registered here")]
     Unknown,
     #[error(transparent)]
@@ -97,8 +100,13 @@ impl RegisterError {
             }
             Self::Key => Problem::bad_request(
                 "jwk.malformed",
-                "the key is a public JWK of P-256 or Ed25519",
+                "the key is a public JWK of P-256, Ed25519 or SM2",
                 "send the public part of the key that signs the gate's requests",
+            ),
+            Self::Suite => Problem::bad_request(
+                "registration.key_suite",
+                "requests are signed by a key of a suite that the network admits for documents",
+                "make a gate's keys for this network: of P-256, or of SM2 where it admits SM2 alone",
             ),
             Self::Unknown => Problem::not_found(
                 "registration.unknown",
@@ -242,11 +250,16 @@ impl Registrar {
             Some(name) => name.trim().to_owned(),
             None => domains.first().cloned().unwrap_or_default(),
         };
+        let cnf = Jwk::parse(&request.key).map_err(|_| RegisterError::Key)?;
+        let parameters = &self.ledger.genesis().parameters;
+        if !suites::signs_documents(parameters, cnf.0.alg()) {
+            return Err(RegisterError::Suite);
+        }
         let now_s = self.clock.now_s();
         Ok(Registration {
             registrar: self.url.clone(),
             service_id: Hash32(random()?),
-            cnf: Jwk::parse(&request.key).map_err(|_| RegisterError::Key)?,
+            cnf,
             domains,
             purposes,
             claims,

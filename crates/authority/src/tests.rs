@@ -11,7 +11,7 @@ mod registrar;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
-use realdid_core::genesis::Genesis;
+use realdid_core::genesis::{Genesis, Parameters};
 use realdid_core::hash::HashFunction;
 use realdid_core::operation::SignedOperation;
 use realdid_core::state::{Enrolment, ReasonCode, Standing, enrolment_key, issuer_id};
@@ -30,7 +30,7 @@ use std::sync::{Arc, Mutex};
 use tower::ServiceExt;
 
 use crate::config::{Limits, RealPassConfig};
-use crate::keys::{AuthorityKeys, init_authority, init_registrar};
+use crate::keys::{AuthorityKeys, KeySuites, init_authority, init_registrar};
 use crate::ledger::{Ledger, LedgerError, Seen};
 use crate::register::Register;
 use crate::register::synthetic::SyntheticRegister;
@@ -121,9 +121,10 @@ impl Nation {
             folder.path().join("registrar"),
         );
         let mut rng = counting_rng();
+        let suites = KeySuites::of(&Parameters::development());
         let issuers = vec![
-            init_authority(&own, AUTHORITY, &mut rng).unwrap(),
-            init_registrar(&other, REGISTRAR, &mut rng).unwrap(),
+            init_authority(&own, AUTHORITY, suites, &mut rng).unwrap(),
+            init_registrar(&other, REGISTRAR, suites, &mut rng).unwrap(),
         ];
         let ledger = MemoryLedger::new(TestNet::with(|genesis| genesis.issuers = issuers));
         let later_ms = Arc::new(AtomicU64::new(0));

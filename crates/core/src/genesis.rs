@@ -211,6 +211,29 @@ impl Parameters {
         self.suites.contains(&suite)
     }
 
+    /// The suite of a new DID's keys, and of the keys of those who sign operations: the first that is
+    /// admitted (E9).
+    pub fn did_suite(&self) -> Suite {
+        // None admits nothing (H16).
+        self.suites.first().copied().unwrap_or(Suite::Ed25519)
+    }
+
+    /// The suite of new keys that sign documents, which are credentials, registrations and requests,
+    /// and of the keys that credentials are bound to (E9): P-256, which everybody's software knows, and
+    /// SM2 where that is admitted and P-256 is not.
+    pub fn document_suite(&self) -> Suite {
+        match self.documents_by(Suite::P256) {
+            true => Suite::P256,
+            false => Suite::Sm2,
+        }
+    }
+
+    /// Whether documents may be signed by keys of `suite` (E9).
+    pub fn documents_by(&self, suite: Suite) -> bool {
+        // A network of Ed25519 alone speaks to the world's wallets by P-256 all the same.
+        self.admits(suite) || (suite == Suite::P256 && !self.admits(Suite::Sm2))
+    }
+
     /// The same with epochs of another length, and a refresh lead of a quarter of it.
     pub fn with_epoch(self, epoch_s: u64) -> Self {
         Self {

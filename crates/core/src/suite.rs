@@ -42,6 +42,11 @@ impl Suite {
         }
     }
 
+    /// The suite of this name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|suite| suite.name() == name)
+    }
+
     /// The length of its public keys in bytes.
     fn key_bytes(self) -> usize {
         match self {

@@ -29,10 +29,13 @@ pub(crate) struct Header<'a> {
     pub x5chain: Vec<&'a [u8]>,
 }
 
-fn number(alg: Alg) -> i64 {
+/// None of SM2: COSE has no number for it, and this project makes none up, since nobody's mdoc software
+/// would know it.
+fn number(alg: Alg) -> Result<i64, JwsError> {
     match alg {
-        Alg::Es256 => -7,
-        Alg::EdDsa => -8,
+        Alg::Es256 => Ok(-7),
+        Alg::EdDsa => Ok(-8),
+        Alg::Sm2Sm3 => Err(JwsError::NoCose),
     }
 }
 
@@ -56,7 +59,7 @@ pub(crate) fn sign1(
     key: &SigningKey,
 ) -> Result<Vec<u8>, JwsError> {
     let count = 1 + usize::from(header.typ.is_some()) + usize::from(header.kid.is_some());
-    let mut protected = Writer::new().map(count).int(ALG).int(number(key.alg()));
+    let mut protected = Writer::new().map(count).int(ALG).int(number(key.alg())?);
     if let Some(kid) = header.kid {
         protected = protected.int(KID).bytes(kid);
     }
@@ -221,17 +224,18 @@ pub(crate) fn read_key(decoder: &mut Decoder<'_>) -> Read<VerifyingKey> {
 }
 
 /// The same, written.
-pub(crate) fn write_key(key: &VerifyingKey) -> Vec<u8> {
+pub(crate) fn write_key(key: &VerifyingKey) -> Result<Vec<u8>, JwsError> {
     let written = match key.alg() {
         Alg::Es256 => Writer::new().map(4).int(KTY).int(EC2).int(CRV).int(P256),
         Alg::EdDsa => Writer::new().map(3).int(KTY).int(OKP).int(CRV).int(ED25519),
+        Alg::Sm2Sm3 => return Err(JwsError::NoCose),
     };
-    match key.uncompressed() {
+    let written = match key.uncompressed() {
         Some(point) => {
             let (x, y) = point[1..].split_at(32);
             written.int(X).bytes(x).int(Y).bytes(y)
         }
         None => written.int(X).bytes(&key.to_bytes()),
-    }
-    .done()
+    };
+    Ok(written.done())
 }

@@ -25,7 +25,7 @@ pub(crate) struct Refused;
 
 /// The two SEC1 forms that are read: compressed (33 bytes) and uncompressed (65). The hybrid and
 /// compact forms of some libraries, and the point at infinity, are not.
-fn is_plain_sec1(sec1: &[u8]) -> bool {
+pub(crate) fn is_plain_sec1(sec1: &[u8]) -> bool {
     matches!(
         (sec1.len(), sec1.first()),
         (33, Some(2 | 3)) | (65, Some(4))
@@ -33,7 +33,7 @@ fn is_plain_sec1(sec1: &[u8]) -> bool {
 }
 
 /// Compressed SEC1 from the uncompressed form.
-fn compressed(sec1: &[u8; 65]) -> [u8; 33] {
+pub(crate) fn compressed(sec1: &[u8; 65]) -> [u8; 33] {
     let mut short = [0; 33];
     short[0] = 2 | (sec1[64] & 1);
     short[1..].copy_from_slice(&sec1[1..33]);

@@ -1,5 +1,8 @@
 //! Keys and compact signatures: JWK (RFC 7517, 7518, 8037), JWK thumbprints (RFC 7638) and JWS in
-//! compact form (RFC 7515) with exactly two algorithms, ES256 and EdDSA over Ed25519.
+//! compact form (RFC 7515) with exactly three algorithms: ES256, EdDSA over Ed25519, and SM2 with SM3.
+//!
+//! No registry has names for the third (spec/encoding.md, E10): its `alg` and `crv` are private, and who
+//! reads a key that somebody else chose says whether it may be of it ([`Alg::is_registered`]).
 //!
 //! A key is of one algorithm and a signature is checked against the algorithm of the *key*; the
 //! header's `alg` may only agree. So `none`, HMAC under a public key and every other confusion are
@@ -17,9 +20,12 @@ use sha2::{Digest as _, Sha256};
 use crate::es256;
 use crate::json;
 use crate::refusal::refusals;
+use crate::sm2sm3;
 
 /// The longest compact serialisation that is read, in bytes.
 pub const MAX_COMPACT_LEN: usize = 64 * 1024;
+/// The `crv` of a key of SM2: private, as the algorithm's name is (spec/encoding.md, E10).
+const SM2_CURVE: &str = "SM2";
 /// The longest encoded header that is read, in bytes: room for a certificate chain.
 pub const MAX_HEADER_LEN: usize = 16 * 1024;
 
@@ -28,15 +34,16 @@ refusals! {
     JwsError
     Oversize Holder "jws.oversize" "a signed message is at most 64 kB" "send less",
     Malformed Holder "jws.malformed" "a signed message is three base64url parts, the first a JSON object without repeated members" "send a compact JWS",
-    AlgRefused Holder "jws.alg_refused" "the algorithm is ES256 or EdDSA" "sign with ES256 or EdDSA",
+    AlgRefused Holder "jws.alg_refused" "the algorithm is ES256, EdDSA or, in a network that admits SM2, SM2SM3" "sign with one of these",
     AlgMismatch Holder "jws.alg_mismatch" "the header names the algorithm of the key" "name the algorithm that the key is of",
     CritRefused Holder "jws.crit_refused" "the header asks for no extension" "leave out crit and b64",
     TypMismatch Holder "jws.typ_mismatch" "the header names the type that is expected here" "send the kind of token that this place takes",
     Signature Holder "jws.signature" "the signature verifies under the expected key" "sign with the key that was announced",
     PayloadMalformed Holder "jws.payload_malformed" "the payload is a JSON object without repeated members" "send a JSON object",
-    KeyMalformed Holder "jwk.malformed" "a key is an EC P-256 or OKP Ed25519 public key" "send one of these, all coordinates 32 bytes",
+    KeyMalformed Holder "jwk.malformed" "a key is an EC P-256, EC SM2 or OKP Ed25519 public key" "send one of these, all coordinates 32 bytes",
     KeyInvalid Holder "jwk.invalid" "the key is a point of full order on its curve" "make a new key",
     KeyPrivate Holder "jwk.private" "a key that is shown carries no private part" "leave out d, and replace this key: it is known now",
+    NoCose Caller "jws.no_cose" "COSE has ES256 and EdDSA: no mdoc and no CWT is signed by SM2, or bound to it" "use a P-256 key, or an SD-JWT VC",
     SecretInvalid Caller "jwk.secret_invalid" "a secret is 32 bytes within the order of its curve" "draw another secret",
 }
 
@@ -47,6 +54,8 @@ pub enum Alg {
     Es256,
     /// Ed25519.
     EdDsa,
+    /// SM2 with SM3. The name is this project's: only who follows a network that admits SM2 knows it.
+    Sm2Sm3,
 }
 
 impl Alg {
@@ -55,19 +64,26 @@ impl Alg {
         match self {
             Self::Es256 => "ES256",
             Self::EdDsa => "EdDSA",
+            Self::Sm2Sm3 => "SM2SM3",
         }
+    }
+
+    /// Whether a registry has it (RFC 7518, 8037), so that anybody's software may know it.
+    pub fn is_registered(self) -> bool {
+        self != Self::Sm2Sm3
     }
 
     fn parse(name: &str) -> Result<Self, JwsError> {
         match name {
             "ES256" => Ok(Self::Es256),
             "EdDSA" => Ok(Self::EdDsa),
+            "SM2SM3" => Ok(Self::Sm2Sm3),
             _ => Err(JwsError::AlgRefused),
         }
     }
 }
 
-/// A private key. Both libraries overwrite it when it is dropped; `Debug` shows the kind only.
+/// A private key. The libraries overwrite it when it is dropped; `Debug` shows the kind only.
 #[derive(Clone)]
 pub struct SigningKey(Secret);
 
@@ -75,6 +91,7 @@ pub struct SigningKey(Secret);
 enum Secret {
     P256(es256::Secret),
     Ed25519(ed25519::SigningKey),
+    Sm2(Box<sm2sm3::Secret>),
 }
 
 impl SigningKey {
@@ -90,11 +107,19 @@ impl SigningKey {
         Self(Secret::Ed25519(ed25519::SigningKey::from_bytes(seed)))
     }
 
+    /// An SM2 key from its 32-byte big-endian scalar.
+    pub fn sm2(secret: &[u8; 32]) -> Result<Self, JwsError> {
+        sm2sm3::Secret::new(secret)
+            .map(|secret| Self(Secret::Sm2(Box::new(secret))))
+            .map_err(|_| JwsError::SecretInvalid)
+    }
+
     /// The algorithm this key signs with.
     pub fn alg(&self) -> Alg {
         match &self.0 {
             Secret::P256(_) => Alg::Es256,
             Secret::Ed25519(_) => Alg::EdDsa,
+            Secret::Sm2(_) => Alg::Sm2Sm3,
         }
     }
 
@@ -103,6 +128,7 @@ impl SigningKey {
         VerifyingKey(match &self.0 {
             Secret::P256(key) => Public::P256(key.public().clone()),
             Secret::Ed25519(key) => Public::Ed25519(key.verifying_key()),
+            Secret::Sm2(key) => Public::Sm2(key.public().clone()),
         })
     }
 
@@ -111,6 +137,7 @@ impl SigningKey {
         match &self.0 {
             Secret::P256(key) => key.sign(message).map_err(|_| JwsError::SecretInvalid),
             Secret::Ed25519(key) => Ok(key.sign(message).to_bytes()),
+            Secret::Sm2(key) => key.sign(message).map_err(|_| JwsError::SecretInvalid),
         }
     }
 }
@@ -129,6 +156,7 @@ pub struct VerifyingKey(Public);
 enum Public {
     P256(es256::VerifyingKey),
     Ed25519(ed25519::VerifyingKey),
+    Sm2(sm2sm3::VerifyingKey),
 }
 
 impl VerifyingKey {
@@ -148,11 +176,19 @@ impl VerifyingKey {
         Ok(Self(Public::Ed25519(key)))
     }
 
+    /// An SM2 key from SEC1 bytes, compressed (33) or not (65).
+    pub fn sm2(sec1: &[u8]) -> Result<Self, JwsError> {
+        sm2sm3::VerifyingKey::new(sec1)
+            .map(|key| Self(Public::Sm2(key)))
+            .map_err(|_| JwsError::KeyInvalid)
+    }
+
     /// The algorithm this key verifies.
     pub fn alg(&self) -> Alg {
         match &self.0 {
             Public::P256(_) => Alg::Es256,
             Public::Ed25519(_) => Alg::EdDsa,
+            Public::Sm2(_) => Alg::Sm2Sm3,
         }
     }
 
@@ -161,6 +197,7 @@ impl VerifyingKey {
         match &self.0 {
             Public::P256(key) => key.compressed().to_vec(),
             Public::Ed25519(key) => key.to_bytes().to_vec(),
+            Public::Sm2(key) => key.compressed().to_vec(),
         }
     }
 
@@ -168,6 +205,7 @@ impl VerifyingKey {
     pub(crate) fn uncompressed(&self) -> Option<&[u8; 65]> {
         match &self.0 {
             Public::P256(key) => Some(key.sec1()),
+            Public::Sm2(key) => Some(key.sec1()),
             Public::Ed25519(_) => None,
         }
     }
@@ -178,6 +216,7 @@ impl VerifyingKey {
             Public::Ed25519(key) => ed25519::Signature::from_slice(signature)
                 .and_then(|signature| key.verify_strict(message, &signature))
                 .is_ok(),
+            Public::Sm2(key) => key.verifies(message, signature),
         };
         verified.then_some(()).ok_or(JwsError::Signature)
     }
@@ -188,6 +227,7 @@ impl PartialEq for VerifyingKey {
         match (&self.0, &other.0) {
             (Public::P256(a), Public::P256(b)) => a.sec1() == b.sec1(),
             (Public::Ed25519(a), Public::Ed25519(b)) => a == b,
+            (Public::Sm2(a), Public::Sm2(b)) => a.sec1() == b.sec1(),
             _ => false,
         }
     }
@@ -219,11 +259,15 @@ impl Jwk {
             return Err(JwsError::KeyPrivate);
         }
         match (member("kty"), member("crv")) {
-            (Some("EC"), Some("P-256")) => {
+            (Some("EC"), Some(curve @ ("P-256" | SM2_CURVE))) => {
                 let mut sec1 = [4u8; 65];
                 sec1[1..33].copy_from_slice(&coordinate(member("x"))?);
                 sec1[33..].copy_from_slice(&coordinate(member("y"))?);
-                VerifyingKey::p256(&sec1).map(Self)
+                let key = match curve {
+                    SM2_CURVE => VerifyingKey::sm2(&sec1),
+                    _ => VerifyingKey::p256(&sec1),
+                };
+                key.map(Self)
             }
             (Some("OKP"), Some("Ed25519")) => {
                 VerifyingKey::ed25519(&coordinate(member("x"))?).map(Self)
@@ -235,10 +279,8 @@ impl Jwk {
     /// The JSON form: the required members only, in the order that RFC 7638 sorts them.
     pub fn to_value(&self) -> Value {
         match &self.0.0 {
-            Public::P256(key) => {
-                let (x, y) = key.sec1()[1..].split_at(32);
-                json!({"crv": "P-256", "kty": "EC", "x": encode(x), "y": encode(y)})
-            }
+            Public::P256(key) => point_value("P-256", key.sec1()),
+            Public::Sm2(key) => point_value(SM2_CURVE, key.sec1()),
             Public::Ed25519(key) => {
                 json!({"crv": "Ed25519", "kty": "OKP", "x": encode(key.as_bytes())})
             }
@@ -249,11 +291,8 @@ impl Jwk {
     /// than serialised, so that a digest does not hang on how a JSON library orders members.
     pub(crate) fn to_json(&self) -> String {
         match &self.0.0 {
-            Public::P256(key) => {
-                let (x, y) = key.sec1()[1..].split_at(32);
-                let (x, y) = (encode(x), encode(y));
-                format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#)
-            }
+            Public::P256(key) => point_json("P-256", key.sec1()),
+            Public::Sm2(key) => point_json(SM2_CURVE, key.sec1()),
             Public::Ed25519(key) => {
                 let x = encode(key.as_bytes());
                 format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#)
@@ -270,6 +309,17 @@ impl Jwk {
     pub fn thumbprint_base64url(&self) -> String {
         encode(&self.thumbprint())
     }
+}
+
+fn point_value(curve: &str, sec1: &[u8; 65]) -> Value {
+    let (x, y) = sec1[1..].split_at(32);
+    json!({"crv": curve, "kty": "EC", "x": encode(x), "y": encode(y)})
+}
+
+fn point_json(curve: &str, sec1: &[u8; 65]) -> String {
+    let (x, y) = sec1[1..].split_at(32);
+    let (x, y) = (encode(x), encode(y));
+    format!(r#"{{"crv":"{curve}","kty":"EC","x":"{x}","y":"{y}"}}"#)
 }
 
 impl Serialize for Jwk {

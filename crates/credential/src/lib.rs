@@ -25,6 +25,7 @@ pub mod path;
 pub mod pid;
 pub mod realpass;
 pub mod sd_jwt;
+mod sm2sm3;
 pub mod status;
 pub mod x509;
 

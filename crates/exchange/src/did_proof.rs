@@ -6,7 +6,7 @@
 //! before, so that the gate needs nothing but checkpoints to judge the DID's present state.
 //!
 //! ```text
-//! header   {"alg": "EdDSA" | "ES256", "typ": "rdid-proof+jwt", "kid": "<did>#key-<n>"}
+//! header   {"alg": "EdDSA" | "ES256" | "SM2SM3", "typ": "rdid-proof+jwt", "kid": "<did>#key-<n>"}
 //! payload  {"aud", "nonce", "iat", "did", "inception"?, "staple", "shown_hash"}
 //! ```
 //! `inception` and `staple` are base64url of canonical CBOR, `shown_hash` is the base64url of
@@ -22,8 +22,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use realdid_core::answer::StateAnswer;
 use realdid_core::codec;
 use realdid_core::did::{Did, Inception};
-use realdid_core::suite::{PublicKey, SecretKey, Suite};
-use realdid_credential::jose::{self, JwsError, SigningKey, VerifyingKey};
+use realdid_core::suite::{PublicKey, SecretKey};
+use realdid_credential::jose;
 use realdid_light::{
     CheckedHeader, DidStanding, DidUnusable, Freshness, LightClient, LightError, TermError,
 };
@@ -32,6 +32,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use crate::refusal::refusals;
+use crate::suites;
 
 /// The `typ` of a proof.
 pub const TYP: &str = "rdid-proof+jwt";
@@ -132,7 +133,7 @@ pub fn build(content: &ProofContent<'_>, key: &SecretKey) -> Result<String, DidP
         "shown_hash",
         URL_SAFE_NO_PAD.encode(content.shown_hash).into(),
     );
-    let proof = signing_key(key)
+    let proof = suites::signing_key(key)
         .and_then(|key| {
             jose::sign_compact(&header, Value::Object(payload).to_string().as_bytes(), &key)
         })
@@ -198,7 +199,7 @@ pub fn verify(
         .get(claimed.key_index)
         .ok_or(DidProofError::Key)?
         .clone();
-    verifying_key(&key)
+    suites::verifying_key(&key)
         .and_then(|key| jose::verify_compact(proof, &key, TYP))
         .map_err(|_| DidProofError::Signature)?;
     Ok(VerifiedDid {
@@ -301,26 +302,4 @@ impl ClaimedProof {
 /// The id of a DID's key: as in its DID document, counted from 1.
 pub fn key_id(did: &Did, key_index: usize) -> String {
     format!("{did}#key-{}", key_index + 1)
-}
-
-/// The same secret as a JOSE key.
-fn signing_key(key: &SecretKey) -> Result<SigningKey, JwsError> {
-    match key.suite() {
-        Suite::Ed25519 => Ok(SigningKey::ed25519(key.seed())),
-        Suite::P256 => SigningKey::p256(key.seed()),
-        // JOSE has no algorithm for SM2 (RFC 7518 and its registry).
-        Suite::Sm2 => Err(JwsError::SecretInvalid),
-    }
-}
-
-/// The same public key as a JOSE key.
-pub(crate) fn verifying_key(key: &PublicKey) -> Result<VerifyingKey, JwsError> {
-    match key.suite() {
-        Suite::Ed25519 => {
-            let bytes = key.bytes().try_into().map_err(|_| JwsError::KeyInvalid)?;
-            VerifyingKey::ed25519(bytes)
-        }
-        Suite::P256 => VerifyingKey::p256(key.bytes()),
-        Suite::Sm2 => Err(JwsError::KeyInvalid),
-    }
 }

@@ -12,13 +12,13 @@
 
 use realdid_core::hash::{Domain, Hash32, hash};
 use realdid_core::state::{Issuer, KeyStatus, KeyUse, Service, Standing};
-use realdid_core::suite::Suite;
-use realdid_credential::jose::{self, Jwk, SigningKey, VerifyingKey};
+use realdid_credential::jose::{self, Jwk, SigningKey};
 use realdid_credential::{ClaimPath, PathElement};
 use serde_json::{Map, Value, json};
 use url::{Host, Url};
 
 use crate::refusal::refusals;
+use crate::suites;
 
 /// The `typ` of a registration.
 pub const REGISTRATION_TYP: &str = "verifier-attestation+jwt";
@@ -418,17 +418,7 @@ pub fn verify_signature(jwt: &str, registrar: &Issuer) -> Result<Registration, R
         .and_then(|kid| registrar.key(KeyUse::Registration, &kid))
         .filter(|key| !matches!(key.status, KeyStatus::Compromised(_)))
         .ok_or(refused)?;
-    let bytes = key.key.bytes();
-    let key = match key.key.suite() {
-        Suite::P256 => VerifyingKey::p256(bytes),
-        Suite::Ed25519 => bytes
-            .try_into()
-            .map_err(|_| jose::JwsError::KeyInvalid)
-            .and_then(VerifyingKey::ed25519),
-        // JOSE has no algorithm for SM2.
-        Suite::Sm2 => Err(jose::JwsError::KeyInvalid),
-    };
-    let key = key.map_err(|_| refused)?;
+    let key = suites::verifying_key(&key.key).map_err(|_| refused)?;
     jws.verify(&key).map_err(|_| refused)?;
     registration.check()?;
     Ok(registration)

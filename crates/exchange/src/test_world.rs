@@ -45,7 +45,7 @@ pub fn jose_key(key: &SecretKey) -> SigningKey {
     match key.suite() {
         Suite::P256 => SigningKey::p256(key.seed()).unwrap(),
         Suite::Ed25519 => SigningKey::ed25519(key.seed()),
-        Suite::Sm2 => panic!("JOSE has no SM2"),
+        Suite::Sm2 => SigningKey::sm2(key.seed()).unwrap(),
     }
 }
 

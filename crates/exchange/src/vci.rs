@@ -104,7 +104,7 @@ refusals! {
     Batch Holder "vci.batch" "a request brings between one and batch_size proofs" "split the request",
     ProofMissing Holder "vci.proof_missing" "a request proves possession of at least one key" "send proofs.jwt",
     ProofForm Holder "vci.proof_form" "a proof is a JWT of typ openid4vci-proof+jwt with its key as jwk, and no other key" "build the proof as in OpenID4VCI 1.0 appendix F.1",
-    ProofAlg Holder "vci.proof_alg" "a holder key is of P-256 and signs with ES256" "make a P-256 key",
+    ProofAlg Holder "vci.proof_alg" "a holder key is of a kind that the issuer's metadata name: of P-256 with ES256, or of SM2 with SM2SM3 where the network admits it" "make a key of proof_signing_alg_values_supported; an mdoc takes ES256 alone",
     ProofSignature Holder "vci.proof_signature" "the proof is signed by the key that it shows" "sign with the key in the header",
     ProofAudience Holder "vci.proof_audience" "the proof is made for this issuer" "set aud to the credential issuer identifier",
     ProofTime Holder "vci.proof_time" "the proof was made within the last five minutes" "set the clock and make a new proof",

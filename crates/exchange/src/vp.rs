@@ -148,6 +148,7 @@ refusals! {
     IssuerUnknown Issuer "credential.issuer_unknown" "the credential's issuer is admitted on the ledger" "use a credential of an admitted authority",
     IssuerSuspended Issuer "credential.issuer_suspended" "the credential's issuer is active" "wait until the authority is reinstated",
     KeyUnknown Issuer "credential.kid_unknown" "the credential is signed by a PID key of its issuer" "receive the credential anew",
+    Suite Holder "credential.suite" "a credential is signed, and bound to a key, by algorithms that its network admits for documents" "receive the credential anew with a key of a suite that the network admits",
     KeyCompromised Issuer "credential.key_compromised" "the credential's signing key is not known to be in other hands" "receive the credential anew, under the authority's new key",
     ClaimMissing Holder "vp.claim_missing" "every claim that was asked for is shown" "show what the person consented to, or decline",
     OverDisclosed Holder "vp.over_disclosed" "nothing is shown that was not asked for" "disclose the asked claims only",

@@ -10,8 +10,8 @@ use realdid_core::answer::StateAnswer;
 use realdid_core::codec;
 use realdid_core::did::{Inception, Keys, commitment};
 use realdid_core::state::{Issuer, KeyStatus, KeyUse, Service, Standing};
-use realdid_core::suite::SecretKey;
-use realdid_credential::jose::SigningKey;
+use realdid_core::suite::{SecretKey, Suite};
+use realdid_credential::jose::{Alg, SigningKey};
 use realdid_credential::pid;
 use realdid_credential::sd_jwt::{self, Binding, ParsedSdJwt};
 use realdid_light::{Freshness, LightClient};
@@ -57,6 +57,7 @@ struct Asking {
     registrar: Option<Issuer>,
     tamper: Option<fn(String) -> String>,
     encrypt_to: Option<DecryptionKey>,
+    algs: &'static [Alg],
 }
 
 fn ask() -> Asking {
@@ -76,6 +77,7 @@ fn ask() -> Asking {
         registrar: Some(world.issuer(world::REGISTRAR)),
         tamper: None,
         encrypt_to: None,
+        algs: &[Alg::Es256, Alg::EdDsa],
         world,
     }
 }
@@ -87,6 +89,7 @@ impl Asking {
             registration: &self.world.registration,
             purpose: self.purpose,
             ask: &Ask::new(self.person, &self.claims),
+            algs: self.algs,
             response_uri: self.response_uri,
             nonce: "n-1",
             state: "s-1",
@@ -1127,4 +1130,117 @@ fn pid_answer(pid: &str) -> Answer<'_> {
 fn jose_encode(bytes: &[u8]) -> String {
     use base64::Engine as _;
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
+}
+
+// ---- suites --------------------------------------------------------------------------------
+
+fn sm2(n: u64) -> SecretKey {
+    SecretKey::from_seed(Suite::Sm2, world::seed(n)).unwrap()
+}
+
+#[test]
+fn a_gate_asks_in_the_algorithms_of_its_network_and_for_no_mdoc_where_there_are_none() {
+    let asked = |algs: &'static [Alg]| {
+        let asking = Asking { algs, ..ask() };
+        let signed = asking.sign();
+        let claims = realdid_credential::jose::decode_unverified(&signed).unwrap();
+        let claims = claims.claims().unwrap();
+        let formats = claims["client_metadata"]["vp_formats_supported"].clone();
+        let queries = claims["dcql_query"]["credentials"].as_array().unwrap();
+        let queries = queries.iter().map(|query| query["format"].clone());
+        (formats, queries.collect::<Vec<_>>())
+    };
+    let (formats, queries) = asked(&[Alg::Sm2Sm3]);
+    let only = json!(["SM2SM3"]);
+    assert_eq!(formats["dc+sd-jwt"]["sd-jwt_alg_values"], only);
+    assert_eq!(formats["dc+sd-jwt"]["kb-jwt_alg_values"], only);
+    assert_eq!(formats[DID_FORMAT]["alg_values"], only);
+    assert!(formats.get("mso_mdoc").is_none());
+    assert!(!queries.contains(&json!("mso_mdoc")));
+
+    let (formats, queries) = asked(&[Alg::Es256, Alg::EdDsa]);
+    let both = json!(["ES256", "EdDSA"]);
+    assert_eq!(formats["dc+sd-jwt"]["sd-jwt_alg_values"], both);
+    assert_eq!(formats["dc+sd-jwt"]["kb-jwt_alg_values"], json!(["ES256"]));
+    assert_eq!(formats["mso_mdoc"]["deviceauth_alg_values"], json!([-7]));
+    assert!(queries.contains(&json!("mso_mdoc")));
+}
+
+#[test]
+fn a_login_by_sm2_verifies_with_every_key_of_it_and_not_with_another() {
+    let all_of_sm2 = || {
+        let mut world = new_world();
+        let (current, next, recovery) = (sm2(500), sm2(501), sm2(502));
+        world.holder = sm2(3);
+        world.authority_key = sm2(4);
+        world.change_issuer(AUTHORITY, |issuer| issuer.keys[0].key = sm2(4).public());
+        world.did = world::TestDid {
+            inception: Inception {
+                version: 1,
+                network: "dev".parse().unwrap(),
+                keys: Keys {
+                    current: vec![current.public()],
+                    next: commitment(&next.public()),
+                    recovery: commitment(&recovery.public()),
+                },
+                endpoints: Vec::new(),
+            },
+            current,
+            next,
+            recovery,
+        };
+        show_in(world)
+    };
+    let login = all_of_sm2().verify().unwrap();
+    assert_eq!(login.did.key.suite(), Suite::Sm2);
+
+    let with_key = |proof_key| Show {
+        proof_key,
+        ..all_of_sm2()
+    };
+    assert_eq!(with_key(sm2(503)).code(), "did.proof_signature");
+    // The same 32 bytes as a key of another suite.
+    let bytes = world::seed(500);
+    let p256 = SecretKey::from_seed(Suite::P256, bytes).unwrap();
+    assert_eq!(with_key(p256).code(), "did.proof_signature");
+    let bound_elsewhere = Show {
+        tamper_pid: Some(|pid| {
+            let (credential, _) = pid.rsplit_once('~').unwrap();
+            let foreign = realdid_credential::jose::sign_compact(
+                json!({"typ": "kb+jwt"}).as_object().unwrap(),
+                b"{}",
+                &world::jose_key(&world::p256(3)),
+            );
+            format!("{credential}~{}", foreign.unwrap())
+        }),
+        ..all_of_sm2()
+    };
+    assert!(bound_elsewhere.verify().is_err());
+}
+
+#[test]
+fn a_credential_of_a_suite_that_its_network_does_not_admit_is_refused() {
+    let admitting = |suites: &[Suite]| realdid_core::genesis::Parameters {
+        suites: suites.to_vec(),
+        ..realdid_core::genesis::Parameters::development()
+    };
+    let (intl, sm) = (
+        admitting(&[Suite::Ed25519, Suite::P256]),
+        admitting(&[Suite::Sm2]),
+    );
+    let judge = |parameters, algs: &[Alg]| {
+        let refused = super::response::admitted(parameters, algs.iter().copied()).err();
+        refused.map(ResponseRefused::code)
+    };
+    assert_eq!(judge(&intl, &[Alg::Es256, Alg::Es256]), None);
+    assert_eq!(judge(&sm, &[Alg::Sm2Sm3, Alg::Sm2Sm3]), None);
+    for (parameters, algs) in [
+        (&intl, [Alg::Sm2Sm3, Alg::Es256]),
+        (&intl, [Alg::Es256, Alg::Sm2Sm3]),
+        (&sm, [Alg::Es256, Alg::Sm2Sm3]),
+        (&sm, [Alg::Sm2Sm3, Alg::Es256]),
+        (&sm, [Alg::Sm2Sm3, Alg::EdDsa]),
+    ] {
+        assert_eq!(judge(parameters, &algs), Some("credential.suite"));
+    }
 }

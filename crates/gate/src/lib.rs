@@ -34,6 +34,7 @@ use axum::Router;
 use realdid_core::genesis::Genesis;
 use realdid_exchange::oidc::Grants;
 use realdid_exchange::registration;
+use realdid_exchange::suites;
 use realdid_serve::files::FileError;
 use realdid_serve::{Bound, ConfigError, Probes, ServeError, ServeOptions};
 use utoipa::OpenApi as _;
@@ -155,6 +156,13 @@ impl Gate {
             max_age_ms: config.max_staple_age_s.saturating_mul(1000),
             max_lag_slots: config.max_lag_slots,
         };
+        let (algs, suite) = {
+            let parameters = &genesis.parameters;
+            (
+                suites::document_algs(parameters),
+                parameters.document_suite(),
+            )
+        };
         let trust = Trust::new(genesis, registration_jwt, limits, &config.dir)?;
         if config.transcript.is_some() {
             tracing::warn!("a transcript of all logins is kept, as the configuration says");
@@ -166,7 +174,8 @@ impl Gate {
                 displays,
                 trust,
                 follower: Follower::new(&config.nodes)?,
-                keys: init_gate(&config.dir)?,
+                keys: init_gate(&config.dir, suite)?,
+                algs,
                 logins: Logins::new(),
                 grants: Mutex::new(Grants::default()),
                 standings: Standings::new(hearings.collect()),

@@ -12,6 +12,7 @@ use axum::{Json, Router};
 use realdid_core::did::DidId;
 use realdid_core::hash::Hash32;
 use realdid_core::state::{Issuer, Standing, issuer_id};
+use realdid_credential::jose::Alg;
 use realdid_credential::realpass::RealPassError;
 use realdid_exchange::did_proof::{self, DidProofError};
 use realdid_exchange::jwe::DecryptionKey;
@@ -49,6 +50,8 @@ pub(crate) struct Inner {
     pub trust: Trust,
     pub follower: Follower,
     pub keys: GateKeys,
+    /// The algorithms of the credentials and DIDs that it takes.
+    pub algs: Vec<Alg>,
     pub logins: Logins,
     pub grants: Mutex<Grants>,
     pub standings: Standings,
@@ -339,6 +342,7 @@ impl Inner {
             registration: self.trust.registration_jwt(),
             purpose: &start.client.purpose,
             ask: &ask(&start.request),
+            algs: &self.algs,
             response_uri: &self.response_uri(id),
             nonce: &start.nonce,
             state: &start.state,

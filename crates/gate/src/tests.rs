@@ -14,6 +14,7 @@ use openidconnect::{
 use realdid_core::codec;
 use realdid_core::hash::HashFunction;
 use realdid_core::state::{Standing, issuer_id, issuer_key, service_key};
+use realdid_core::suite::Suite;
 use realdid_credential::sd_jwt::{self, Binding, ParsedSdJwt};
 use realdid_exchange::did_proof::{self, ProofContent};
 use realdid_exchange::oidc::secret_hash;
@@ -103,7 +104,7 @@ fn town_at(age_s: u64) -> Town {
 /// The same with the gate that `open` makes of its folder.
 fn town_with(age_s: u64, open: impl FnOnce(&Path) -> Gate) -> Town {
     let folder = tempfile::tempdir().unwrap();
-    let keys = init_gate(&folder.path().join("gate")).unwrap();
+    let keys = init_gate(&folder.path().join("gate"), Suite::P256).unwrap();
     let world = World::new(now_ms() - age_s * 1000, keys.request.clone(), &registered());
     std::fs::write(
         folder.path().join("genesis.cbor"),

@@ -1,5 +1,6 @@
 //! The words of the command line (docs/cli.md).
 
+use crate::nation::Suites;
 use crate::network::accepted;
 use clap::{Args, Parser, Subcommand};
 use realdid_core::genesis::{MAX_EPOCH_S, PeerKey};
@@ -309,6 +310,9 @@ pub struct UpArgs {
     /// The network's name, as it stands in its DIDs
     #[arg(long, value_name = "NAME", default_value = "dev")]
     pub network: String,
+    /// Whose algorithms: all of them, those of the international standards (intl), or SM2 with SM3 alone (sm)
+    #[arg(long, value_name = "WHOSE", default_value = "all")]
+    pub suite: Suites,
     /// How many validators; a committee of one runs the same engine
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=10))]
     pub validators: u8,

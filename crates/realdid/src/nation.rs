@@ -4,8 +4,10 @@
 //! nation whose making was cut off is finished by the next `realdid up`.
 
 use crate::fail::Fail;
+use realdid_authority::KeySuites;
 use realdid_core::did::NetworkName;
 use realdid_core::genesis::{Genesis, NetworkKey, Parameters, PeerKey};
+use realdid_core::hash::HashFunction;
 use realdid_core::state::Governance;
 use realdid_core::suite::{SecretKey, Suite};
 use realdid_demo::{DemoConfig, Theme};
@@ -18,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
+use zeroize::Zeroizing;
 
 const NATION_FILE: &str = "nation.json";
 const AUTHORITY: u16 = 10;
@@ -41,6 +44,49 @@ pub struct Nation {
     /// By what the demo services know people again.
     #[serde(default)]
     pub accounts: Accounts,
+    /// Whose algorithms its ledger, its DIDs and its credentials are of.
+    #[serde(default)]
+    pub suite: Suites,
+}
+
+/// Whose algorithms a nation uses.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Suites {
+    /// Every suite, with SHA-256: DIDs of Ed25519, documents of P-256
+    #[default]
+    All,
+    /// Ed25519 and P-256, with SHA-256
+    Intl,
+    /// SM2 with SM3, and no other
+    Sm,
+}
+
+impl Suites {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Intl => "intl",
+            Self::Sm => "sm",
+        }
+    }
+
+    /// The suites that the network admits.
+    fn admitted(self) -> Vec<Suite> {
+        match self {
+            Self::All => Suite::ALL.to_vec(),
+            Self::Intl => vec![Suite::Ed25519, Suite::P256],
+            Self::Sm => vec![Suite::Sm2],
+        }
+    }
+
+    /// By what it hashes.
+    fn hash_function(self) -> HashFunction {
+        match self {
+            Self::All | Self::Intl => HashFunction::Sha256,
+            Self::Sm => HashFunction::Sm3,
+        }
+    }
 }
 
 /// What a demo service is registered for.
@@ -99,9 +145,12 @@ impl Nation {
         Ok(new)
     }
 
-    /// Those of development, with another epoch where one was asked for.
+    /// Those of development with the nation's suites, and with another epoch where one was asked for.
     fn parameters(&self) -> Parameters {
-        let parameters = Parameters::development();
+        let parameters = Parameters {
+            suites: self.suite.admitted(),
+            ..Parameters::development()
+        };
         match self.epoch_s == parameters.epoch_s {
             true => parameters,
             false => parameters.with_epoch(self.epoch_s),
@@ -118,6 +167,9 @@ impl Nation {
                 "choose such a name with --network",
             )
         })?;
+        let network = network.hashing_by(self.suite.hash_function());
+        let parameters = self.parameters();
+        let suites = KeySuites::of(&parameters);
         let mut seed = [0; 32];
         random(&mut seed)?;
         let dealt = deal(u32::from(self.validators), &seed).map_err(Fail::of)?;
@@ -125,6 +177,7 @@ impl Nation {
         let authority = realdid_authority::init_authority(
             &self.dir.join("authority"),
             &self.authority_url(),
+            suites,
             &mut rng,
         )
         .map_err(Fail::of)?;
@@ -133,6 +186,7 @@ impl Nation {
         let registrar = realdid_authority::init_registrar(
             &self.dir.join("registrar"),
             &self.registrar_url(),
+            suites,
             &mut rng,
         )
         .map_err(Fail::of)?;
@@ -140,7 +194,8 @@ impl Nation {
             version: 1,
             network,
             time_ms: now_ms(),
-            parameters: self.parameters(),
+            governance: self.governance(parameters.did_suite())?,
+            parameters,
             network_key: dealt
                 .network_key
                 .as_slice()
@@ -148,7 +203,6 @@ impl Nation {
                 .map(NetworkKey)
                 .map_err(|_| Fail::of("genesis.network_key: the dealt key is 96 bytes; fault: this program; do: report it"))?,
             validators: dealt.validators.iter().map(|v| PeerKey(v.public_key)).collect(),
-            governance: self.governance()?,
             issuers: vec![authority, registrar],
             ceremony: None,
             predecessor: None,
@@ -167,13 +221,23 @@ impl Nation {
         Ok(())
     }
 
-    fn governance(&self) -> Result<Governance, Fail> {
+    fn governance(&self, suite: Suite) -> Result<Governance, Fail> {
         let dir = self.dir.join("governance");
         files::create_private_dir(&dir)?;
-        let mut seed = [0; 32];
-        random(&mut seed)?;
-        let key = SecretKey::from_seed(Suite::Ed25519, seed).map_err(Fail::of)?;
-        files::write_private(&dir.join("governance.key"), hex::encode(seed).as_bytes())?;
+        let mut seed = Zeroizing::new([0; 32]);
+        // One draw in 2^32 is no key of SM2.
+        let key = loop {
+            random(&mut *seed)?;
+            if let Ok(key) = SecretKey::from_seed(suite, *seed) {
+                break key;
+            }
+        };
+        let digits = Zeroizing::new(hex::encode(*seed));
+        let text = match suite {
+            Suite::Ed25519 => digits,
+            other => Zeroizing::new(format!("{}:{}", other.name(), *digits)),
+        };
+        files::write_private(&dir.join("governance.key"), text.as_bytes())?;
         Ok(Governance {
             seq: 0,
             threshold: 1,

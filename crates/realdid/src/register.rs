@@ -69,7 +69,8 @@ pub async fn register(
     genesis: Genesis,
     node: &NodeClient,
 ) -> Result<Registered, Fail> {
-    let keys = init_gate(dir).map_err(Fail::of)?;
+    let suite = genesis.parameters.document_suite();
+    let keys = init_gate(dir, suite).map_err(Fail::of)?;
     let body = json!({
         "name": wanted.name,
         "domains": wanted.domains,

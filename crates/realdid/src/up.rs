@@ -71,6 +71,7 @@ fn the_nation(args: &UpArgs) -> Result<Nation, Fail> {
         validators: args.validators,
         epoch_s: args.epoch_s,
         accounts: args.accounts,
+        suite: args.suite,
     };
     match Nation::read(&args.nation.dir)? {
         None => Ok(asked),
@@ -78,12 +79,13 @@ fn the_nation(args: &UpArgs) -> Result<Nation, Fail> {
         Some(made) => Err(Fail::user(
             "nation.other",
             &format!(
-                "a nation keeps what it was made with: --network {} --port-base {} --validators {} --epoch-s {} --accounts {}",
+                "a nation keeps what it was made with: --network {} --port-base {} --validators {} --epoch-s {} --accounts {} --suite {}",
                 made.network,
                 made.port_base,
                 made.validators,
                 made.epoch_s,
-                made.accounts.name()
+                made.accounts.name(),
+                made.suite.name()
             ),
             "give the same again, or another folder with --dir",
         )),

@@ -129,7 +129,8 @@ pub fn new_did(
     purpose: Purpose,
     now_ms: u64,
 ) -> Result<usize, ChangeError> {
-    let current = pairwise_key(&content.pairwise_root, &purpose.service)?;
+    let suite = content.pool.suite();
+    let current = pairwise_key(suite, &content.pairwise_root, &purpose.service)?;
     let spares = content.pool.take().ok_or(ChangeError::PoolEmpty)?;
     let inception = Inception {
         version: 1,
@@ -244,7 +245,8 @@ fn keys(current: &SecretKey, spares: &Spares) -> Keys {
 /// Keys that were never shown, from the kit's root of the next generation.
 fn fresh_keys(entry: &mut DidEntry, pool: &mut Pool, kit: &Kit) -> Result<Keys, ChangeError> {
     let generation = entry.key_sets.len() as u32;
-    let current = pairwise_key(&kit.pairwise_root(generation), &entry.service)?;
+    let root = kit.pairwise_root(generation);
+    let current = pairwise_key(pool.suite(), &root, &entry.service)?;
     if pool.left() == 0 {
         kit.top_up(pool, crate::seed::POOL_STEP)?;
     }
@@ -256,7 +258,8 @@ fn fresh_keys(entry: &mut DidEntry, pool: &mut Pool, kit: &Kit) -> Result<Keys, 
 fn next_key(kit: &Kit, pool: &Pool, record: &DidRecord) -> Result<SecretKey, ChangeError> {
     kit.check(pool)?;
     let index = pool.next.iter().position(|made| *made == record.keys.next);
-    Ok(kit.next_key(index.ok_or(ChangeError::OtherKeys)? as u32)?)
+    let index = index.ok_or(ChangeError::OtherKeys)? as u32;
+    Ok(kit.next_key(pool.suite(), index)?)
 }
 
 fn recovery_key(kit: &Kit, pool: &Pool, record: &DidRecord) -> Result<SecretKey, ChangeError> {
@@ -265,7 +268,8 @@ fn recovery_key(kit: &Kit, pool: &Pool, record: &DidRecord) -> Result<SecretKey,
         .recovery
         .iter()
         .position(|made| *made == record.keys.recovery);
-    Ok(kit.recovery_key(index.ok_or(ChangeError::OtherKeys)? as u32)?)
+    let index = index.ok_or(ChangeError::OtherKeys)? as u32;
+    Ok(kit.recovery_key(pool.suite(), index)?)
 }
 
 #[cfg(test)]

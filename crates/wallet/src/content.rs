@@ -6,13 +6,15 @@
 use crate::displays::OwnDisplay;
 use crate::journal::Disclosure;
 use crate::secret::{Secret32, SecretBytes, SecretText};
-use crate::seed::{Pool, Spares};
+use crate::seed::{Pool, Spares, recorded};
 use minicbor::{Decode, Encode};
 use realdid_core::codec::Bytes;
 use realdid_core::did::{Did, DidError, Inception};
 use realdid_core::hash::Hash32;
 use realdid_core::state::PersonTag;
 use realdid_core::suite::{PublicKey, SecretKey, Suite};
+use realdid_credential::jose::{JwsError, SigningKey};
+use realdid_exchange::suites;
 use realdid_light::TrustedTerm;
 
 /// The most that a vault may hold, in bytes.
@@ -57,6 +59,9 @@ pub struct Content {
     /// Names that this person shows in public, oldest first; absent where there was never one.
     #[n(11)]
     pub displays: Option<Vec<OwnDisplay>>,
+    /// Commitments to spare keys of the other suites, until the network is known.
+    #[n(12)]
+    pub other_pools: Option<Vec<Pool>>,
 }
 
 /// An answer that is kept for when no node can be reached. It is checked anew at each use.
@@ -86,6 +91,7 @@ impl Content {
             passes: Some(RealPasses::new(pass_seed)),
             watched: None,
             displays: None,
+            other_pools: None,
         }
     }
 
@@ -176,6 +182,9 @@ pub struct KeySet {
     pub current: Secret32,
     #[n(1)]
     pub spare_index: u32,
+    /// The suite of the current key. Absent where it is Ed25519.
+    #[n(2)]
+    suite: Option<Suite>,
 }
 
 impl KeySet {
@@ -183,12 +192,14 @@ impl KeySet {
         Self {
             current: Secret32::new(*current.seed()),
             spare_index: spares.index,
+            suite: recorded(current.suite()),
         }
     }
 
-    /// The current key. Every seed in the vault is of an Ed25519 key.
+    /// The current key.
     pub fn secret(&self) -> Option<SecretKey> {
-        SecretKey::from_seed(Suite::Ed25519, *self.current.bytes()).ok()
+        let suite = self.suite.unwrap_or(Suite::Ed25519);
+        SecretKey::from_seed(suite, *self.current.bytes()).ok()
     }
 }
 
@@ -210,6 +221,9 @@ pub struct OwnEnrolment {
     /// that was interrupted is run again with the same commitment.
     #[n(4)]
     pub entry: Option<Entry>,
+    /// The suite of the key. Absent where it is Ed25519.
+    #[n(5)]
+    pub suite: Option<Suite>,
 }
 
 /// The tag's entry on the ledger as the wallet last accepted it.
@@ -504,10 +518,21 @@ pub struct CredentialCopy {
     /// The SD-JWT VC with all its disclosures, or the mdoc in base64url.
     #[n(0)]
     pub credential: SecretText,
-    /// The P-256 key that it is bound to.
+    /// The key that it is bound to.
     #[n(1)]
     pub holder_key: Secret32,
     /// Unix seconds; `u64::MAX` where it does not expire.
     #[n(2)]
     pub expires_s: u64,
+    /// The suite of the holder key. Absent where it is P-256.
+    #[n(3)]
+    pub holder_suite: Option<Suite>,
+}
+
+impl CredentialCopy {
+    /// The key that it is bound to.
+    pub fn holder(&self) -> Result<SigningKey, JwsError> {
+        let suite = self.holder_suite.unwrap_or(Suite::P256);
+        suites::key_from(suite, self.holder_key.bytes())
+    }
 }

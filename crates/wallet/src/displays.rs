@@ -19,7 +19,6 @@ use realdid_core::did::commitment;
 use realdid_core::hash::Hash32;
 use realdid_core::operation::{Body, Operation};
 use realdid_core::state::{DisplayStatus, ReasonCode};
-use realdid_credential::jose::SigningKey;
 use realdid_credential::sd_jwt::ParsedSdJwt;
 use realdid_exchange::display::{self, Badge, Claimed, MAX_BADGE_BYTES, Terms};
 use serde_json::{Value, json};
@@ -67,9 +66,9 @@ pub fn make(
     domain: &str,
 ) -> Result<(String, Hash32), CliError> {
     let salt: [u8; 32] = vault::random()?;
-    let key = seed::display_key(&content.pairwise_root, &salt)?;
+    let key = seed::display_key(content.pool.suite(), &content.pairwise_root, &salt)?;
     let credential = ParsedSdJwt::parse(copy.credential.as_str())?;
-    let holder = SigningKey::p256(copy.holder_key.bytes())?;
+    let holder = copy.holder()?;
     let withdrawal = commitment(&key.public());
     let shown = display::show(&credential, terms, &salt, &withdrawal, now_s(), &holder)?;
     let claimed = Claimed::read(&shown)?;
@@ -146,7 +145,11 @@ pub async fn withdraw(wallet: &mut Wallet, http: &Http, which: &str) -> Result<V
         Some(target) => target,
         None => of_badge(http, which).await?,
     };
-    let key = seed::display_key(&wallet.content.pairwise_root, &target.salt)?;
+    let key = seed::display_key(
+        wallet.content.pool.suite(),
+        &wallet.content.pairwise_root,
+        &target.salt,
+    )?;
     let mut ledger = Ledger::of(&wallet.content)?;
     let record = ledger.display(&mut wallet.content, &target.digest).await?;
     let record = record.ok_or_else(|| {

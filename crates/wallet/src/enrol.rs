@@ -14,6 +14,7 @@ use crate::issue;
 use crate::ledger::{Ledger, now_ms};
 use crate::realpass;
 use crate::secret::Secret32;
+use crate::seed::recorded;
 use crate::upstream;
 use crate::vault;
 use crate::wallet::Wallet;
@@ -23,7 +24,7 @@ use realdid_core::codec::Bytes;
 use realdid_core::genesis::{Genesis, MAX_GENESIS_BYTES};
 use realdid_core::hash::Hash32;
 use realdid_core::state::{Enrolment, Issuer, PersonTag, Standing, issuer_id};
-use realdid_core::suite::{SecretKey, Suite};
+use realdid_core::suite::SecretKey;
 use realdid_exchange::tag::{self, EnrolmentRequest, EnrolmentResponse, Evidence, Foreign, Number};
 use realdid_passport::Mrz;
 use serde::Deserialize;
@@ -244,6 +245,7 @@ async fn pin_network(
                     genesis.network
                 );
             }
+            wallet.speak(genesis.parameters.did_suite())?;
             wallet.content.network = Some(Network {
                 genesis: Bytes(bytes),
                 nodes,
@@ -296,8 +298,9 @@ fn own_commitment(wallet: &mut Wallet, issuer_url: &str) -> Result<Hash32, CliEr
     }
     let salt = Secret32::new(vault::random()?);
     let seed = Secret32::new(vault::random()?);
-    let key = SecretKey::from_seed(Suite::Ed25519, *seed.bytes())
-        .map_err(|_| vault::VaultError::Entropy)?;
+    let suite = wallet.content.pool.suite();
+    // One draw in 2^32 is no key: then the person tries again.
+    let key = SecretKey::from_seed(suite, *seed.bytes()).map_err(|_| vault::VaultError::Entropy)?;
     let commitment = tag::enrolment_commitment(salt.bytes(), &key.public());
     wallet.content.enrolment = Some(OwnEnrolment {
         issuer_url: issuer_url.to_owned(),
@@ -305,6 +308,7 @@ fn own_commitment(wallet: &mut Wallet, issuer_url: &str) -> Result<Hash32, CliEr
         key: seed,
         commitment,
         entry: None,
+        suite: recorded(suite),
     });
     wallet.save()?;
     Ok(commitment)

@@ -18,9 +18,10 @@ use base64::engine::general_purpose::STANDARD;
 use realdid_core::genesis::Parameters;
 use realdid_core::state::{Issuer, KeyStatus, KeyUse, Standing, issuer_id};
 use realdid_core::suite::Suite;
-use realdid_credential::jose::{self, Jwk, SigningKey, VerifyingKey};
+use realdid_credential::jose::{Jwk, SigningKey};
 use realdid_credential::pid;
 use realdid_credential::sd_jwt::{self, IssuerEvidence, IssuerKey};
+use realdid_exchange::suites;
 use realdid_exchange::vci::{
     self, CredentialOffer, CredentialRequest, CredentialResponse, IssuerMetadata, NonceResponse,
     ReceivedOffer, ServerMetadata, TokenRequest, TokenResponse,
@@ -274,19 +275,10 @@ fn keys_on_ledger(record: &Issuer) -> Result<Vec<IssuerKey>, CliError> {
         .iter()
         .filter(signing)
         .map(|key| {
-            let verifying = match key.key.suite() {
-                Suite::P256 => VerifyingKey::p256(key.key.bytes())?,
-                // JOSE has no algorithm for SM2.
-                Suite::Sm2 => return Err(jose::JwsError::KeyInvalid.into()),
-                Suite::Ed25519 => {
-                    let bytes = key.key.bytes().try_into();
-                    VerifyingKey::ed25519(bytes.map_err(|_| jose::JwsError::KeyInvalid)?)?
-                }
-            };
             Ok(IssuerKey {
                 iss: record.url.clone(),
                 kid: key.id().to_string(),
-                key: verifying,
+                key: suites::verifying_key(&key.key)?,
             })
         })
         .collect()
@@ -354,8 +346,9 @@ async fn fetch(
         None => String::new(),
     };
     let count = metadata.batch_size().min(vci::BATCH_SIZE);
+    let suite = holder_suite(trust, batch.format(), parameters);
     let keys = (0..count)
-        .map(|_| holder_key())
+        .map(|_| holder_key(suite))
         .collect::<Result<Vec<_>, _>>()?;
     let signing: Vec<SigningKey> = keys.iter().map(|(_, key)| key.clone()).collect();
     let request = CredentialRequest::build(
@@ -385,6 +378,7 @@ async fn fetch(
                 credential: SecretText::new(credential),
                 holder_key,
                 expires_s,
+                holder_suite: (suite != Suite::P256).then_some(suite),
             },
         )
         .collect())
@@ -433,11 +427,18 @@ fn of_authority<'a>(
     })
 }
 
-fn holder_key() -> Result<(Secret32, SigningKey), CliError> {
-    // About one draw in 2^32 is no P-256 scalar.
+/// The suite of the keys that new copies are bound to: that of the network's documents where the issuer is
+/// on its ledger, and P-256, which every issuer takes, elsewhere and in an mdoc.
+fn holder_suite(trust: &Trust, format: Format, parameters: Option<&Parameters>) -> Suite {
+    let of_network = parameters.filter(|_| trust.on_ledger && format == Format::SdJwt);
+    of_network.map_or(Suite::P256, Parameters::document_suite)
+}
+
+fn holder_key(suite: Suite) -> Result<(Secret32, SigningKey), CliError> {
+    // About one draw in 2^32 is no scalar of P-256 or SM2.
     for _ in 0..4 {
         let secret = Secret32::new(vault::random()?);
-        if let Ok(key) = SigningKey::p256(secret.bytes()) {
+        if let Ok(key) = suites::key_from(suite, secret.bytes()) {
             return Ok((secret, key));
         }
     }

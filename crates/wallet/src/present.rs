@@ -27,7 +27,6 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use realdid_core::did::Did;
 use realdid_core::genesis::Parameters;
 use realdid_core::hash::Hash32;
-use realdid_credential::jose::SigningKey;
 use realdid_credential::mdoc::{self, Mdoc, MdocError, Transcript};
 use realdid_credential::sd_jwt::{self, Binding, ParsedSdJwt};
 use realdid_exchange::did_proof::{self, ProofContent};
@@ -414,7 +413,7 @@ fn show_copy(copy: &CredentialCopy, request: &CheckedRequest) -> Result<String, 
         aud: &request.client_id,
         iat_s: now_s(),
     };
-    let holder = SigningKey::p256(copy.holder_key.bytes())?;
+    let holder = copy.holder()?;
     let pid = request.asked.pid.iter();
     let claims: Vec<_> = pid.flat_map(|pid| pid.claims.clone()).collect();
     Ok(sd_jwt::present(&credential, &claims, &binding, &holder)?)
@@ -438,7 +437,7 @@ fn show_mdoc(copy: &CredentialCopy, request: &CheckedRequest) -> Result<String, 
         request.thumbprint.as_ref(),
         &request.response_uri,
     );
-    let device = SigningKey::p256(copy.holder_key.bytes())?;
+    let device = copy.holder()?;
     let shown = Mdoc::parse(&bytes)?.select(&paths)?;
     Ok(URL_SAFE_NO_PAD.encode(shown.bind(&transcript, &device)?))
 }

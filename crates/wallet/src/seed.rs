@@ -160,29 +160,28 @@ impl Kit {
     }
 
     /// The recovery key of this index.
-    pub fn recovery_key(&self, index: u32) -> Result<SecretKey, KitError> {
-        let seed = derive(
-            self.roots.recovery.bytes(),
-            "recovery-key",
-            &index.to_be_bytes(),
-        );
-        key(&seed)
+    pub fn recovery_key(&self, suite: Suite, index: u32) -> Result<SecretKey, KitError> {
+        let root = self.roots.recovery.bytes();
+        key(suite, root, "recovery-key", &index.to_be_bytes())
     }
 
     /// The next key of this index.
-    pub fn next_key(&self, index: u32) -> Result<SecretKey, KitError> {
-        key(&derive(
-            self.spare.bytes(),
-            "next-key",
-            &index.to_be_bytes(),
-        ))
+    pub fn next_key(&self, suite: Suite, index: u32) -> Result<SecretKey, KitError> {
+        key(suite, self.spare.bytes(), "next-key", &index.to_be_bytes())
+    }
+
+    /// The first commitments to keys of a suite.
+    pub fn pool(&self, suite: Suite) -> Result<Pool, KitError> {
+        let mut pool = Pool::of(suite);
+        self.top_up(&mut pool, POOL_STEP)?;
+        Ok(pool)
     }
 
     /// Whether this kit made the pool.
     pub fn check(&self, pool: &Pool) -> Result<(), KitError> {
         let same = |made: Option<&Hash32>, key: SecretKey| made == Some(&commitment(&key.public()));
-        let ours = same(pool.next.first(), self.next_key(0)?)
-            && same(pool.recovery.first(), self.recovery_key(0)?);
+        let ours = same(pool.next.first(), self.next_key(pool.suite(), 0)?)
+            && same(pool.recovery.first(), self.recovery_key(pool.suite(), 0)?);
         if ours {
             Ok(())
         } else {
@@ -192,11 +191,12 @@ impl Kit {
 
     /// Adds `count` commitments of each kind to the pool.
     pub fn top_up(&self, pool: &mut Pool, count: u32) -> Result<(), KitError> {
-        let first = pool.next.len() as u32;
+        let (first, suite) = (pool.next.len() as u32, pool.suite());
         for index in first..first + count {
-            pool.next.push(commitment(&self.next_key(index)?.public()));
+            pool.next
+                .push(commitment(&self.next_key(suite, index)?.public()));
             pool.recovery
-                .push(commitment(&self.recovery_key(index)?.public()));
+                .push(commitment(&self.recovery_key(suite, index)?.public()));
         }
         Ok(())
     }
@@ -219,6 +219,10 @@ pub struct Pool {
     /// Indices below this one have been given to a DID.
     #[n(2)]
     pub used: u32,
+    /// The suite of the keys, which is that of all of the wallet's DIDs. Absent where it is Ed25519, as in
+    /// every wallet that was made before there was a choice.
+    #[n(3)]
+    suite: Option<Suite>,
 }
 
 /// One index of the pool, given out once.
@@ -230,6 +234,18 @@ pub struct Spares {
 }
 
 impl Pool {
+    /// None yet, of a suite.
+    pub fn of(suite: Suite) -> Self {
+        Self {
+            suite: recorded(suite),
+            ..Self::default()
+        }
+    }
+
+    pub fn suite(&self) -> Suite {
+        self.suite.unwrap_or(Suite::Ed25519)
+    }
+
     /// How many sets of keys can still be made without the kit.
     pub fn left(&self) -> u32 {
         (self.next.len().min(self.recovery.len()) as u32).saturating_sub(self.used)
@@ -248,17 +264,30 @@ impl Pool {
     }
 }
 
+/// A suite as the vault has it: absent where it is Ed25519.
+pub(crate) fn recorded(suite: Suite) -> Option<Suite> {
+    (suite != Suite::Ed25519).then_some(suite)
+}
+
 /// The key of one DID: hardened, so that it says nothing about the root or about other DIDs.
-pub fn pairwise_key(root: &Secret32, service: &Hash32) -> Result<SecretKey, KitError> {
-    key(&derive(root.bytes(), "pairwise-key", &service.0))
+pub fn pairwise_key(
+    suite: Suite,
+    root: &Secret32,
+    service: &Hash32,
+) -> Result<SecretKey, KitError> {
+    key(suite, root.bytes(), "pairwise-key", &service.0)
+}
+
+/// The key that takes a display back (spec/displays.md, rule Y3).
+pub fn display_key(
+    suite: Suite,
+    pairwise_root: &Secret32,
+    salt: &[u8; 32],
+) -> Result<SecretKey, KitError> {
+    key(suite, pairwise_root.bytes(), "display-withdrawal", salt)
 }
 
 /// HKDF-SHA-256 (RFC 5869) with the wallet's domain as salt; info = label ‖ 0 ‖ context.
-/// The key that takes a display back (spec/displays.md, rule Y3).
-pub fn display_key(pairwise_root: &Secret32, salt: &[u8; 32]) -> Result<SecretKey, KitError> {
-    key(&derive(pairwise_root.bytes(), "display-withdrawal", salt))
-}
-
 fn derive(secret: &[u8], label: &str, context: &[u8]) -> Secret32 {
     let hkdf = Hkdf::<Sha256>::new(Some(Domain::Wallet.tag().as_bytes()), secret);
     let mut out = [0u8; 32];
@@ -271,9 +300,21 @@ fn derive(secret: &[u8], label: &str, context: &[u8]) -> Secret32 {
     derived
 }
 
-fn key(seed: &Secret32) -> Result<SecretKey, KitError> {
-    // Every 32 bytes are an Ed25519 seed.
-    SecretKey::from_seed(Suite::Ed25519, *seed.bytes()).map_err(|_| KitError::Malformed)
+/// The key of a suite for one use. No two suites have one secret: each has labels of its own, Ed25519 those
+/// without its name. Every 32 bytes are a secret of Ed25519; of the others' one in 2^32 is none, and then
+/// the next draw is taken.
+fn key(suite: Suite, secret: &[u8], label: &str, context: &[u8]) -> Result<SecretKey, KitError> {
+    let label = match suite {
+        Suite::Ed25519 => label.to_owned(),
+        other => format!("{label}/{}", other.name()),
+    };
+    let first = derive(secret, &label, context);
+    if let Ok(key) = SecretKey::from_seed(suite, *first.bytes()) {
+        return Ok(key);
+    }
+    let draws = (1..=u8::MAX).map(|draw| derive(secret, &label, &[context, &[draw]].concat()));
+    let mut keys = draws.filter_map(|draw| SecretKey::from_seed(suite, *draw.bytes()).ok());
+    keys.next().ok_or(KitError::Malformed)
 }
 
 #[cfg(test)]

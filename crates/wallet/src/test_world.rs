@@ -113,6 +113,7 @@ impl World {
             terms: None,
         });
         wallet.content.enrolment = Some(OwnEnrolment {
+            suite: None,
             issuer_url: url,
             salt: Secret32::new([1; 32]),
             key: Secret32::new([2; 32]),
@@ -161,9 +162,17 @@ impl World {
 fn issue(state: &mut AuthorityState, own: &str, path: &str, body: &[u8]) -> (u16, Value) {
     let json = |value: serde_json::Result<Value>| (200, value.unwrap());
     match path {
-        "/.well-known/openid-credential-issuer" => json(serde_json::to_value(
-            IssuerMetadata::of_authority(own, "urn:realdid:pid:1", "Test"),
-        )),
+        "/.well-known/openid-credential-issuer" => {
+            json(serde_json::to_value(IssuerMetadata::of_authority(
+                own,
+                "urn:realdid:pid:1",
+                "Test",
+                (
+                    realdid_credential::jose::Alg::Es256,
+                    &[realdid_credential::jose::Alg::Es256],
+                ),
+            )))
+        }
         "/.well-known/oauth-authorization-server" => {
             json(serde_json::to_value(ServerMetadata::of_authority(own)))
         }

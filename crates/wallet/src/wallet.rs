@@ -1,9 +1,11 @@
 //! An open wallet: its vault with the content at hand, and where its recovery kit is.
 
+use crate::change::ChangeError;
 use crate::content::{Content, RealPasses};
 use crate::error::CliError;
-use crate::seed::{Kit, POOL_STEP, Pool};
+use crate::seed::Kit;
 use crate::vault::{self, Vault};
+use realdid_core::suite::Suite;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use zeroize::Zeroizing;
@@ -52,9 +54,11 @@ impl Wallet {
                 (kit, Some(in_folder))
             }
         };
-        let mut pool = Pool::default();
-        kit.top_up(&mut pool, POOL_STEP)?;
-        let content = Content::new(kit.pairwise_root(0), pool, kit.pass_seed());
+        // Of every suite until the network is known (`speak`): then the kit may be far away.
+        let pool = kit.pool(Suite::Ed25519)?;
+        let others = [Suite::P256, Suite::Sm2].map(|suite| kit.pool(suite));
+        let mut content = Content::new(kit.pairwise_root(0), pool, kit.pass_seed());
+        content.other_pools = Some(others.into_iter().collect::<Result<_, _>>()?);
         let passphrase = passphrase();
         let passphrase = passphrase.as_ref().map(|text| text.as_str());
         let vault = Vault::create(dir, passphrase, &content)?;
@@ -82,6 +86,26 @@ impl Wallet {
         if self.content.passes.is_none() {
             self.content.passes = Some(RealPasses::new(kit.pass_seed()));
         }
+    }
+
+    /// Takes the commitments to spare keys of the suite of the network's DIDs, and forgets the others:
+    /// once, when the wallet meets its network, before it has a DID. One that was made before it had them
+    /// of every suite needs its kit for another than Ed25519.
+    pub fn speak(&mut self, suite: Suite) -> Result<(), CliError> {
+        let mut kept = self.content.other_pools.iter().flatten();
+        let kept = kept.find(|pool| pool.suite() == suite).cloned();
+        if self.content.pool.suite() != suite {
+            self.content.pool = match kept {
+                Some(pool) => pool,
+                None => {
+                    let kit = self.kit(None)?;
+                    let needed = ChangeError::KitNeeded("meeting a network of another suite");
+                    kit.ok_or(needed)?.pool(suite)?
+                }
+            };
+        }
+        self.content.other_pools = None;
+        Ok(())
     }
 
     /// The recovery kit: from the path that is given, else from the wallet's folder if it still

@@ -139,7 +139,7 @@ async fn a_wallet_receives_the_pid_as_mdocs_and_with_a_certificate() {
     };
     let published = nation.get("/.well-known/jwt-vc-issuer").await.json();
     let published = published["jwks"]["keys"][0]["x5c"].clone();
-    let certificates = &nation.authority.keys.certificates;
+    let certificates = nation.authority.keys.certificates.as_ref().unwrap();
     assert_eq!(published, serde_json::json!(certificates.x5c));
     let epoch_start_s = START_MS / 1000;
 

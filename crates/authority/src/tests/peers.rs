@@ -38,7 +38,7 @@ async fn a_wallet_of_others_gets_both_formats_and_is_refused_by_name() {
     assert_eq!(seen["notified"], true);
     let copies = seen["sdJwt"].as_array().unwrap();
     assert_eq!(copies.len(), 2);
-    let certificates = &nation.authority.keys.certificates;
+    let certificates = nation.authority.keys.certificates.as_ref().unwrap();
     let copy = copies[0].as_str().unwrap();
     let jws = decode_unverified(copy.split('~').next().unwrap()).unwrap();
     assert_eq!(jws.header["x5c"], json!(certificates.x5c));

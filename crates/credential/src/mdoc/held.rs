@@ -115,7 +115,8 @@ impl Mdoc {
             mso.doc_type,
             times,
             mso.status.as_ref(),
-        );
+        )
+        .ok()?;
         let shown = shown.done();
         let start = Writer::new().map(2).text("nameSpaces").raw(&shown);
         let whole = start.text("issuerAuth").raw(issued.auth_bytes).done();

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 use super::{MAX_ELEMENTS, Mdoc, MdocError};
 use crate::cbor::{self, Writer};
 use crate::cose;
-use crate::jose::{SigningKey, VerifyingKey};
+use crate::jose::{JwsError, SigningKey, VerifyingKey};
 use crate::status::Reference;
 
 /// The value of an element.
@@ -91,7 +91,7 @@ pub fn issue(
         terms.doc_type,
         [terms.signed_s, terms.from_s, terms.until_s],
         terms.status.map(Reference::to_claim).as_ref(),
-    );
+    )?;
     let header = cose::Header {
         x5chain: terms.x5chain.to_vec(),
         ..cose::Header::default()
@@ -132,7 +132,7 @@ pub(super) fn write_mso(
     doc_type: &str,
     times: [u64; 3],
     status: Option<&Value>,
-) -> Vec<u8> {
+) -> Result<Vec<u8>, JwsError> {
     let [signed_s, from_s, until_s] = times;
     let mso = Writer::new()
         .map(if status.is_some() { 7 } else { 6 })
@@ -145,7 +145,7 @@ pub(super) fn write_mso(
         .text("deviceKeyInfo")
         .map(1)
         .text("deviceKey")
-        .raw(&cose::write_key(device))
+        .raw(&cose::write_key(device)?)
         .text("docType")
         .text(doc_type)
         .text("validityInfo")
@@ -160,5 +160,5 @@ pub(super) fn write_mso(
         Some(status) => mso.text("status").json(status),
         None => mso,
     };
-    Writer::new().encoded(&mso.done()).done()
+    Ok(Writer::new().encoded(&mso.done()).done())
 }

@@ -498,7 +498,7 @@ fn what_a_reckless_issuer_signs_is_refused() {
         "mdoc.malformed"
     );
     let private = |mso: Vec<u8>| {
-        let key = cose::write_key(&device().verifying_key());
+        let key = cose::write_key(&device().verifying_key()).unwrap();
         let with_d = [&[0xa5], &key[1..], &[0x23, 0x41, 1]].concat();
         replaced(&mso, &key, &with_d)
     };

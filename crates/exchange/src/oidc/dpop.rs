@@ -42,8 +42,12 @@ pub fn verify(
     if proof.len() > MAX_PROOF_BYTES {
         return Err(refused());
     }
-    // Only ES256 and EdDSA are read at all, and a key with a private half is none.
-    let claimed = jose::decode_unverified(proof).map_err(|_| refused())?;
+    // Whose key this is only its holder knows, so it is of an algorithm that everybody's software
+    // has; and a key with a private half is none.
+    let claimed = jose::decode_unverified(proof)
+        .ok()
+        .filter(|claimed| claimed.alg.is_registered())
+        .ok_or_else(refused)?;
     let key = claimed
         .header
         .get("jwk")
@@ -212,5 +216,11 @@ mod tests {
         assert!(verify(&named, "POST", URL, Some("other"), NOW_S).is_err());
         let unnamed = proof(&key, json!({}), json!({}));
         assert!(verify(&unnamed, "POST", URL, Some("token"), NOW_S).is_err());
+    }
+    #[test]
+    fn a_key_that_no_registry_knows_proves_nothing() {
+        let key = SigningKey::sm2(&[5; 32]).unwrap();
+        let signed = proof(&key, json!({}), json!({}));
+        assert!(verify(&signed, "POST", URL, None, NOW_S).is_err());
     }
 }

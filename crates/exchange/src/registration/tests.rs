@@ -2,7 +2,7 @@
 
 use super::*;
 use realdid_core::state::{IssuerKey, ReasonCode};
-use realdid_core::suite::{PublicKey, SecretKey};
+use realdid_core::suite::{PublicKey, SecretKey, Suite};
 
 const REGISTRAR: &str = "https://registrar.example";
 const NOW: u64 = 1_800_000_000;

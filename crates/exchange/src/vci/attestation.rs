@@ -90,6 +90,10 @@ impl Providers {
         let claims = self.claims(attestation, CLIENT_TYP, now_s)?;
         let client_id = text(&claims, "sub")?;
         let Jwk(key) = Jwk::parse(claims.get("cnf")?.get("jwk")?).ok()?;
+        // The metadata offer ES256 and EdDSA: who attests wallets follows no network.
+        if !key.alg().is_registered() {
+            return None;
+        }
         if pop.len() > MAX_ATTESTATION_BYTES {
             return None;
         }

@@ -53,6 +53,8 @@ pub struct Expected<'a> {
     pub identifiers: bool,
     /// Who may attest keys.
     pub providers: &'a Providers,
+    /// The algorithms of the keys that the network's credentials may be bound to.
+    pub algs: &'a [Alg],
     /// The most proofs of one request.
     pub batch_size: usize,
     /// Unix seconds.
@@ -149,7 +151,7 @@ impl CredentialRequest {
         if keys.len() > expected.batch_size {
             return Err(VciError::Batch);
         }
-        if keys.iter().any(|key| key.alg() != Alg::Es256) {
+        if keys.iter().any(|key| !expected.algs.contains(&key.alg())) {
             return Err(VciError::ProofAlg);
         }
         if (1..keys.len()).any(|i| keys[..i].contains(&keys[i])) {
@@ -175,7 +177,7 @@ fn check_jwts(
     let mut keys = Vec::with_capacity(jwts.len());
     let mut nonce: Option<String> = None;
     for jwt in jwts {
-        let proof = verify_proof(jwt, expected.issuer, expected.now_s)?;
+        let proof = verify_proof(jwt, expected.issuer, expected.algs, expected.now_s)?;
         if nonce.get_or_insert_with(|| proof.nonce.clone()) != &proof.nonce {
             return Err(VciError::ProofNonce);
         }

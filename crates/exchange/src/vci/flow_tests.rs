@@ -8,7 +8,7 @@ use crate::jwe::DecryptionKey;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use realdid_credential::jose::{self, Jwk, SigningKey};
+use realdid_credential::jose::{self, Alg, Jwk, SigningKey};
 use realdid_credential::x509::Certificate;
 use serde_json::{Value, json};
 
@@ -16,6 +16,8 @@ const ISSUER: &str = "https://authority.example";
 const NOW: u64 = 1_800_000_000;
 const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 const KNOWN: &[&str] = &[PID_CONFIGURATION, MDOC_CONFIGURATION];
+
+const P256: (Alg, &[Alg]) = (Alg::Es256, &[Alg::Es256]);
 
 fn key(seed: u8) -> SigningKey {
     SigningKey::p256(&[seed; 32]).unwrap()
@@ -309,6 +311,7 @@ fn check(provider: &Provider, proofs: Value) -> Result<CheckedRequest, VciError>
         configurations: KNOWN,
         identifiers: false,
         providers: &provider.providers,
+        algs: &[Alg::Es256],
         batch_size: BATCH_SIZE,
         now_s: NOW,
     })
@@ -412,6 +415,7 @@ fn identifiers_are_named_where_the_token_named_some() {
             configurations: KNOWN,
             identifiers,
             providers: &nobody,
+            algs: &[Alg::Es256],
             batch_size: BATCH_SIZE,
             now_s: NOW,
         };
@@ -457,7 +461,7 @@ fn an_answer_is_encrypted_to_the_key_of_the_request() {
 
 #[test]
 fn signed_metadata_is_of_its_issuer_and_its_key() {
-    let metadata = IssuerMetadata::of_authority(ISSUER, "urn:x", "Authority");
+    let metadata = IssuerMetadata::of_authority(ISSUER, "urn:x", "Authority", P256);
     let signed = metadata.sign(&["AAAA".to_owned()], NOW, &key(1)).unwrap();
     let parse = |jwt: &str, issuer: &str, by: u8| {
         IssuerMetadata::parse_signed(jwt, issuer, &key(by).verifying_key())

@@ -1,6 +1,6 @@
 //! What issuer and authorization server say about themselves (OpenID4VCI 1.0 §12, RFC 8414).
 
-use realdid_credential::jose::{self, JwsError, SigningKey, VerifyingKey};
+use realdid_credential::jose::{self, Alg, JwsError, SigningKey, VerifyingKey};
 use realdid_credential::{mdoc, realpass};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -47,38 +47,52 @@ pub struct BatchIssuance {
 impl IssuerMetadata {
     /// The metadata of an authority at `issuer` whose PID is of type `vct`. `name` is shown to
     /// people.
-    pub fn of_authority(issuer: &str, vct: &str, name: &str) -> Self {
-        let proof_types = json!({
-            "jwt": {"proof_signing_alg_values_supported": ["ES256"]},
-            "attestation": {"proof_signing_alg_values_supported": ["ES256"]},
-        });
+    ///
+    /// `signed_by` is the algorithm of the key that signs PIDs, `bound_to` are those of the keys that they
+    /// are bound to. Neither certificates nor mdocs are of SM2: an authority whose key is has neither.
+    pub fn of_authority(
+        issuer: &str,
+        vct: &str,
+        name: &str,
+        (signed_by, bound_to): (Alg, &[Alg]),
+    ) -> Self {
+        let proof_types = |algs: &[Alg]| {
+            let names: Vec<&str> = algs.iter().map(|alg| alg.name()).collect();
+            json!({
+                "jwt": {"proof_signing_alg_values_supported": names},
+                "attestation": {"proof_signing_alg_values_supported": names},
+            })
+        };
+        let in_jose = proof_types(bound_to);
+        let elsewhere = signed_by.is_registered();
         let shown = json!({"display": [{"name": "Person identification", "locale": "en"}]});
         let mut configurations = Map::new();
-        for id in [PID_CONFIGURATION, X5C_CONFIGURATION] {
+        let with_certificate = elsewhere.then_some(X5C_CONFIGURATION);
+        for id in [PID_CONFIGURATION].into_iter().chain(with_certificate) {
             let configuration = json!({
                 "format": SD_JWT_VC,
                 "scope": id,
                 "vct": vct,
                 "cryptographic_binding_methods_supported": ["jwk"],
-                "credential_signing_alg_values_supported": ["ES256"],
-                "proof_types_supported": proof_types,
+                "credential_signing_alg_values_supported": [signed_by.name()],
+                "proof_types_supported": in_jose,
                 "credential_metadata": shown,
             });
             configurations.insert(id.to_owned(), configuration);
         }
-        configurations.insert(
-            MDOC_CONFIGURATION.to_owned(),
-            json!({
+        if elsewhere {
+            let mdoc = json!({
                 "format": MDOC,
                 "scope": MDOC_CONFIGURATION,
                 "doctype": mdoc::pid::DOC_TYPE,
                 "cryptographic_binding_methods_supported": ["cose_key"],
                 // COSE's number of ES256.
                 "credential_signing_alg_values_supported": [-7],
-                "proof_types_supported": proof_types,
+                "proof_types_supported": proof_types(&[Alg::Es256]),
                 "credential_metadata": shown,
-            }),
-        );
+            });
+            configurations.insert(MDOC_CONFIGURATION.to_owned(), mdoc);
+        }
         configurations.insert(
             PASS_CONFIGURATION.to_owned(),
             json!({

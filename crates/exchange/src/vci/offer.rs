@@ -62,11 +62,14 @@ pub enum ReceivedOffer {
 }
 
 impl CredentialOffer {
-    /// An offer of what an enrolment brings: a PID in both formats and a RealPass.
-    pub fn of_enrolment(issuer: &str, code: String, tx_code_length: u32) -> Self {
+    /// An offer of what an enrolment brings: a PID, as an mdoc too where there are `mdocs`, and a
+    /// RealPass.
+    pub fn of_enrolment(issuer: &str, code: String, tx_code_length: u32, mdocs: bool) -> Self {
         let mut offer = Self::pid(issuer, code, tx_code_length);
-        let more = [MDOC_CONFIGURATION, PASS_CONFIGURATION].map(str::to_owned);
-        offer.credential_configuration_ids.extend(more);
+        let mdoc = mdocs.then_some(MDOC_CONFIGURATION);
+        let more = mdoc.into_iter().chain([PASS_CONFIGURATION]);
+        let ids = &mut offer.credential_configuration_ids;
+        ids.extend(more.map(str::to_owned));
         offer
     }
 

@@ -29,8 +29,13 @@ pub struct VerifiedProof {
     pub key_attestation: Option<String>,
 }
 
-/// Issuer: verifies one key proof (appendix F.4).
-pub fn verify_proof(proof: &str, issuer: &str, now_s: u64) -> Result<VerifiedProof, VciError> {
+/// Issuer: verifies one key proof (appendix F.4), of a key of one of `algs`.
+pub fn verify_proof(
+    proof: &str,
+    issuer: &str,
+    algs: &[Alg],
+    now_s: u64,
+) -> Result<VerifiedProof, VciError> {
     let claimed = jose::decode_unverified(proof).map_err(|error| match error {
         JwsError::AlgRefused => VciError::ProofAlg,
         _ => VciError::ProofForm,
@@ -45,7 +50,7 @@ pub fn verify_proof(proof: &str, issuer: &str, now_s: u64) -> Result<VerifiedPro
     {
         return Err(VciError::ProofForm);
     }
-    if claimed.alg != Alg::Es256 {
+    if !algs.contains(&claimed.alg) {
         return Err(VciError::ProofAlg);
     }
     let jwk = claimed.header.get("jwk").ok_or(VciError::ProofForm)?;

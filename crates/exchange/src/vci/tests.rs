@@ -2,12 +2,14 @@
 
 use super::*;
 use realdid_core::genesis::Parameters;
-use realdid_credential::jose::{self, Jwk, SigningKey};
+use realdid_credential::jose::{self, Alg, Jwk, SigningKey};
 use serde_json::{Value, json};
 
 const ISSUER: &str = "https://authority.example";
 const NOW: u64 = 1_800_000_000;
 static NOBODY: attestation::Providers = attestation::Providers { roots: Vec::new() };
+
+const P256: (Alg, &[Alg]) = (Alg::Es256, &[Alg::Es256]);
 
 fn key(seed: u8) -> SigningKey {
     SigningKey::p256(&[seed; 32]).unwrap()
@@ -19,6 +21,7 @@ fn expected() -> Expected<'static> {
         configurations: &[PID_CONFIGURATION],
         identifiers: false,
         providers: &NOBODY,
+        algs: &[Alg::Es256],
         batch_size: BATCH_SIZE,
         now_s: NOW,
     }
@@ -224,7 +227,7 @@ fn a_proof_for_another_issuer_time_or_key_is_refused() {
     let header = json!({"typ": PROOF_TYP, "jwk": jwk});
     let claims = json!({"aud": ISSUER, "iat": NOW, "nonce": "n"});
     let verify = |header: &Value, claims: &Value, by: &SigningKey| {
-        verify_proof(&proof(header, claims, by), ISSUER, NOW).err()
+        verify_proof(&proof(header, claims, by), ISSUER, &[Alg::Es256], NOW).err()
     };
     assert_eq!(verify(&header, &claims, &key(1)), None);
     assert_eq!(
@@ -269,7 +272,7 @@ fn a_proof_for_another_issuer_time_or_key_is_refused() {
         );
     }
     assert_eq!(
-        verify_proof("a.b.c", ISSUER, NOW).err(),
+        verify_proof("a.b.c", ISSUER, &[Alg::Es256], NOW).err(),
         Some(VciError::ProofForm)
     );
 }
@@ -279,7 +282,7 @@ fn a_proof_by_a_key_of_another_algorithm_is_refused() {
     let ed = SigningKey::ed25519(&[1; 32]);
     let proof = build_proof(ISSUER, "n", NOW, &ed).unwrap();
     assert_eq!(
-        verify_proof(&proof, ISSUER, NOW).err(),
+        verify_proof(&proof, ISSUER, &[Alg::Es256], NOW).err(),
         Some(VciError::ProofAlg)
     );
 }
@@ -297,7 +300,7 @@ fn p4_copies_of_an_epoch_say_the_same_times() {
 
 #[test]
 fn metadata_reads_back_and_is_held_against_the_issuer() {
-    let metadata = IssuerMetadata::of_authority(ISSUER, "urn:x", "Authority");
+    let metadata = IssuerMetadata::of_authority(ISSUER, "urn:x", "Authority", P256);
     let body = serde_json::to_vec(&metadata).unwrap();
     let read = IssuerMetadata::parse(&body, ISSUER).unwrap();
     assert_eq!(read, metadata);
@@ -307,7 +310,7 @@ fn metadata_reads_back_and_is_held_against_the_issuer() {
         IssuerMetadata::parse(&body, "https://other.example"),
         Err(VciError::Metadata)
     );
-    let plain = IssuerMetadata::of_authority("http://authority.example", "urn:x", "A");
+    let plain = IssuerMetadata::of_authority("http://authority.example", "urn:x", "A", P256);
     let plain = serde_json::to_vec(&plain).unwrap();
     assert!(IssuerMetadata::parse(&plain, "http://authority.example").is_err());
     let server = ServerMetadata::of_authority(ISSUER);
@@ -343,4 +346,53 @@ fn an_answer_with_too_few_copies_is_refused() {
         TokenResponse::parse(body.as_bytes()).is_ok()
     };
     assert!(token("bearer") && token("Bearer") && !token("mac"));
+}
+
+#[test]
+fn a_holder_key_is_of_an_algorithm_that_the_network_has_for_documents() {
+    let (p256, sm2) = (key(1), SigningKey::sm2(&[1; 32]).unwrap());
+    let ask = |key: &SigningKey, algs: &[Alg]| {
+        let keys = [key.clone()];
+        let request =
+            CredentialRequest::build(PID_CONFIGURATION, ISSUER, "nonce", NOW, &keys).unwrap();
+        let expected = Expected { algs, ..expected() };
+        request.check(&expected).map(|checked| checked.keys)
+    };
+    let refused = Err(VciError::ProofAlg);
+    let (intl, sm) = (&[Alg::Es256][..], &[Alg::Sm2Sm3][..]);
+    let both = [Alg::Es256, Alg::Sm2Sm3];
+    assert_eq!(ask(&p256, intl), Ok(vec![p256.verifying_key()]));
+    assert_eq!(ask(&sm2, intl), refused);
+    assert_eq!(ask(&p256, sm), refused);
+    assert_eq!(ask(&sm2, sm), Ok(vec![sm2.verifying_key()]));
+    assert!(ask(&p256, &both).is_ok() && ask(&sm2, &both).is_ok());
+    // Signed by one key under the header of another: its algorithm is swapped.
+    let mut header = serde_json::Map::new();
+    header.insert("typ".into(), PROOF_TYP.into());
+    header.insert("jwk".into(), Jwk(p256.verifying_key()).to_value());
+    let claims = json!({"aud": ISSUER, "iat": NOW, "nonce": "n"});
+    let swapped = jose::sign_compact(&header, claims.to_string().as_bytes(), &sm2).unwrap();
+    assert_eq!(
+        verify_proof(&swapped, ISSUER, &both, NOW).err(),
+        Some(VciError::ProofAlg)
+    );
+}
+
+#[test]
+fn an_authority_of_sm2_offers_neither_mdocs_nor_certificates() {
+    let metadata = |alg: Alg, bound_to: &[Alg]| {
+        let metadata = IssuerMetadata::of_authority(ISSUER, "urn:x", "A", (alg, bound_to));
+        let configurations = metadata.credential_configurations_supported;
+        configurations.keys().cloned().collect::<Vec<_>>()
+    };
+    let mut names = metadata(Alg::Sm2Sm3, &[Alg::Sm2Sm3]);
+    names.sort();
+    assert_eq!(names, [PID_CONFIGURATION, PASS_CONFIGURATION]);
+    assert_eq!(metadata(Alg::Es256, &[Alg::Es256]).len(), 4);
+    let offered = |mdocs| {
+        let offer = CredentialOffer::of_enrolment(ISSUER, "c".into(), 6, mdocs);
+        offer.credential_configuration_ids
+    };
+    assert_eq!(offered(false), [PID_CONFIGURATION, PASS_CONFIGURATION]);
+    assert_eq!(offered(true).len(), 3);
 }

@@ -83,6 +83,10 @@ impl Show {
             registration: &self.world.registration,
             purpose: "kyc",
             ask: &Ask::new(false, &self.asked),
+            algs: &[
+                realdid_credential::jose::Alg::Es256,
+                realdid_credential::jose::Alg::EdDsa,
+            ],
             response_uri: RESPONSE_URI,
             nonce: "n-1",
             state: "s-1",

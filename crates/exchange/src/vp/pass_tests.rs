@@ -454,6 +454,10 @@ fn a_wallet_reads_what_of_a_realpass_is_asked() {
             registration: &world.registration,
             purpose,
             ask,
+            algs: &[
+                realdid_credential::jose::Alg::Es256,
+                realdid_credential::jose::Alg::EdDsa,
+            ],
             response_uri: "https://login.shop.example/vp/response/x",
             nonce: "n-1",
             state: "s-1",

@@ -3,7 +3,7 @@
 use realdid_core::hash::{Hash32, HashFunction};
 use realdid_core::state::{Issuer, Service, Standing};
 use realdid_credential::dcql::{CredentialQuery, CredentialSet, DcqlQuery};
-use realdid_credential::jose::{self, Jwk, SigningKey};
+use realdid_credential::jose::{self, Alg, Jwk, SigningKey};
 use realdid_credential::realpass::{self, Fact};
 use realdid_credential::{ClaimPath, mdoc, pid, sd_jwt};
 use serde_json::{Map, Value, json};
@@ -29,6 +29,8 @@ pub struct RequestContent<'a> {
     /// A code of one of the registered purposes.
     pub purpose: &'a str,
     pub ask: &'a Ask,
+    /// The algorithms of the credentials and DIDs that it takes.
+    pub algs: &'a [Alg],
     pub response_uri: &'a str,
     pub nonce: &'a str,
     pub state: &'a str,
@@ -65,22 +67,8 @@ impl RequestContent<'_> {
             "iat": self.iat_s,
             "exp": self.exp_s,
             // A badge is an SD-JWT, so a name for everybody is asked for in that format alone.
-            "dcql_query": query_of(self.ask, self.display.is_none()),
-            "client_metadata": {
-                "vp_formats_supported": {
-                    "dc+sd-jwt": {
-                        "sd-jwt_alg_values": ["ES256", "EdDSA"],
-                        "kb-jwt_alg_values": ["ES256"],
-                    },
-                    // COSE's number of ES256.
-                    mdoc::FORMAT: {
-                        "issuerauth_alg_values": [-7],
-                        "deviceauth_alg_values": [-7],
-                    },
-                    DID_FORMAT: { "alg_values": ["EdDSA", "ES256"] },
-                    realpass::FORMAT: {},
-                },
-            },
+            "dcql_query": query_of(self.ask, self.takes_mdocs() && self.display.is_none()),
+            "client_metadata": { "vp_formats_supported": self.formats() },
             // Ours: why it asks. The wallet holds it against the registration and shows it.
             "purpose": self.purpose,
         });
@@ -103,6 +91,35 @@ impl RequestContent<'_> {
             return Err(RequestRefused::Signing);
         }
         Ok(signed)
+    }
+
+    fn takes_mdocs(&self) -> bool {
+        self.algs.contains(&Alg::Es256)
+    }
+
+    /// Which formats it takes, signed by what.
+    fn formats(&self) -> Value {
+        let names = |of: &dyn Fn(&Alg) -> bool| {
+            let algs = self.algs.iter().copied().filter(of);
+            algs.map(Alg::name).collect::<Vec<_>>()
+        };
+        let any = names(&|_| true);
+        let mut formats = json!({
+            sd_jwt::FORMAT: {
+                "sd-jwt_alg_values": any,
+                "kb-jwt_alg_values": names(&|alg| *alg != Alg::EdDsa),
+            },
+            DID_FORMAT: { "alg_values": any },
+            realpass::FORMAT: {},
+        });
+        if self.takes_mdocs() {
+            // COSE's number of ES256.
+            formats[mdoc::FORMAT] = json!({
+                "issuerauth_alg_values": [-7],
+                "deviceauth_alg_values": [-7],
+            });
+        }
+        formats
     }
 }
 

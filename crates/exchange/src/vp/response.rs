@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use realdid_core::did::NetworkName;
+use realdid_core::genesis::Parameters;
 use realdid_core::hash::Hash32;
 use realdid_core::state::{Issuer, IssuerKey, KeyUse, PassPublicKey, Standing};
-use realdid_credential::jose;
+use realdid_credential::jose::{self, Alg, Jwk};
 use realdid_credential::mdoc::{self, MdocError, Transcript};
 use realdid_credential::realpass::{self, Fact, RealPassError};
 use realdid_credential::sd_jwt::{self, SdJwtError};
@@ -26,6 +27,7 @@ use super::{
 use crate::did_proof::{self, VerifiedDid};
 use crate::display::{self, Terms};
 use crate::jwe::DecryptionKey;
+use crate::suites;
 
 // ---- the response, wallet side ------------------------------------------------------------
 
@@ -504,7 +506,20 @@ fn check_pid(
             max_kb_age_s: expected.max_age_s,
         },
     )?;
+    let parameters = &evidence.light.genesis().parameters;
+    let algs = issuer_keys.iter().map(|known| known.key.alg());
+    admitted(parameters, algs.chain([pid.cnf.0.alg()]))?;
     Ok((asked_claims(&pid.claims, asked)?, pid.exp_s))
+}
+
+/// V10: nothing of what vouches for a holder is of a suite that their network does not know.
+pub(super) fn admitted(
+    parameters: &Parameters,
+    mut algs: impl Iterator<Item = Alg>,
+) -> Result<(), ResponseRefused> {
+    algs.all(|alg| suites::signs_documents(parameters, alg))
+        .then_some(())
+        .ok_or(ResponseRefused::Suite)
 }
 
 /// Y4: what is shown to everybody is the display that was asked for. Its claims are no part of a login.
@@ -516,6 +531,15 @@ fn check_display(
     let asked = expected.display.ok_or(ResponseRefused::Incomplete)?;
     let now_s = expected.now_ms / 1000;
     display::check_shown(shown, asked, evidence.pid_issuer, now_s, expected.max_age_s)?;
+    let claimed = sd_jwt::Claimed::read(shown)?;
+    let jws = jose::decode_unverified(claimed.jwt).map_err(SdJwtError::Jws)?;
+    let claims = jws.claims().map_err(SdJwtError::Jws)?;
+    // It was there: the key binding verified under it.
+    let holder = claims.get("cnf").and_then(|cnf| cnf.get("jwk"));
+    let holder = holder.and_then(|jwk| Jwk::parse(jwk).ok());
+    let Jwk(holder) = holder.ok_or(ResponseRefused::Suite)?;
+    let parameters = &evidence.light.genesis().parameters;
+    admitted(parameters, [jws.alg, holder.alg()].into_iter())?;
     Ok(())
 }
 
@@ -538,13 +562,13 @@ fn check_mdoc(
     }
     let is_leafs = |known: &&IssuerKey| {
         known.usage == KeyUse::Pid
-            && did_proof::verifying_key(&known.key).is_ok_and(|key| key == leaf.key)
+            && suites::verifying_key(&known.key).is_ok_and(|key| key == leaf.key)
     };
     let known = issuer.keys.iter().find(is_leafs);
     stands(known.ok_or(ResponseRefused::KeyUnknown)?)?;
     let thumbprint = match expected.encrypt_to {
         Some(key) => {
-            let jwk = jose::Jwk::parse(&key.public_jwk()).map_err(MdocError::Jws)?;
+            let jwk = Jwk::parse(&key.public_jwk()).map_err(MdocError::Jws)?;
             Some(jwk.thumbprint())
         }
         None => None,
@@ -635,7 +659,7 @@ pub(crate) fn issuer_keys(
         .key(KeyUse::Pid, &kid)
         .ok_or(ResponseRefused::KeyUnknown)?;
     stands(known)?;
-    let key = did_proof::verifying_key(&known.key).map_err(|_| ResponseRefused::KeyUnknown)?;
+    let key = suites::verifying_key(&known.key).map_err(|_| ResponseRefused::KeyUnknown)?;
     Ok(vec![sd_jwt::IssuerKey {
         iss: claimed_url,
         kid: kid.to_string(),

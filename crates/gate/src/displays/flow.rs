@@ -314,6 +314,7 @@ impl Inner {
             registration: self.trust.registration_jwt(),
             purpose: Purpose::RealName.code(),
             ask: &ask(open.client.accounts),
+            algs: &self.algs,
             response_uri: &self.display_uri("response", id),
             nonce: &open.nonce,
             state: &open.state,

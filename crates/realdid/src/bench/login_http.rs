@@ -430,7 +430,7 @@ fn people(wallet: &Wallet, ledger: &Ledger) -> Result<Vec<Person>, Fail> {
     let network = &ledger.light.genesis().network;
     let person = |(n, copy): (u64, &realdid_wallet::content::CredentialCopy)| {
         let parsed = ParsedSdJwt::parse(copy.credential.as_str()).map_err(Fail::of)?;
-        let holder = SigningKey::p256(copy.holder_key.bytes()).map_err(Fail::of)?;
+        let holder = copy.holder().map_err(Fail::of)?;
         Person::new(n, network, Shows::Pid(Box::new(parsed), holder))
     };
     (0..)

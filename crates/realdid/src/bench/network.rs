@@ -377,6 +377,7 @@ fn free_addresses(count: usize) -> Result<Vec<SocketAddr>, Fail> {
 /// The first of fifty ports of which those that a nation uses are free now.
 fn free_port_base() -> Result<u16, Fail> {
     let nation = |port_base| Nation {
+        suite: crate::nation::Suites::All,
         dir: "".into(),
         network: "dev".to_owned(),
         port_base,

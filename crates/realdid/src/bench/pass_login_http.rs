@@ -107,7 +107,7 @@ async fn gate(
 ) -> Result<(Gate, Service, Hash32), Fail> {
     let (folder, listen) = Gate::place()?;
     let dir = folder.path();
-    let keys = init_gate(dir).map_err(Fail::of)?;
+    let keys = init_gate(dir, Suite::P256).map_err(Fail::of)?;
     let service = traffic::bytes("service of the bench", 0);
     let jwt = registration(traffic, service, listen, &keys)?;
     let operation = traffic.register_as(service, registration::digest(&jwt));

@@ -25,4 +25,5 @@ mod privacy;
 mod realpass;
 mod refusals;
 mod sites;
+mod suites;
 mod terms;

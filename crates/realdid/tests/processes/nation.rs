@@ -15,6 +15,7 @@ pub struct Nation {
     pub port_base: u16,
     pub ready: Value,
     accounts: &'static str,
+    suite: &'static str,
     up: Option<Child>,
     _folder: Option<tempfile::TempDir>,
 }
@@ -50,21 +51,23 @@ impl Answer {
 impl Nation {
     /// A nation whose demo services have one account a person.
     pub fn start() -> Self {
-        Self::start_with("person")
+        Self::start_with("person", "all")
     }
 
     /// A nation whose demo services have one account a DID, with copies of the PID.
     pub fn start_with_dids() -> Self {
-        Self::start_with("did")
+        Self::start_with("did", "all")
     }
 
-    fn start_with(accounts: &'static str) -> Self {
+    /// A nation of a suite; its demo services have one account for each of these.
+    pub fn start_with(accounts: &'static str, suite: &'static str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut nation = Self {
             dir: folder.path().join("nation"),
             port_base: free_ports(),
             ready: Value::Null,
             accounts,
+            suite,
             up: None,
             _folder: Some(folder),
         };
@@ -84,7 +87,7 @@ impl Nation {
             .arg("--dir")
             .arg(&self.dir)
             .args(["--port-base", &self.port_base.to_string()])
-            .args(["--accounts", self.accounts])
+            .args(["--accounts", self.accounts, "--suite", self.suite])
             .arg("--ready-file")
             .arg(&ready)
             .stdin(Stdio::null())

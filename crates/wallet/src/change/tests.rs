@@ -3,6 +3,7 @@ use crate::seed::POOL_STEP;
 use realdid_core::did::commitment;
 use realdid_core::hash::HashFunction;
 use realdid_core::state::PendingRecovery;
+use realdid_core::suite::Suite;
 
 fn kit() -> Kit {
     Kit::new(&[3; 16], [4; 32]).unwrap()
@@ -108,7 +109,12 @@ fn new_keys_were_never_shown_and_the_wallet_has_them_before_it_sends() {
     let secret = content.dids[0].secret_of(&keys.current).unwrap();
     assert_eq!(keys.current, vec![secret.public()]);
     // Not from what the vault held before: a copy of the old vault does not give the new key.
-    let old = pairwise_key(&content.pairwise_root, &content.dids[0].service).unwrap();
+    let old = pairwise_key(
+        Suite::Ed25519,
+        &content.pairwise_root,
+        &content.dids[0].service,
+    )
+    .unwrap();
     assert_ne!(old.public(), secret.public());
 
     // The ledger took it: the next change is judged by the new keys.
@@ -167,7 +173,7 @@ fn what_the_ledger_would_refuse_is_refused_here() {
     };
     let foreign = DidRecord {
         keys: Keys {
-            current: vec![kit().next_key(9).unwrap().public()],
+            current: vec![kit().next_key(Suite::Ed25519, 9).unwrap().public()],
             next: Hash32([1; 32]),
             recovery: Hash32([2; 32]),
         },
@@ -258,4 +264,40 @@ fn the_ledger_accepts_what_the_wallet_builds() {
         );
     }
     assert!(net.record::<DidRecord>(&key).unwrap().deactivated);
+}
+
+#[test]
+fn a_wallet_of_sm2_makes_and_changes_its_dids_by_it() {
+    let mut content = Content::new(
+        kit().pairwise_root(0),
+        kit().pool(Suite::Sm2).unwrap(),
+        kit().pass_seed(),
+    );
+    let place = make(&mut content, 1);
+    let inception = content.dids[place].inception().unwrap();
+    assert_eq!(inception.keys.current[0].suite(), Suite::Sm2);
+    // By what the ledger will hold a shown key against: the hash of its own suite.
+    let next = kit().next_key(Suite::Sm2, 0).unwrap();
+    assert_eq!(inception.keys.next, commitment(&next.public()));
+    let standing = record(&content.dids[place]);
+    for kind in [Kind::Rotate, Kind::Recover, Kind::Freeze, Kind::Deactivate] {
+        let (mut entry, mut pool) = (content.dids[place].clone(), content.pool.clone());
+        let made = build(
+            kind,
+            &mut entry,
+            Some(&standing),
+            &mut pool,
+            Some(&kit()),
+            terms(),
+        );
+        let signed = made.unwrap();
+        let by = signed.signatures.iter().map(|by| by.key.suite());
+        assert!(by.eq([Suite::Sm2]), "{kind:?}");
+        // The vault says of which suite each secret is, and gives the same key back.
+        let stored = codec::encode(&entry);
+        let read: DidEntry = codec::decode(&stored, stored.len()).unwrap();
+        let secret = read.key_sets.last().unwrap().secret().unwrap();
+        assert_eq!(secret.suite(), Suite::Sm2);
+        assert!(read.secret_of(&[secret.public()]).is_some());
+    }
 }

@@ -90,3 +90,31 @@ fn evidence_that_does_not_read_is_not_repeated() {
     assert_eq!(refused.code, "evidence.malformed");
     assert!(!refused.to_string().contains("Somebody"));
 }
+
+#[test]
+fn a_wallet_keeps_the_spare_keys_of_its_networks_suite_and_needs_its_kit_for_another_later() {
+    use realdid_core::suite::Suite;
+    let dir = tempfile::tempdir().unwrap();
+    let (mut wallet, kit) = Wallet::create(dir.path(), None).unwrap();
+    let before = wallet.content.pool.clone();
+    // The kit is far away when the wallet meets its network.
+    let (kit, away) = (kit.unwrap(), dir.path().join("away"));
+    std::fs::rename(&kit, &away).unwrap();
+    wallet.speak(Suite::Sm2).unwrap();
+    assert_eq!(wallet.content.pool.suite(), Suite::Sm2);
+    assert_eq!(wallet.content.pool.left(), before.left());
+    assert!(wallet.content.other_pools.is_none());
+    wallet.speak(Suite::Sm2).unwrap();
+    // It fits the pool of its own making.
+    assert!(wallet.kit(Some(&away)).unwrap().is_some());
+    own_commitment(&mut wallet, "https://authority.example").unwrap();
+    let own = wallet.content.enrolment.as_ref().unwrap();
+    assert_eq!(own.suite, Some(Suite::Sm2));
+
+    let refused = wallet.speak(Suite::P256).unwrap_err();
+    assert_eq!(refused.code, "kit.needed");
+    assert_eq!(wallet.content.pool.suite(), Suite::Sm2);
+    std::fs::rename(&away, &kit).unwrap();
+    wallet.speak(Suite::P256).unwrap();
+    assert_eq!(wallet.content.pool.suite(), Suite::P256);
+}

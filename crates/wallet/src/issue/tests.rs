@@ -1,4 +1,5 @@
 use super::*;
+use realdid_credential::jose::Alg;
 use realdid_credential::mdoc::{self, Mdoc};
 use realdid_credential::pid::{Assurance, Pid, Sex};
 use realdid_credential::sd_jwt::{ParsedSdJwt, Terms};
@@ -214,7 +215,12 @@ fn p4_mdocs_that_differ_only_in_what_is_random_are_taken_and_others_are_not() {
 fn a_configuration_of_another_format_is_refused_by_name() {
     let metadata = |configuration: Value| IssuerMetadata {
         credential_configurations_supported: Map::from_iter([("c".to_owned(), configuration)]),
-        ..IssuerMetadata::of_authority("https://authority.example", pid::VCT, "A")
+        ..IssuerMetadata::of_authority(
+            "https://authority.example",
+            pid::VCT,
+            "A",
+            (Alg::Es256, &[Alg::Es256]),
+        )
     };
     let kind = |configuration: Value| kind_of(&metadata(configuration), "c").map_err(|e| e.code);
     assert_eq!(

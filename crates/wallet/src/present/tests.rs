@@ -2,7 +2,7 @@ use super::*;
 use crate::content::Batch;
 use crate::secret::{Secret32, SecretText};
 use realdid_core::hash::Hash32;
-use realdid_credential::jose::Jwk;
+use realdid_credential::jose::{Jwk, SigningKey};
 use realdid_exchange::registration::{self, Registration};
 
 pub(super) fn request(claims: &[&str]) -> CheckedRequest {
@@ -61,6 +61,7 @@ fn batch(expiries_s: &[u64]) -> Batch {
             .map(|expires_s| CredentialCopy {
                 credential: SecretText::new(String::new()),
                 holder_key: Secret32::new([1; 32]),
+                holder_suite: None,
                 expires_s: *expires_s,
             })
             .collect(),
@@ -201,6 +202,7 @@ fn a_pid_is_shown_as_an_mdoc_where_the_wallet_has_no_other() {
     let held = CredentialCopy {
         credential: SecretText::new(URL_SAFE_NO_PAD.encode(copy.as_bytes())),
         holder_key: Secret32::new([1; 32]),
+        holder_suite: None,
         expires_s: copy.until_s(),
     };
     let shown = URL_SAFE_NO_PAD.decode(show_mdoc(&held, &request).unwrap());

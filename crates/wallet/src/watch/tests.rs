@@ -10,6 +10,7 @@ const NOW_MS: u64 = 1_800_000_000_000;
 
 fn own() -> OwnEnrolment {
     OwnEnrolment {
+        suite: None,
         issuer_url: "https://authority.example".into(),
         salt: Secret32::new([1; 32]),
         key: Secret32::new([2; 32]),
