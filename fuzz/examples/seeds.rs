@@ -134,6 +134,12 @@ fn issuing() -> Outcome {
         "{{\"alg\":\"ES256\",\"typ\":\"key-attestation+jwt\",\"x5c\":[\"MAA=\"]}}\n{{\"exp\":1800000060,\"attested_keys\":[{jwk}]}}"
     );
     write("issuing", "attestation", Some(2), attestation.as_bytes())?;
+    // A point of SM2's curve, so that what is changed lies behind it.
+    let jwk = r#"{"crv":"SM2","kty":"EC","x":"3wfcCzFZHftj7IlVFuW7StBaCcL-um1JbOUj9zA__80","y":"St0n3gkmLcWbr2kMAobwXimUhRfMHgabmI4TnAD0Scg"}"#;
+    let proof = format!(
+        "{{\"alg\":\"SM2SM3\",\"typ\":\"openid4vci-proof+jwt\",\"jwk\":{jwk}}}\n{{\"aud\":\"https://authority.example\",\"iat\":1800000000,\"nonce\":\"n\"}}"
+    );
+    write("issuing", "proof-sm2", Some(5), proof.as_bytes())?;
     let token = TokenRequest::Refresh {
         refresh_token: "r".into(),
     };
@@ -426,6 +432,7 @@ fn shown_and_asked(pass: &Credential) -> Outcome {
         registration: &world.registration,
         purpose: "age",
         ask: &Ask::new(true, &[Fact::Adult.claim().ok_or("a path")?]),
+        algs: &[realdid_credential::jose::Alg::Es256],
         response_uri: "https://login.shop.example/vp/response/x",
         nonce: "n-1",
         state: "s-1",

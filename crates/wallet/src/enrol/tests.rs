@@ -92,24 +92,29 @@ fn evidence_that_does_not_read_is_not_repeated() {
 }
 
 #[test]
-fn a_wallet_makes_its_spare_keys_anew_for_a_network_of_another_suite_and_needs_its_kit() {
+fn a_wallet_keeps_the_spare_keys_of_its_networks_suite_and_needs_its_kit_for_another_later() {
     use realdid_core::suite::Suite;
     let dir = tempfile::tempdir().unwrap();
     let (mut wallet, kit) = Wallet::create(dir.path(), None).unwrap();
     let before = wallet.content.pool.clone();
-    wallet.speak(Suite::Ed25519).unwrap();
-    assert_eq!(wallet.content.pool, before);
+    // The kit is far away when the wallet meets its network.
+    let (kit, away) = (kit.unwrap(), dir.path().join("away"));
+    std::fs::rename(&kit, &away).unwrap();
     wallet.speak(Suite::Sm2).unwrap();
     assert_eq!(wallet.content.pool.suite(), Suite::Sm2);
     assert_eq!(wallet.content.pool.left(), before.left());
-    // Its kit still fits.
-    assert!(wallet.kit(None).unwrap().is_some());
+    assert!(wallet.content.other_pools.is_none());
+    wallet.speak(Suite::Sm2).unwrap();
+    // It fits the pool of its own making.
+    assert!(wallet.kit(Some(&away)).unwrap().is_some());
     own_commitment(&mut wallet, "https://authority.example").unwrap();
     let own = wallet.content.enrolment.as_ref().unwrap();
     assert_eq!(own.suite, Some(Suite::Sm2));
 
-    std::fs::remove_file(kit.unwrap()).unwrap();
     let refused = wallet.speak(Suite::P256).unwrap_err();
     assert_eq!(refused.code, "kit.needed");
     assert_eq!(wallet.content.pool.suite(), Suite::Sm2);
+    std::fs::rename(&away, &kit).unwrap();
+    wallet.speak(Suite::P256).unwrap();
+    assert_eq!(wallet.content.pool.suite(), Suite::P256);
 }
