@@ -38,8 +38,8 @@ impl Refusal {
     );
     pub const RECOGNITION_NONE: Self = Self::new(
         400,
-        "recognition.unknown",
-        "the network is recognised",
+        "recognition.none",
+        "the network that the DID names is recognised",
         "log in with a DID of a network that this one has recognised",
     );
     pub const RECOGNITION_SUSPENDED: Self = Self::new(

@@ -12,7 +12,7 @@ fn text(value: &Value, name: &str) -> String {
         .to_owned()
 }
 
-fn get_json(url: &str) -> Value {
+fn json_at(url: &str) -> Value {
     let (status, body) = get(url, &[]);
     assert_eq!(status, 200, "{url}: {body}");
     serde_json::from_str(&body).unwrap()
@@ -109,7 +109,7 @@ fn a_nation_on_sm2_alone_signs_people_in_by_realpass_and_a_did_that_is_anchored_
 fn a_nation_on_sm2_alone_signs_people_in_by_a_pid_and_refuses_them_once_suspended() {
     let nation = Nation::start_with("did", "sm");
     let authority = nation.url("authority");
-    let metadata = get_json(&format!("{authority}/.well-known/openid-credential-issuer"));
+    let metadata = json_at(&format!("{authority}/.well-known/openid-credential-issuer"));
     let configurations = metadata["credential_configurations_supported"]
         .as_object()
         .unwrap();
@@ -125,7 +125,7 @@ fn a_nation_on_sm2_alone_signs_people_in_by_a_pid_and_refuses_them_once_suspende
         proofs["proof_signing_alg_values_supported"],
         json!(["SM2SM3"])
     );
-    let keys = get_json(&format!("{authority}/.well-known/jwt-vc-issuer"));
+    let keys = json_at(&format!("{authority}/.well-known/jwt-vc-issuer"));
     assert_eq!(keys["jwks"]["keys"][0]["crv"], "SM2");
     assert!(keys["jwks"]["keys"][0].get("x5c").is_none());
     let (status, body) = get(&format!("{authority}/ca.pem"), &[]);

@@ -204,7 +204,7 @@ async fn what_is_not_recognised_is_refused_by_name_and_home_goes_on() {
         .home
         .set(recognition_key(BY, "dev"), None, now_ms() + 1);
     border.learn();
-    assert_eq!(border.refused(wallet).await, "recognition.unknown");
+    assert_eq!(border.refused(wallet).await, "recognition.none");
     let third = TestLedger::named("third", 3, now_ms(), Vec::new());
     let network = &third.genesis.network;
     let inner = &border.town.gate.inner;
