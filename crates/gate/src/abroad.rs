@@ -75,6 +75,9 @@ impl Abroad {
     ) -> Result<(&Neighbour, Recognised), Refusal> {
         let neighbour = self.0.get(network.as_str());
         let neighbour = neighbour.ok_or(Refusal::NETWORK_UNKNOWN)?;
+        if neighbour.view.has_forked() {
+            return Err(Refusal::NETWORK_FORKED);
+        }
         let limits = neighbour.view.limits();
         let recognition = neighbour.recognition.fresh(limits, now_ms)?;
         let recognition = recognition.ok_or(Refusal::RECOGNITION_NONE)?;
@@ -83,9 +86,6 @@ impl Abroad {
         }
         if recognition.recognised.genesis != neighbour.genesis {
             return Err(Refusal::RECOGNITION_OTHER);
-        }
-        if neighbour.view.has_forked() {
-            return Err(Refusal::NETWORK_FORKED);
         }
         Ok((neighbour, recognition.recognised))
     }

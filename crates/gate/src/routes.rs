@@ -529,7 +529,10 @@ impl Inner {
     /// The network whose ledger says what the presented is worth: this gate's own, or one of which
     /// this one accepts something now.
     fn side(&self, presented: &Presented) -> Result<Side<'_>, Refusal> {
-        let did = did_proof::claimed_did(&presented.did_proof).map_err(VpError::from)?;
+        // What cannot be read is refused in its turn, by the home network's rules.
+        let Ok(did) = did_proof::claimed_did(&presented.did_proof) else {
+            return Ok(self.home());
+        };
         let home = &self.trust.home;
         if did.network == home.snapshot().light.genesis().network {
             return Ok(self.home());

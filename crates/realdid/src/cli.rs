@@ -316,7 +316,7 @@ pub struct UpArgs {
     /// Start several networks that recognise each other, each in a folder of its own; ports follow each
     /// other by 100. After a colon whose algorithms, as for --suite: those of cn are sm's unless it says
     /// otherwise, those of others intl's
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', num_args = 2.., conflicts_with_all = ["network", "suite"], value_parser = named_suite)]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', conflicts_with_all = ["network", "suite"], value_parser = named_suite)]
     pub networks: Vec<(String, Suites)>,
     /// Whose algorithms: all of them, those of the international standards (intl), or SM2 with SM3 alone (sm)
     #[arg(long, value_name = "WHOSE", default_value = "all")]

@@ -102,6 +102,7 @@ fn a_vault_without_realpass_reads_and_learns_the_seed_from_its_kit() {
     let dir = tempfile::tempdir().unwrap();
     let (mut wallet, kit) = crate::wallet::Wallet::create(dir.path(), None).unwrap();
     let seed = wallet.content.passes.take().unwrap().seed;
+    wallet.content.other_pools = None;
     assert_eq!(
         codec::encode(&wallet.content)[0],
         0x89,
