@@ -151,7 +151,8 @@ impl Nation {
     }
 
     pub fn wallet_dir(&self, wallet: &str) -> PathBuf {
-        self.dir.with_file_name("wallets").join(wallet)
+        let nation = self.dir.file_name().unwrap().to_string_lossy();
+        self.dir.with_file_name(format!("wallets-{nation}")).join(wallet)
     }
 
     /// The synthetic residents: reference and evidence file.
