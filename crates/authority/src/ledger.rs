@@ -3,7 +3,6 @@
 //! [`Ledger::Node`] asks a node and checks every answer with the light client; the other kind is
 //! the ledger's rules in memory, for tests.
 
-use realdid_core::codec;
 use realdid_core::genesis::Genesis;
 use realdid_core::hash::Hash32;
 use realdid_core::header::Checkpoint;
@@ -15,7 +14,7 @@ use realdid_core::state::{
 use realdid_core::suite::SecretKey;
 use realdid_core::trie::Key;
 use realdid_light::http::{NodeClient, NodeError};
-use realdid_light::{CheckedHeader, Freshness, LightClient, LightError, Proved, TrustedTerm};
+use realdid_light::{CheckedHeader, Freshness, LightClient, LightError, Proved};
 use realdid_serve::files;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,8 +33,6 @@ const EXPIRY_BLOCKS: u64 = 1000;
 const MAX_AGE_SLOTS: u64 = 5;
 /// The least of that, for networks with short slots.
 const MIN_MAX_AGE_MS: u64 = 30_000;
-/// The longest file of terms.
-const MAX_TERMS_BYTES: usize = 4 << 20;
 
 /// Why the ledger gave no fact, or took no operation.
 #[derive(Debug, thiserror::Error)]
@@ -109,9 +106,7 @@ fn recall_terms(light: &mut LightClient, file: &Path) {
     let Ok(bytes) = std::fs::read(file) else {
         return;
     };
-    let known = codec::decode::<Vec<TrustedTerm>>(&bytes, MAX_TERMS_BYTES);
-    let recalled = known.map_err(LightError::from);
-    if let Err(error) = recalled.and_then(|known| light.recall_terms(known)) {
+    if let Err(error) = light.recall_encoded_terms(&bytes) {
         tracing::warn!(
             code = error.code(),
             "the terms that were kept are not this network's"
@@ -308,8 +303,7 @@ impl NodeLedger {
         self.node.follow(&mut light, checkpoint).await?;
         if light.newest_term() > before {
             known().recall_terms(light.terms().to_vec())?;
-            let terms = codec::encode(&light.terms().to_vec());
-            if let Err(error) = files::write_private(&self.terms, &terms) {
+            if let Err(error) = files::write_private(&self.terms, &light.encoded_terms()) {
                 tracing::warn!(code = error.code(), "the network's terms are not kept");
             }
         }

@@ -22,7 +22,7 @@ pub mod synthetic;
 
 use realdid_credential::pid::{Assurance, Sex};
 use realdid_exchange::tag::{CardEvidence, Number};
-use realdid_passport::Refused;
+use realdid_passport::{Refused, date_of};
 
 /// Why the register gives no person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -139,38 +139,18 @@ pub fn is_at_least(birthdate: &str, years: i64, now_s: u64) -> bool {
 /// the date cannot be read.
 pub fn age_of(birthdate: &str, now_s: u64) -> Option<i64> {
     let (year, month, day) = date(birthdate)?;
-    let (now_year, now_month, now_day) = day_of(now_s);
+    let (now_year, now_month, now_day) = date_of(now_s);
     // Somebody born on 29 February is a year older on 1 March of a common year.
     let to_come = (month, day) > (now_month, now_day);
     Some(now_year - year - i64::from(to_come))
 }
 
-fn date(text: &str) -> Option<(i64, u32, u32)> {
+fn date(text: &str) -> Option<(i64, u8, u8)> {
     let mut parts = text.splitn(3, '-');
     let year = parts.next()?.parse().ok()?;
     let month = parts.next()?.parse().ok()?;
     let day = parts.next()?.parse().ok()?;
     Some((year, month, day))
-}
-
-/// The day of a Unix time in the Gregorian calendar, by counting eras of 400 years from
-/// 1 March of the year 0 (the leap day is then the last day of a year).
-fn day_of(time_s: u64) -> (i64, u32, u32) {
-    let days = (time_s / 86_400) as i64 + 719_468;
-    let era = days.div_euclid(146_097);
-    let day_of_era = days.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 {
-        shifted_month + 3
-    } else {
-        shifted_month - 9
-    };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    (year, month as u32, day as u32)
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ pub const RULES_OF_TERMS: u8 = 3;
 /// under them. A validator may judge blocks so far ahead of what it has executed (rule H18).
 pub const NOTICE_BLOCKS: u64 = 32;
 /// How many headers at least show a term that was decided before its notice ends: whoever follows
-/// the network needs one of them with a certificate (rule G14).
+/// the network needs one of them that a certified header follows from (rules G14 and L11).
 pub const SHOWN_BLOCKS: u64 = 16;
 /// The most governance keys: a decision carries at most as many signatures (rule O4).
 pub const MAX_GOVERNORS: usize = 32;

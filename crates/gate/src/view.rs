@@ -34,8 +34,6 @@ const MAX_ISSUERS: usize = 64;
 const MAX_SEEN: usize = 64;
 /// Two final headers of one height, as evidence.
 const FORK_FILE: &str = "fork.cbor";
-/// The longest file of terms: some tens of thousands, more than a network has in its life.
-const MAX_TERMS_BYTES: usize = 4 << 20;
 
 /// The gate's own limits on age.
 #[derive(Debug, Clone, Copy)]
@@ -208,9 +206,17 @@ impl View {
     pub fn advance(&self, checkpoint: &Checkpoint) -> Result<(), LightError> {
         let mut light = self.snapshot().light.clone();
         let before = light.newest().map(|newest| newest.digest);
-        let checked = light.checkpoint(checkpoint)?;
-        self.hold_against(checked.header.height, checkpoint)?;
-        light.advance(checkpoint)?;
+        match light.advance(checkpoint) {
+            Ok(checked) => self.hold_against(checked.header.height, checkpoint)?,
+            Err(error) => {
+                if error == TermError::Fork.into()
+                    && let Some(newest) = &self.snapshot().newest
+                {
+                    self.keep_fork(newest, checkpoint);
+                }
+                return Err(error);
+            }
+        }
         if light.newest().map(|newest| newest.digest) != before {
             self.change(|snapshot| {
                 // Somebody may have been faster; never step back.
@@ -225,27 +231,27 @@ impl View {
         Ok(())
     }
 
-    /// Two final headers of one height are kept as evidence, and nothing more is believed of that height.
+    /// A certified header against those of its height that were seen before.
     fn hold_against(&self, height: u64, checkpoint: &Checkpoint) -> Result<(), LightError> {
         // Each change is one insert or remove: a poisoned map is still a sound one.
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        match seen.get(&height) {
-            Some(known) if known.header != checkpoint.header => {
-                if !self.forked.swap(true, Ordering::Relaxed) {
-                    tracing::error!("the network has forked; both checkpoints are kept");
-                    self.write(FORK_FILE, codec::encode(&(known, checkpoint)));
-                }
-                return Err(TermError::Fork.into());
-            }
-            Some(_) => {}
-            None => {
-                seen.insert(height, checkpoint.clone());
-                if seen.len() > MAX_SEEN {
-                    seen.pop_first();
-                }
-            }
+        let known = seen.entry(height).or_insert_with(|| checkpoint.clone());
+        if known.header != checkpoint.header {
+            self.keep_fork(known, checkpoint);
+            return Err(TermError::Fork.into());
+        }
+        if seen.len() > MAX_SEEN {
+            seen.pop_first();
         }
         Ok(())
+    }
+
+    /// Two final headers of one height are evidence: the first two are kept.
+    fn keep_fork(&self, one: &Checkpoint, other: &Checkpoint) {
+        if !self.forked.swap(true, Ordering::Relaxed) {
+            tracing::error!("the network has forked; both checkpoints are kept");
+            self.write(FORK_FILE, codec::encode(&(one, other)));
+        }
     }
 
     /// Whether this network's validators have finalised two headers of one height.
@@ -267,8 +273,8 @@ impl View {
     /// Writes the terms that are known at once: whoever has shares of an old key must not be believed
     /// again after a restart.
     fn keep_terms(&self) {
-        let terms = self.snapshot().light.terms().to_vec();
-        let written = files::write_private(&self.dir.join("terms.cbor"), &codec::encode(&terms));
+        let terms = self.snapshot().light.encoded_terms();
+        let written = files::write_private(&self.dir.join("terms.cbor"), &terms);
         if let Err(error) = written {
             tracing::warn!(code = error.code(), "the network's terms are not kept");
         }
@@ -360,10 +366,11 @@ impl View {
     /// Reads what an earlier run left, as claims like any others.
     fn recall(&self, now_ms: u64) {
         let read = |name: &str| fs::read(self.dir.join(name)).ok();
-        if let Some(bytes) = read("terms.cbor")
-            && let Ok(terms) = codec::decode::<Vec<TrustedTerm>>(&bytes, MAX_TERMS_BYTES)
-        {
-            self.note("recall", self.learn_terms(&terms));
+        if let Some(bytes) = read("terms.cbor") {
+            let mut light = self.snapshot().light.clone();
+            let recalled = light.recall_encoded_terms(&bytes);
+            let learnt = recalled.and_then(|()| self.learn_terms(light.terms()));
+            self.note("recall", learnt);
         }
         if let Some(bytes) = read("checkpoint.cbor")
             && let Ok(checkpoint) = codec::decode::<Checkpoint>(&bytes, 4096)

@@ -21,7 +21,7 @@ mod tests;
 pub use realdid_core::terms::{CheckedHeader, TermError, TrustedTerm};
 
 use realdid_core::answer::{BucketAnswer, HandOver, StateAnswer};
-use realdid_core::codec::CodecError;
+use realdid_core::codec::{self, CodecError};
 use realdid_core::did::{Did, Inception};
 use realdid_core::genesis::Genesis;
 use realdid_core::governance::{DecisionRecord, Recognition};
@@ -54,6 +54,8 @@ pub struct Freshness {
     pub max_lag_slots: u64,
 }
 
+/// The longest list of terms in bytes: some tens of thousands, more than a network has in its life.
+const MAX_TERMS_BYTES: usize = 4 << 20;
 /// How far a header's time may lie in the verifier's future: clocks differ.
 pub const MAX_AHEAD_MS: u64 = 10_000;
 
@@ -191,6 +193,17 @@ impl LightClient {
     /// Goes on with terms that this client knew before, as [`LightClient::terms`] gave them.
     pub fn recall_terms(&mut self, known: Vec<TrustedTerm>) -> Result<(), LightError> {
         Ok(self.terms.recall(known)?)
+    }
+
+    /// The terms that this client knows, in bytes: for a file, since whoever has shares of an old key must
+    /// not be believed again by who starts anew.
+    pub fn encoded_terms(&self) -> Vec<u8> {
+        codec::encode(&self.terms().to_vec())
+    }
+
+    /// Goes on with the terms of such a file.
+    pub fn recall_encoded_terms(&mut self, bytes: &[u8]) -> Result<(), LightError> {
+        self.recall_terms(codec::decode(bytes, MAX_TERMS_BYTES)?)
     }
 
     /// Takes in a hand-over (rules L9 to L12).

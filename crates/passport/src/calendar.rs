@@ -2,7 +2,7 @@
 
 /// Year, month and day of a Unix time, by counting eras of 400 years from 1 March of the year 0:
 /// the leap day is then the last day of a year.
-pub fn year_of(time_s: u64) -> (i64, u8, u8) {
+pub fn date_of(time_s: u64) -> (i64, u8, u8) {
     let days = (time_s / 86_400) as i64 + 719_468;
     let era = days.div_euclid(146_097);
     let day_of_era = days.rem_euclid(146_097);

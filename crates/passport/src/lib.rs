@@ -28,6 +28,7 @@ mod signature;
 pub mod specimen;
 mod states;
 
+pub use calendar::date_of;
 pub use lists::{LeftOut, ListError, Lists};
 pub use mrz::{Mrz, Sex};
 pub use states::two_letters;

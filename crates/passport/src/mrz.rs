@@ -5,7 +5,7 @@
 //! in this one.
 
 use crate::Refused;
-use crate::calendar::{is_day, year_of};
+use crate::calendar::{date_of, is_day};
 use crate::states::two_letters;
 
 /// Before the text in data group 1: tag and length of the group, tag and length of the text.
@@ -108,7 +108,7 @@ impl Mrz {
     /// the zone has no more than two digits of a year.
     pub fn birthdate(&self, now_s: u64) -> Result<String, Refused> {
         let [short, month, day] = self.birth;
-        let (year, now_month, now_day) = year_of(now_s);
+        let (year, now_month, now_day) = date_of(now_s);
         let century = year - year % 100;
         let mut born = century + i64::from(short);
         if (born, month, day) > (year, now_month, now_day) {
@@ -123,7 +123,7 @@ impl Mrz {
     /// Whether the document stands on the day of `now_s`, its last day included.
     pub fn stands(&self, now_s: u64) -> Result<bool, Refused> {
         let [short, month, day] = self.expiry;
-        let (year, now_month, now_day) = year_of(now_s);
+        let (year, now_month, now_day) = date_of(now_s);
         let expires = year - year % 100 + i64::from(short);
         if !is_day(expires, month, day) {
             return Err(Refused::Mrz);

@@ -11,7 +11,7 @@ use realdid_core::rule::Rule;
 use realdid_core::state::{Standing, recognition_key};
 use realdid_core::suite::SecretKey;
 use realdid_light::http::{NodeClient, NodeError};
-use realdid_light::{Freshness, LightClient, LightError, TermError, TrustedTerm};
+use realdid_light::{Freshness, LightClient, LightError, TermError};
 use realdid_serve::files;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -22,8 +22,6 @@ const FINAL_WAIT: Duration = Duration::from_secs(30);
 const MAX_AGE_MS: u64 = 300_000;
 /// For how many blocks a checkpoint may wait: a newer one comes soon.
 const EXPIRY_BLOCKS: u64 = 600;
-/// The longest file of terms that is read back.
-const MAX_TERMS_BYTES: usize = 4 << 20;
 
 /// A light client of both networks, between them.
 pub struct Courier {
@@ -71,9 +69,9 @@ impl Side {
     fn new(dir: &Path, genesis: Genesis, nodes: NodeClient) -> Self {
         let terms = dir.join(format!("terms-{}.cbor", genesis.network.as_str()));
         let mut light = LightClient::new(genesis);
-        let kept = std::fs::read(&terms).ok();
-        let kept = kept.and_then(|b| codec::decode::<Vec<TrustedTerm>>(&b, MAX_TERMS_BYTES).ok());
-        if let Some(Err(error)) = kept.map(|terms| light.recall_terms(terms)) {
+        if let Ok(kept) = std::fs::read(&terms)
+            && let Err(error) = light.recall_encoded_terms(&kept)
+        {
             tracing::warn!(code = error.code(), "the terms in the folder do not hold");
         }
         Self {
@@ -92,7 +90,7 @@ impl Side {
         let before = self.light.newest_term();
         self.nodes.follow(&mut self.light, checkpoint).await?;
         if self.light.newest_term() > before {
-            let terms = codec::encode(&self.light.terms().to_vec());
+            let terms = self.light.encoded_terms();
             if let Err(error) = files::write_private(&self.terms, &terms) {
                 tracing::warn!(code = error.code(), "the network's terms are not kept");
             }

@@ -59,6 +59,20 @@ pub enum RelayError {
     Randomness,
 }
 
+impl RelayError {
+    /// The stable name of what failed.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Config(error) => error.code(),
+            Self::File(error) => error.code(),
+            Self::Serve(error) => error.code(),
+            Self::Genesis => "relay.genesis",
+            Self::Nodes => "relay.nodes",
+            Self::Randomness => "relay.randomness",
+        }
+    }
+}
+
 /// Runs a relay until it is told to stop.
 pub async fn run(config: RelayConfig) -> Result<(), RelayError> {
     let bound = Bound::bind(ServeOptions {

@@ -61,9 +61,9 @@ pub async fn enrol(
     let base = address(authority)?;
     let issuer_url = authority.trim().trim_end_matches('/').to_owned();
     // Before anything is asked of anybody.
-    let read = match by {
-        By::File(path) => Some(read_evidence(path)?),
-        By::Upstream(_) => None,
+    let given = match by {
+        By::File(path) => Ok(read_evidence(path)?),
+        By::Upstream(id) => Err(id),
     };
 
     pin_network(wallet, http, &base, trusted).await?;
@@ -79,10 +79,9 @@ pub async fn enrol(
     })?;
 
     let commitment = own_commitment(wallet, &issuer_url)?;
-    let evidence = match (read, by) {
-        (Some(evidence), _) => evidence,
-        (None, By::Upstream(id)) => upstream::log_in(http, &base, id).await?,
-        (None, By::File(path)) => read_evidence(path)?,
+    let evidence = match given {
+        Ok(evidence) => evidence,
+        Err(id) => upstream::log_in(http, &base, id).await?,
     };
     let number = number_of(&evidence)?;
     let seed = Zeroizing::new(vault::random::<32>()?);

@@ -11,7 +11,7 @@ use super::{Finding, Source};
 const TABLE: &str = "docs/errors.md";
 
 /// What answers over HTTP, and what its answers are made of.
-const CRATES: [&str; 10] = [
+const CRATES: [&str; 11] = [
     "core",
     "ceremony",
     "credential",
@@ -22,6 +22,7 @@ const CRATES: [&str; 10] = [
     "authority",
     "gate",
     "node",
+    "relay",
 ];
 
 /// Dotted literals that end like this are names of files, unless the table has them as codes.

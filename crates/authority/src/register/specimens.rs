@@ -10,8 +10,8 @@
 
 use rcgen::KeyUsagePurpose;
 use realdid_exchange::tag::{Evidence, Foreign, PassportEvidence};
-use realdid_passport::Mrz;
 use realdid_passport::specimen::{Contents, Facts, HashBy, KeyKind, Signing, State, Unmade};
+use realdid_passport::{Mrz, date_of};
 use realdid_serve::files::{self, FileError};
 use std::path::Path;
 
@@ -149,7 +149,7 @@ pub fn make(dir: &Path, now_s: u64) -> Result<(), SpecimenError> {
             if facts.state != three {
                 continue;
             }
-            let (year, _, _) = super::day_of(now_s);
+            let (year, _, _) = date_of(now_s);
             let expiry = format!("{:02}0101", (year + 9) % 100);
             let facts = Facts {
                 expiry: &expiry,

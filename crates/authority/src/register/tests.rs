@@ -160,9 +160,9 @@ async fn a_register_service_answers_by_its_contract() {
 fn ages_count_by_the_calendar() {
     // 2027-01-15
     let now_s = 1_800_000_000;
-    assert_eq!(day_of(now_s), (2027, 1, 15));
-    assert_eq!(day_of(0), (1970, 1, 1));
-    assert_eq!(day_of(951_782_400), (2000, 2, 29));
+    assert_eq!(date_of(now_s), (2027, 1, 15));
+    assert_eq!(date_of(0), (1970, 1, 1));
+    assert_eq!(date_of(951_782_400), (2000, 2, 29));
     assert!(is_at_least("2009-01-15", 18, now_s));
     assert!(!is_at_least("2009-01-16", 18, now_s));
     assert!(!is_at_least("soon", 18, now_s));

@@ -152,7 +152,9 @@ impl Nation {
 
     pub fn wallet_dir(&self, wallet: &str) -> PathBuf {
         let nation = self.dir.file_name().unwrap().to_string_lossy();
-        self.dir.with_file_name(format!("wallets-{nation}")).join(wallet)
+        self.dir
+            .with_file_name(format!("wallets-{nation}"))
+            .join(wallet)
     }
 
     /// The synthetic residents: reference and evidence file.
