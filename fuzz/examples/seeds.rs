@@ -94,12 +94,18 @@ fn ceremony() -> Outcome {
         write(target, name, Some(kind), &hex(text.trim_end())?)?;
     }
     let mut left = TestLedger::new(START_MS, Vec::new());
-    let hand_overs = vec![left.decide_term(8, 200)];
+    left.decide_term(8, 200);
+    for later in 1..4 {
+        left.seal(START_MS + 2_000 + later);
+    }
+    // By a header that the certified one follows from.
+    let hand_overs = vec![left.hand_over(3)];
     left.begin_term(8);
     let checkpoint = left.seal(left.newest().time_ms + 2_000);
     let file = Left::file(&left.genesis, hand_overs.clone(), &checkpoint);
     write("ceremony", "predecessor-file", Some(9), &file)?;
     let bytes = codec::encode(&hand_overs);
+    write("decode", "hand-overs", Some(26), &bytes)?;
     write("ceremony", "hand-overs", Some(10), &bytes)
 }
 

@@ -55,7 +55,7 @@ pub struct Freshness {
 }
 
 /// The longest list of terms in bytes: some tens of thousands, more than a network has in its life.
-const MAX_TERMS_BYTES: usize = 4 << 20;
+pub const MAX_TERMS_BYTES: usize = 4 << 20;
 /// How far a header's time may lie in the verifier's future: clocks differ.
 pub const MAX_AHEAD_MS: u64 = 10_000;
 

@@ -9,7 +9,7 @@ use crate::cli::{DecideArgs, DraftArgs, GovernArgs, LedgerArgs, SignArgs};
 use crate::fail::Fail;
 use crate::input::{self, read_bounded};
 use crate::nation::{Nation, now_ms};
-use crate::resolve::{advance, node, trusted};
+use crate::resolve::{client, node, trusted};
 use realdid_core::codec;
 use realdid_core::did::NetworkName;
 use realdid_core::governance::Governance;
@@ -235,8 +235,7 @@ pub async fn network(args: &LedgerArgs) -> Result<(NodeClient, LightClient), Fai
     let node = node(args.node.as_deref(), nation.as_ref())?;
     let name = node.genesis().await?.network;
     let genesis = trusted(args.trust.as_deref(), &name, nation.as_ref(), &node).await?;
-    let mut light = LightClient::new(genesis);
-    advance(&mut light, &node).await?;
+    let light = client(genesis, &node).await?;
     Ok((node, light))
 }
 

@@ -5,6 +5,7 @@
 
 use crate::cli::ResolveArgs;
 use crate::fail::Fail;
+use crate::input::read_bounded;
 use crate::nation::{Nation, now_ms};
 use realdid_core::did::{Inception, MAX_INCEPTION_BYTES, NetworkName};
 use realdid_core::genesis::Genesis;
@@ -12,7 +13,7 @@ use realdid_core::hash::Hash32;
 use realdid_core::state::did_key;
 use realdid_light::http::{NodeClient, NodeError};
 use realdid_light::resolve::{self, ResolutionError};
-use realdid_light::{Freshness, LightClient};
+use realdid_light::{Freshness, LightClient, MAX_TERMS_BYTES};
 use realdid_serve::files;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -39,8 +40,7 @@ pub async fn run(args: ResolveArgs) -> Result<Value, Fail> {
     let node = node(args.node.as_deref(), nation.as_ref())?;
     let of_node = node.genesis().await?.network;
     let genesis = trusted(args.trust.as_deref(), &of_node, nation.as_ref(), &node).await?;
-    let mut light = LightClient::new(genesis);
-    advance(&mut light, &node).await?;
+    let light = client(genesis, &node).await?;
     let (node, mut light) = match of_node == did.network {
         true => (node, light),
         false => beyond(&node, light, &did.network).await?,
@@ -95,17 +95,48 @@ async fn beyond(
         )
     })?;
     let node = NodeClient::new(nodes)?;
-    let mut light = LightClient::new(genesis);
-    advance(&mut light, &node).await?;
+    let light = client(genesis, &node).await?;
     Ok((node, light))
 }
 
-/// Goes on to the node's newest checkpoint, through the hand-overs of the committee.
-pub async fn advance(light: &mut LightClient, node: &NodeClient) -> Result<(), Fail> {
+/// A client of this network at the node's newest checkpoint, which it went on to through the hand-overs of
+/// the committee. Terms are remembered from one command to the next, so that whoever has shares of an old
+/// key is not believed again.
+pub async fn client(genesis: Genesis, node: &NodeClient) -> Result<LightClient, Fail> {
+    let kept = trust_folder().map(|folder| folder.join(format!("{}.terms", genesis.digest())));
+    let mut light = LightClient::new(genesis);
+    if let Some(file) = &kept {
+        recall_terms(&mut light, file);
+    }
+    let before = light.newest_term();
     let checkpoint = node.checkpoint().await?;
-    node.follow(light, &checkpoint).await?;
+    node.follow(&mut light, &checkpoint).await?;
     light.advance(&checkpoint)?;
-    Ok(())
+    if let Some(file) = kept.filter(|_| light.newest_term() > before) {
+        keep_terms(&light, &file)?;
+    }
+    Ok(light)
+}
+
+/// Takes up the terms that a command before this one knew. A file that is none of this network's is worth
+/// nothing, and replaced when the next term is known.
+fn recall_terms(light: &mut LightClient, file: &Path) {
+    if let Ok(bytes) = read_bounded(file, MAX_TERMS_BYTES)
+        && let Err(error) = light.recall_encoded_terms(&bytes)
+    {
+        eprintln!("{} is passed over: {error}.", file.display());
+    }
+}
+
+fn keep_terms(light: &LightClient, file: &Path) -> Result<(), Fail> {
+    if let Some(folder) = file.parent() {
+        files::create_private_dir(folder)?;
+    }
+    Ok(files::write_atomic(
+        file,
+        &light.encoded_terms(),
+        files::PUBLIC,
+    )?)
 }
 
 fn read_inception(path: &Path) -> Result<Inception, Fail> {
@@ -185,13 +216,54 @@ pub async fn trusted(
 
 /// Where the digest of a network's genesis is kept after its first use.
 fn pin_file(network: &NetworkName) -> Result<PathBuf, Fail> {
-    let home = std::env::var_os("HOME").ok_or_else(|| {
+    let folder = trust_folder().ok_or_else(|| {
         Fail::user(
             "cli.home",
             "a genesis that is met first can be kept",
             "set HOME, or give --trust DIGEST",
         )
     })?;
-    let folder = PathBuf::from(home).join(".local/share/realdid/trust");
     Ok(folder.join(network.as_str()))
+}
+
+/// Where is kept what is known of networks; nowhere without a home.
+fn trust_folder() -> Option<PathBuf> {
+    let home = std::env::var_os("HOME")?;
+    Some(PathBuf::from(home).join(".local/share/realdid/trust"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use realdid_testkit::chain::TestLedger;
+    use realdid_testkit::ledger::START_MS;
+
+    #[test]
+    fn l8_what_a_command_knew_of_terms_the_next_one_knows() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("trust/of-one.terms");
+        let mut ledger = TestLedger::new(START_MS, Vec::new());
+        let mut first = LightClient::new(ledger.genesis.clone());
+        first.hand_over(&ledger.decide_term(8, 200)).unwrap();
+        keep_terms(&first, &file).unwrap();
+        while ledger.newest().height < 200 {
+            ledger.seal(START_MS + 600_000);
+        }
+        // The old committee certifies on, and whoever begins anew believes it.
+        let old = ledger.checkpoint();
+        let mut next = LightClient::new(ledger.genesis.clone());
+        assert!(next.checkpoint(&old).is_ok());
+        recall_terms(&mut next, &file);
+        assert_eq!(next.terms(), first.terms());
+        assert_eq!(next.checkpoint(&old).unwrap_err().code(), "light.term");
+
+        // What is none of this network's terms, or no terms at all, is not taken.
+        let strange = TestLedger::with_validators(9, START_MS, Vec::new());
+        let mut other = LightClient::new(strange.genesis.clone());
+        recall_terms(&mut other, &file);
+        std::fs::write(&file, [0x9f]).unwrap();
+        recall_terms(&mut other, &file);
+        recall_terms(&mut other, &folder.path().join("none"));
+        assert_eq!(other.newest_term(), 0);
+    }
 }

@@ -7,14 +7,14 @@
 use crate::cli::VerifyDisplayArgs;
 use crate::fail::Fail;
 use crate::nation::{Nation, no_http, now_ms};
-use crate::resolve::{advance, node, trusted};
+use crate::resolve::{client, node, trusted};
 use realdid_core::answer::StateAnswer;
 use realdid_core::hash::Hash32;
 use realdid_core::state::{display_key, issuer_key, service_key};
 use realdid_core::trie::Key;
 use realdid_exchange::display::{self, Badge, MAX_BADGE_BYTES, Place, Records};
 use realdid_exchange::vp::VpError;
-use realdid_light::{Freshness, LightClient};
+use realdid_light::Freshness;
 use realdid_serve::files::FileError;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -65,8 +65,7 @@ pub async fn run(args: VerifyDisplayArgs) -> Result<Value, Fail> {
     let network = &claimed.terms.network;
     let genesis = trusted(args.trust.as_deref(), network, nation.as_ref(), &node).await?;
     let by = genesis.hash_function();
-    let mut light = LightClient::new(genesis);
-    advance(&mut light, &node).await?;
+    let mut light = client(genesis, &node).await?;
     let ask = async |key: Key| -> Result<StateAnswer, Fail> {
         Ok(node.state_at_least(&key, 0, WAIT).await?)
     };

@@ -12,6 +12,7 @@ use realdid_core::codec;
 use realdid_core::genesis::{Genesis, MAX_EPOCH_S, PeerKey};
 use realdid_core::hash::Hash32;
 use realdid_core::header::Checkpoint;
+use realdid_light::TrustedTerm;
 use realdid_node::config::{NodeConfig, Peer, example_config, write_identity};
 use realdid_node::engine::TermKeys;
 use realdid_node::shares::ShareFolder;
@@ -400,6 +401,11 @@ fn p10_a_validator_is_replaced_and_the_key_handed_on_and_the_old_genesis_is_enou
 
     let resolved = scene.realdid(&["resolve", &did.did().to_string()]);
     assert_eq!(resolved["didDocument"]["id"], did.did().to_string());
+    // The terms that were followed are kept for the next command.
+    let kept = scene.home.path().join(".local/share/realdid/trust");
+    let kept = std::fs::read(kept.join(format!("{}.terms", scene.genesis().digest()))).unwrap();
+    let kept: Vec<TrustedTerm> = codec::decode(&kept, 4096).unwrap();
+    assert_eq!(kept.last().map(|term| term.number), Some(2));
     let acknowledged = load.stop();
     scene.committee.agrees(&[0, 1, 2, 3, 4], &acknowledged);
 }
