@@ -434,6 +434,7 @@ fn shown_and_asked(pass: &Credential) -> Outcome {
 
     let world = world();
     let signed = RequestContent {
+        network: "test",
         service_id: SERVICE_ID,
         registration: &world.registration,
         purpose: "age",
