@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
 use realdid_core::codec::Bytes;
-use realdid_core::did::commitment;
+use realdid_core::did::{NetworkName, commitment};
 use realdid_core::genesis::{NetworkKey, PeerKey};
 use realdid_core::governance::{
-    Accepted, Assurance, CredentialType, Governance, Recognised, Term,
+    Accepted, Assurance, CredentialType, FirstTerm, Governance, Recognised, Term,
 };
 use realdid_core::hash::{Hash32, HashFunction};
 use realdid_core::header::{Checkpoint, MAX_CERTIFICATE_BYTES, MAX_HEADER_BYTES};
@@ -45,6 +45,10 @@ enum Ask {
     Display(u8, u8),
     Withdraw(u8),
     Foreign(Vec<u8>, Vec<u8>),
+    /// Of a network that may be recognised, at a height or to a term.
+    Relayed(u8),
+    HandedOn(u8, u8),
+    Forked(u8, bool),
     Admit(u8, u8),
     IssuerStanding(bool, u8),
     AddKey(bool, u8),
@@ -220,6 +224,29 @@ fn encode(net: &TestNet, step: &Step) -> Vec<u8> {
                 &[&did(1).current],
             )
         }
+        Ask::Relayed(blocks) => {
+            let mut other = intl();
+            let shown = (0..=blocks % 4).fold(other.checkpoint(), |_, _| other.seal(START_MS));
+            relayed(net, |network| Body::ForeignCheckpoint(network, shown))
+        }
+        Ask::HandedOn(to, back) => {
+            let mut other = intl();
+            other.seal(START_MS);
+            other.decide_term(7 + to % 3, 200 + u64::from(to % 2));
+            for _ in 0..back % 50 {
+                other.seal(START_MS + 4000);
+            }
+            let hand_over = other.hand_over(usize::from(back % 50));
+            relayed(net, |network| Body::ForeignHandOver(network, hand_over))
+        }
+        Ask::Forked(blocks, twice) => {
+            let mut other = intl();
+            let one = (0..=blocks % 3).fold(other.checkpoint(), |_, _| other.seal(START_MS));
+            let mut header = other.newest().clone();
+            header.time_ms += u64::from(*twice);
+            let two = other.certify(&header);
+            relayed(net, |network| Body::ForeignFork(network, one, two))
+        }
         decision => govern(
             net,
             step,
@@ -231,7 +258,16 @@ fn encode(net: &TestNet, step: &Step) -> Vec<u8> {
     signed.encode()
 }
 
-fn other_network(n: u8) -> realdid_core::did::NetworkName {
+fn intl() -> TestLedger {
+    TestLedger::named("intl", 7, START_MS, Vec::new())
+}
+
+/// Anybody may relay.
+fn relayed(net: &TestNet, body: impl FnOnce(NetworkName) -> Body) -> SignedOperation {
+    net.sign(body(other_network(0)), &[&key_of(Suite::Ed25519, 4711)])
+}
+
+fn other_network(n: u8) -> NetworkName {
     ["intl", "cn", "dev"][usize::from(n % 3)]
         .parse()
         .expect("a name")
@@ -310,8 +346,14 @@ fn decided<'a>(
         }
         Ask::Recognise(n, kinds) => Decision::Recognise(Recognised {
             network: other_network(*n),
-            genesis: Hash32([n % 2; 32]),
-            network_key: NetworkKey([*kinds; 96]),
+            genesis: match n % 2 {
+                0 => intl().genesis.digest(),
+                _ => Hash32([1; 32]),
+            },
+            network_key: match kinds % 5 {
+                0 => NetworkKey([*kinds; 96]),
+                _ => intl().genesis.network_key,
+            },
             accepts: CredentialType::ALL
                 .iter()
                 .take(usize::from(kinds % 4))
@@ -320,6 +362,10 @@ fn decided<'a>(
                     least: Assurance::High,
                 })
                 .collect(),
+            begins: (kinds % 7 == 6).then_some(FirstTerm {
+                number: u64::from(n % 3),
+                first: u64::from(*kinds),
+            }),
         }),
         Ask::RecognitionStanding(n) => {
             Decision::RecognitionStanding(other_network(*n), standing(*n))

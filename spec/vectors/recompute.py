@@ -411,6 +411,25 @@ def vectors():
     running = [0, 0, b"\xbb" * 96, [b"\xcc" * 32]]
     yield "ledger/committee.hex", cbor([running, [term, 10, 12]]).hex()
 
+    # Another network: what of it is accepted, how far it was followed, and what anybody may show.
+    recognised = ["intl", b"\x11" * 32, b"\xbb" * 96, [[0, 1], [1, 2]]]
+    yield "ledger/recognition-new.hex", cbor([recognised, 0, 9]).hex()
+    latest = [900, time_ms, b"\x22" * 32, [449, 898, b"\x33" * 32, b"\x44" * 32]]
+    followed = [[3, 700, b"\xbb" * 96], [4, 1000, b"\xcc" * 96]]
+    fork = [901, b"\x55" * 32, b"\x66" * 32, 120]
+    record = [recognised + [[3, 700]], 1, 10, latest, followed, fork]
+    yield "ledger/recognition.hex", cbor(record).hex()
+    one, other = [b"\x01", b"\x02"], [b"\x03", b"\x04"]
+    hand_over = [one, [b"\x05", b"\x06"], b"\x07", [b"\x08" * 32, [0]]]
+    for name, body in [
+        ("foreign-hand-over", [27, ["intl", hand_over]]),
+        ("foreign-fork", [28, ["intl", one, other]]),
+    ]:
+        show = [1, "dev", 1000, body]
+        signed = [show, [[key(1), signature("operation", 1, cbor(show))]], None]
+        yield f"ledger/{name}.hex", cbor(signed).hex()
+        yield f"ledger/{name}.id", tagged("operation", cbor(show)).hex()
+
     names = {
         "did": (0x10, did_id),
         "enrolment": (0x20, b"\x11" * 32),

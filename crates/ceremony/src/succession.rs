@@ -109,7 +109,7 @@ impl Left {
             return Err(SuccessionError::TooManyTerms);
         }
         let genesis = Genesis::decode(&file.genesis.0)?;
-        let mut terms = Terms::of(genesis.clone());
+        let mut terms = Terms::of(&genesis);
         for hand_over in &file.hand_overs {
             terms.hand_over(hand_over)?;
         }

@@ -12,13 +12,17 @@ use crate::header::{Header, Sealed};
 use crate::operation::Decision;
 use crate::state::{ReasonCode, Standing};
 use crate::suite::PublicKey;
+use crate::terms::{Terms, TrustedTerm};
 use minicbor::{Decode, Encode};
 
 /// The newest version of the rules that this code runs. It runs every older one too, since blocks
 /// of old are replayed by the rules of their time.
-pub const NEWEST_RULES: u8 = 3;
+pub const NEWEST_RULES: u8 = 4;
 /// The first rules under which committees change.
 pub const RULES_OF_TERMS: u8 = 3;
+/// The first rules under which recognised networks are followed from committee to committee, and
+/// their forks are kept.
+pub const RULES_OF_FOLLOWING: u8 = 4;
 /// How many blocks lie at least between a decision about parameters and the first block that runs
 /// under them. A validator may judge blocks so far ahead of what it has executed (rule H18).
 pub const NOTICE_BLOCKS: u64 = 32;
@@ -309,6 +313,20 @@ pub struct Recognised {
     /// Ascending by kind.
     #[n(3)]
     pub accepts: Vec<Accepted>,
+    /// Of which term the key is; none where it is that of the genesis.
+    #[n(4)]
+    pub begins: Option<FirstTerm>,
+}
+
+/// The term of another network from which on it is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct FirstTerm {
+    #[n(0)]
+    pub number: u64,
+    /// The first height that it orders.
+    #[n(1)]
+    pub first: u64,
 }
 
 impl Recognised {
@@ -322,6 +340,15 @@ impl Recognised {
     /// The prefix of its validators' signatures.
     pub fn namespace(&self) -> Vec<u8> {
         consensus_namespace(&self.genesis)
+    }
+
+    /// The term whose key governance has named.
+    fn term(&self) -> TrustedTerm {
+        TrustedTerm {
+            number: self.begins.map_or(0, |term| term.number),
+            first: self.begins.map_or(0, |term| term.first),
+            network_key: self.network_key,
+        }
     }
 
     /// Whether a credential of this kind and assurance is accepted.
@@ -349,6 +376,92 @@ pub struct Recognition {
     /// The newest checkpoint of the other network that anybody has shown; none until one has.
     #[n(3)]
     pub latest: Option<ForeignCheckpoint>,
+    /// The terms of the other network that stand; none while that is the one which governance named.
+    #[n(4)]
+    pub followed: Option<FollowedTerms>,
+    /// Proof that the other network has forked; none while nobody has shown any.
+    #[n(5)]
+    pub fork: Option<Fork>,
+}
+
+/// Which committees of another network can certify anything that is new.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct FollowedTerms {
+    #[n(0)]
+    pub running: TrustedTerm,
+    /// The one that it hands the network to; from its first height on.
+    #[n(1)]
+    pub next: Option<TrustedTerm>,
+}
+
+/// Two final headers of one height, of which both certificates were verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Fork {
+    /// Theirs, on the other network.
+    #[n(0)]
+    pub height: u64,
+    /// The headers' digests, the lesser first.
+    #[n(1)]
+    pub one: Hash32,
+    #[n(2)]
+    pub other: Hash32,
+    /// The height of the block in which somebody has shown them.
+    #[n(3)]
+    pub shown: u64,
+}
+
+impl Recognition {
+    /// A network that nobody has followed yet.
+    pub fn of(recognised: Recognised, reason: ReasonCode) -> Self {
+        Self {
+            recognised,
+            standing: Standing::Active,
+            reason,
+            latest: None,
+            followed: None,
+            fork: None,
+        }
+    }
+
+    /// G6: the same after another decision about what is accepted. Where it names another term, or
+    /// another key, the network is followed from there.
+    pub fn decided(self, recognised: Recognised, reason: ReasonCode) -> Self {
+        let same = self.recognised.term() == recognised.term();
+        Self {
+            followed: self.followed.filter(|_| same),
+            recognised,
+            reason,
+            ..self
+        }
+    }
+
+    /// Its committees that can certify anything that is new: one, or one and the next.
+    pub fn terms(&self) -> Terms {
+        let known = match &self.followed {
+            Some(FollowedTerms { running, next }) => [Some(running.clone()), next.clone()]
+                .into_iter()
+                .flatten()
+                .collect(),
+            None => vec![self.recognised.term()],
+        };
+        let Recognised {
+            network, genesis, ..
+        } = &self.recognised;
+        Terms::known_of(network.clone(), genesis, known)
+    }
+
+    /// The same after the committee of a term has certified something that is newer than all before:
+    /// nothing counts any more that those of earlier terms have to say.
+    pub fn at_term(self, terms: &Terms, number: u64) -> Self {
+        let mut stand = terms.known().iter().filter(|term| term.number >= number);
+        let followed = stand.next().map(|running| FollowedTerms {
+            running: running.clone(),
+            next: stand.next().cloned(),
+        });
+        Self { followed, ..self }
+    }
 }
 
 /// What stands of another network's checkpoint once its certificate was verified.
@@ -472,6 +585,7 @@ mod tests {
                 accepted(CredentialType::Pid),
                 accepted(CredentialType::RealPass),
             ],
+            begins: None,
         };
         let cn: NetworkName = "cn".parse().unwrap();
         assert!(good.is_well_formed(&cn));

@@ -4,18 +4,23 @@
 //! that its kind needs. Whether it is admitted is decided by one function, `apply` in
 //! `realdid-ledger`; nothing here judges.
 
+use crate::answer::{HandOver, MAX_ANSWER_BYTES};
 use crate::codec::{self, Bytes};
 use crate::did::{DidId, Inception, Keys, NetworkName};
 use crate::genesis::Parameters;
-use crate::governance::{RULES_OF_TERMS, Recognised, Term};
+use crate::governance::{RULES_OF_FOLLOWING, RULES_OF_TERMS, Recognised, Term};
 use crate::hash::{Domain, Hash32};
 use crate::header::Checkpoint;
 use crate::state::{EpochKey, Issuer, IssuerKey, KeyStatus, PersonTag, ReasonCode, Standing};
 use crate::suite::{self, Claim, Context, KeyError, PublicKey, SecretKey, Signature};
-use minicbor::{Decode, Encode};
+use minicbor::{Decode, Decoder, Encode};
 
-/// The longest signed operation in bytes.
+/// The longest signed operation in bytes, but for one kind.
 pub const MAX_OPERATION_BYTES: usize = 4096;
+/// The longest one that hands a recognised network on: it holds any hand-over that a node serves.
+pub const MAX_HAND_OVER_BYTES: usize = MAX_ANSWER_BYTES + MAX_OPERATION_BYTES;
+/// That kind's number.
+const HAND_OVER_KIND: u64 = 27;
 
 /// One change, and the terms under which it is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -105,6 +110,12 @@ pub enum Body {
     /// A newer checkpoint of a recognised network, by its name. By anybody.
     #[n(26)]
     ForeignCheckpoint(#[n(0)] NetworkName, #[n(1)] Checkpoint),
+    /// The next committee of a recognised network, by its name. By anybody.
+    #[n(27)]
+    ForeignHandOver(#[n(0)] NetworkName, #[n(1)] HandOver),
+    /// Two final headers of a recognised network at one height, by its name. By anybody.
+    #[n(28)]
+    ForeignFork(#[n(0)] NetworkName, #[n(1)] Checkpoint, #[n(2)] Checkpoint),
 
     /// A decision of the network's governance. By a threshold of its keys.
     #[n(32)]
@@ -221,21 +232,25 @@ impl Decision {
     fn since(&self) -> u8 {
         match self {
             Self::Committee(_) => RULES_OF_TERMS,
+            Self::Recognise(recognised) if recognised.begins.is_some() => RULES_OF_FOLLOWING,
             Self::Recognise(_) | Self::RecognitionStanding(..) => 2,
+            Self::AdmitIssuer(issuer) => issuer.reason.since(),
             _ => 1,
         }
     }
 }
 
 impl Body {
-    /// The version of the rules that first knew this kind (rule O8).
+    /// The version of the rules that first knew this kind, and all that is in it (rule O8).
     pub fn since(&self) -> u8 {
         match self {
-            Self::Batch(_)
-            | Self::Display(_)
-            | Self::WithdrawDisplay(..)
-            | Self::ForeignCheckpoint(..) => 2,
-            Self::Govern(_, decision, _) => decision.since(),
+            Self::ForeignHandOver(..) | Self::ForeignFork(..) => RULES_OF_FOLLOWING,
+            Self::Batch(_) | Self::Display(_) | Self::ForeignCheckpoint(..) => 2,
+            Self::WithdrawDisplay(_, reason) => reason.since().max(2),
+            Self::Govern(_, decision, reason) => decision.since().max(reason.since()),
+            Self::EnrolmentStanding(.., reason) | Self::ServiceStanding(.., reason) => {
+                reason.since()
+            }
             _ => 1,
         }
     }
@@ -354,7 +369,11 @@ impl Operation {
 impl SignedOperation {
     /// Reads a signed operation from hostile bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self, codec::CodecError> {
-        codec::decode(bytes, MAX_OPERATION_BYTES)
+        let limit = match bytes.len() > MAX_OPERATION_BYTES && hands_over(bytes) {
+            true => MAX_HAND_OVER_BYTES,
+            false => MAX_OPERATION_BYTES,
+        };
+        codec::decode(bytes, limit)
     }
 
     pub fn encode(&self) -> Vec<u8> {
@@ -425,6 +444,21 @@ impl SignedOperation {
         }
         claims
     }
+}
+
+/// Whether bytes begin as an operation of the one kind that may be long.
+fn hands_over(bytes: &[u8]) -> bool {
+    let kind = || {
+        let mut decoder = Decoder::new(bytes);
+        decoder.array()?; // signed
+        decoder.array()?;
+        decoder.u8()?;
+        decoder.decode::<NetworkName>()?;
+        decoder.u64()?;
+        decoder.array()?;
+        decoder.u64()
+    };
+    kind().is_ok_and(|kind: u64| kind == HAND_OVER_KIND)
 }
 
 /// What a sponsor signs: its own id, then the operation. Without the id, somebody could charge a

@@ -7,6 +7,7 @@ use crate::codec::{self, CodecError};
 use crate::did::{DidId, Keys};
 use crate::genesis::Parameters;
 pub use crate::governance::Governance;
+use crate::governance::RULES_OF_FOLLOWING;
 use crate::hash::{Domain, Hash32, HashFunction};
 use crate::suite::PublicKey;
 use crate::trie;
@@ -187,11 +188,14 @@ pub enum ReasonCode {
     /// A scheduled change.
     #[n(9)]
     Scheduled,
+    /// A network has finalised two headers at one height.
+    #[n(10)]
+    Fork,
 }
 
 impl ReasonCode {
     /// Every reason with its name on the command line and in interfaces.
-    pub const ALL: [(ReasonCode, &'static str); 10] = [
+    pub const ALL: [(ReasonCode, &'static str); 11] = [
         (Self::None, "none"),
         (Self::LostDevice, "lost-device"),
         (Self::EvidenceWrong, "evidence-wrong"),
@@ -202,7 +206,16 @@ impl ReasonCode {
         (Self::TermsBroken, "terms-broken"),
         (Self::Cleared, "cleared"),
         (Self::Scheduled, "scheduled"),
+        (Self::Fork, "fork"),
     ];
+
+    /// The version of the rules that first knew it.
+    pub(crate) fn since(self) -> u8 {
+        match self {
+            Self::Fork => RULES_OF_FOLLOWING,
+            _ => 1,
+        }
+    }
 
     pub fn name(self) -> &'static str {
         Self::ALL

@@ -9,8 +9,9 @@
 use crate::answer::{HandOver, MAX_HEADERS_BACK};
 use crate::certificate::{self, CertificateError, is_network_key};
 use crate::codec::{Bytes, CodecError};
+use crate::did::NetworkName;
 use crate::genesis::{Genesis, NetworkKey};
-use crate::governance::{Committee, NOTICE_BLOCKS, SHOWN_BLOCKS, Term};
+use crate::governance::{Committee, NOTICE_BLOCKS, SHOWN_BLOCKS, Term, consensus_namespace};
 use crate::hash::Hash32;
 use crate::header::{Checkpoint, Header};
 use crate::state::{committee_key, decode_record};
@@ -89,30 +90,39 @@ impl TermError {
     }
 }
 
-/// A network by its genesis, and the terms of it that a reader trusts: the genesis' own, then one after
-/// the other without a gap.
+/// A network, and the terms of it that a reader trusts, one after the other without a gap.
 #[derive(Debug, Clone)]
 pub struct Terms {
-    genesis: Genesis,
+    network: NetworkName,
     namespace: Vec<u8>,
+    /// Whether the state at height 0 may be another network's, whose committee is none of this one's.
+    succeeds: bool,
     known: Vec<TrustedTerm>,
 }
 
 impl Terms {
     /// Those of a reader who trusts this genesis, and has heard of nothing since.
-    pub fn of(genesis: Genesis) -> Self {
+    pub fn of(genesis: &Genesis) -> Self {
         Self {
+            network: genesis.network.clone(),
             namespace: genesis.namespace(),
+            succeeds: genesis.predecessor.is_some(),
             known: vec![TrustedTerm::of(&genesis.term())],
-            genesis,
         }
     }
 
-    pub fn genesis(&self) -> &Genesis {
-        &self.genesis
+    /// Those of a reader who has the digest of a genesis alone, and terms that were known before, from
+    /// any of them on.
+    pub fn known_of(network: NetworkName, genesis: &Hash32, known: Vec<TrustedTerm>) -> Self {
+        Self {
+            network,
+            namespace: consensus_namespace(genesis),
+            succeeds: true,
+            known,
+        }
     }
 
-    /// From the genesis' own on.
+    /// From the first one that is trusted on.
     pub fn known(&self) -> &[TrustedTerm] {
         &self.known
     }
@@ -123,7 +133,8 @@ impl Terms {
     }
 
     fn get(&self, number: u64) -> Option<&TrustedTerm> {
-        self.known.get(usize::try_from(number).ok()?)
+        let place = number.checked_sub(self.known.first()?.number)?;
+        self.known.get(usize::try_from(place).ok()?)
     }
 
     /// L8: the key of a term, for a header of one of its heights.
@@ -144,9 +155,9 @@ impl Terms {
     /// L1: what a checkpoint claims: a header of this network, with its digest.
     pub fn claimed(&self, checkpoint: &Checkpoint) -> Result<(Header, Hash32), TermError> {
         let header = Header::decode(&checkpoint.header.0)?;
-        if header.network != self.genesis.network {
+        if header.network != self.network {
             return Err(TermError::WrongNetwork {
-                expected: self.genesis.network.to_string(),
+                expected: self.network.to_string(),
                 found: header.network.to_string(),
             });
         }
@@ -198,13 +209,14 @@ impl Terms {
         let at = self.checkpoint(&hand_over.checkpoint)?;
         let shows = shown_by(&at.header, &hand_over.back)?;
         let next = self.handed_on(&at, &shows, hand_over)?;
-        let place = usize::try_from(next.number).map_err(|_| TermError::HandOver)?;
-        match self.known.get(place) {
+        let number = next.number;
+        match self.get(number) {
             Some(known) if *known != next => return Err(TermError::Fork),
             Some(_) => {}
+            // What has certified is known, so this one follows the last.
             None => self.known.push(next),
         }
-        self.known.get(place).ok_or(TermError::HandOver)
+        self.get(number).ok_or(TermError::HandOver)
     }
 
     /// The term that the state which `shows` seals proves to follow the one that has certified `at`.
@@ -214,15 +226,14 @@ impl Terms {
         shows: &Header,
         hand_over: &HandOver,
     ) -> Result<TrustedTerm, TermError> {
-        let by = self.genesis.hash_function();
+        let by = self.network.hash_function();
         let (root, key) = (shows.sealed.state_root.0, committee_key(by));
         let value = &hand_over.committee.0;
         trie::check_value(by, &root, &key, Some(value), &hand_over.proof)?;
         let committee: Committee = decode_record(value)?;
         let next = committee.next.ok_or(TermError::HandOver)?.term;
         let known = self.get(at.term).ok_or(TermError::HandOver)?;
-        // The state at height 0 may be another network's, whose committee is none of ours.
-        let own = self.genesis.predecessor.is_none() || shows.sealed.height > 0;
+        let own = !self.succeeds || shows.sealed.height > 0;
         let follows = own
             && committee.running.number == at.term
             && at.term.checked_add(1) == Some(next.number)

@@ -3,11 +3,16 @@
 //! The files were computed by `spec/vectors/recompute.py`, which shares no code with this crate.
 //! A test that fails here means that networks and wallets which exist would no longer be read.
 
-use crate::did::{Inception, Keys, commitment};
+use crate::answer::HandOver;
+use crate::codec::Bytes;
+use crate::did::{Inception, Keys, NetworkName, commitment};
 use crate::genesis::{Genesis, NetworkKey, Parameters, PeerKey, Predecessor};
-use crate::governance::{Committee, NextTerm, Term};
+use crate::governance::{
+    Accepted, Assurance, Committee, CredentialType, FirstTerm, FollowedTerms, ForeignCheckpoint,
+    Fork, NextTerm, Recognised, Recognition, Term,
+};
 use crate::hash::{Hash32, HashFunction};
-use crate::header::{Header, Sealed};
+use crate::header::{Checkpoint, Header, Sealed};
 use crate::operation::{Body, Decision, Operation, SignedOperation};
 use crate::state::{
     Governance, Issuer, IssuerKey, KeyStatus, KeyUse, ReasonCode, Standing, TagKey, batch_key,
@@ -16,6 +21,7 @@ use crate::state::{
     totals_key,
 };
 use crate::suite::{SecretKey, Suite};
+use crate::terms::TrustedTerm;
 use crate::{carried, codec, trie};
 
 const BY: HashFunction = HashFunction::Sha256;
@@ -222,6 +228,96 @@ fn a_term_and_the_record_of_the_committee_are_frozen() {
     let bytes = codec::encode(&record);
     assert_eq!(hex::encode(&bytes), vector!("ledger/committee.hex"));
     assert_eq!(decode_record(&bytes), Ok(record));
+}
+
+#[test]
+fn what_anybody_shows_of_another_network_is_frozen() {
+    let checkpoint = |header, certificate| Checkpoint {
+        header: Bytes(vec![header]),
+        certificate: Bytes(vec![certificate]),
+    };
+    let hand_over = HandOver {
+        checkpoint: checkpoint(1, 2),
+        back: vec![Bytes(vec![5]), Bytes(vec![6])],
+        committee: Bytes(vec![7]),
+        proof: trie::Proof {
+            siblings: vec![[8; 32]],
+            terminal: trie::Terminal::Empty,
+        },
+    };
+    let intl: NetworkName = "intl".parse().unwrap();
+    is_frozen(
+        &operation(Body::ForeignHandOver(intl.clone(), hand_over)).sign(&[&secret(1)]),
+        vector!("ledger/foreign-hand-over.hex"),
+        vector!("ledger/foreign-hand-over.id"),
+    );
+    let fork = Body::ForeignFork(intl, checkpoint(1, 2), checkpoint(3, 4));
+    is_frozen(
+        &operation(fork).sign(&[&secret(1)]),
+        vector!("ledger/foreign-fork.hex"),
+        vector!("ledger/foreign-fork.id"),
+    );
+}
+
+#[test]
+fn a_recognition_is_frozen_and_begins_as_rules_before_have_it() {
+    let accepted = |kind, least| Accepted { kind, least };
+    let recognised = Recognised {
+        network: "intl".parse().unwrap(),
+        genesis: Hash32([0x11; 32]),
+        network_key: NetworkKey([0xbb; 96]),
+        accepts: vec![
+            accepted(CredentialType::Pid, Assurance::Substantial),
+            accepted(CredentialType::RealPass, Assurance::High),
+        ],
+        begins: None,
+    };
+    let term = |number, first, byte| TrustedTerm {
+        number,
+        first,
+        network_key: NetworkKey([byte; 96]),
+    };
+    let begun = Recognition::of(recognised.clone(), ReasonCode::Scheduled);
+    let followed = Recognition {
+        recognised: Recognised {
+            begins: Some(FirstTerm {
+                number: 3,
+                first: 700,
+            }),
+            ..recognised
+        },
+        standing: Standing::Suspended,
+        reason: ReasonCode::Fork,
+        latest: Some(ForeignCheckpoint {
+            height: 900,
+            time_ms: 1_800_000_000_000,
+            digest: Hash32([0x22; 32]),
+            sealed: Sealed {
+                slot: 449,
+                height: 898,
+                state_root: Hash32([0x33; 32]),
+                receipts_root: Hash32([0x44; 32]),
+            },
+        }),
+        followed: Some(FollowedTerms {
+            running: term(3, 700, 0xbb),
+            next: Some(term(4, 1000, 0xcc)),
+        }),
+        fork: Some(Fork {
+            height: 901,
+            one: Hash32([0x55; 32]),
+            other: Hash32([0x66; 32]),
+            shown: 120,
+        }),
+    };
+    for (record, frozen) in [
+        (begun, vector!("ledger/recognition-new.hex")),
+        (followed, vector!("ledger/recognition.hex")),
+    ] {
+        let bytes = codec::encode(&record);
+        assert_eq!(hex::encode(&bytes), frozen);
+        assert_eq!(decode_record(&bytes), Ok(record));
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ use realdid_core::did::NetworkName;
 use realdid_core::genesis::Genesis;
 use realdid_core::governance::{Recognised, Recognition};
 use realdid_core::hash::Hash32;
-use realdid_core::state::{Standing, recognition_key};
+use realdid_core::state::{ReasonCode, Standing, recognition_key};
 use realdid_light::LightError;
 
 use crate::follower::{Follower, Rhythm};
@@ -81,8 +81,10 @@ impl Abroad {
         let limits = neighbour.view.limits();
         let recognition = neighbour.recognition.fresh(limits, now_ms)?;
         let recognition = recognition.ok_or(Refusal::RECOGNITION_NONE)?;
-        if recognition.standing != Standing::Active {
-            return Err(Refusal::RECOGNITION_SUSPENDED);
+        match (recognition.standing, recognition.reason) {
+            (Standing::Active, _) => {}
+            (_, ReasonCode::Fork) => return Err(Refusal::NETWORK_FORKED),
+            _ => return Err(Refusal::RECOGNITION_SUSPENDED),
         }
         if recognition.recognised.genesis != neighbour.genesis {
             return Err(Refusal::RECOGNITION_OTHER);

@@ -52,7 +52,7 @@ impl Refusal {
         400,
         "recognition.forked",
         "the other network's validators have finalised one header at each height",
-        "wait until both networks' governances have looked at the evidence; the operator finds it as fork.cbor in the gate's folder",
+        "wait until both networks' governances have looked at the evidence; the operator finds it as fork.cbor in the gate's folder, or on the ledger by `realdid network show`",
     );
     pub const RECOGNITION_OTHER: Self = Self::new(
         503,

@@ -191,7 +191,7 @@ fn governors(before: Governance, threshold: u64, keys: &[PublicKey]) -> Result<G
 }
 
 /// G6: another network is recognised by its name. Later decisions change what of it is accepted and
-/// its key, never which network it is: that follows from its genesis.
+/// the term from which on it is followed, never which network it is: that follows from its genesis.
 fn recognise<R: Read>(
     asked: Asked<'_>,
     recognised: &Recognised,
@@ -203,12 +203,7 @@ fn recognise<R: Read>(
     }
     let key = recognition_key(asked.hash(), recognised.network.as_str());
     let recognition = match records.get::<Recognition>(&key)? {
-        None => Recognition {
-            recognised: recognised.clone(),
-            standing: Standing::Active,
-            reason,
-            latest: None,
-        },
+        None => Recognition::of(recognised.clone(), reason),
         Some(known) if known.standing == Standing::Ended => {
             return Ok(Err(Rule::RecognitionStanding));
         }
@@ -216,11 +211,7 @@ fn recognise<R: Read>(
             if known.recognised.genesis == recognised.genesis
                 && known.recognised.network == recognised.network =>
         {
-            Recognition {
-                recognised: recognised.clone(),
-                reason,
-                ..known
-            }
+            known.decided(recognised.clone(), reason)
         }
         Some(_) => return Ok(Err(Rule::RecognitionExists)),
     };

@@ -7,7 +7,8 @@
 //!
 //! - [`dids`]: the update rule of a DID, in one short file
 //! - [`registry`]: issuers, enrolments, services and totals
-//! - `public`: issuance batches, displays and other networks' checkpoints
+//! - `public`: issuance batches and displays
+//! - `abroad`: how far other networks have come, and whether they forked
 //! - [`governance`]: who decides, and what
 //! - `personhood`: anchors that a person makes on their own account
 //! - [`state`]: reading and changing records over any store
@@ -22,6 +23,7 @@ macro_rules! rule {
     };
 }
 
+mod abroad;
 pub mod dids;
 pub mod governance;
 mod personhood;
@@ -344,6 +346,8 @@ fn change<R: Read>(
         | Body::Display(_)
         | Body::WithdrawDisplay(..)
         | Body::ForeignCheckpoint(..)
+        | Body::ForeignHandOver(..)
+        | Body::ForeignFork(..)
         | Body::Govern(..) => registry::change(network, now, signed, records),
     }
 }

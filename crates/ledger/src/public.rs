@@ -1,18 +1,15 @@
-//! What stands on the ledger for everybody to hold against: issuance batches, names that are shown
-//! in public, and how far other networks have come (spec/operations.md, rules B1, W1 to W3, G8).
+//! What stands on the ledger for everybody to hold against: issuance batches, and names that are shown
+//! in public (spec/operations.md, rules B1, W1 to W3).
 
 use crate::registry::{Asked, Outcome, acting_issuer, spend_record};
 use crate::state::{Read, Records};
-use realdid_core::certificate::verify_finalization;
-use realdid_core::did::{NetworkName, commitment};
-use realdid_core::governance::{ForeignCheckpoint, Recognition};
+use realdid_core::did::commitment;
 use realdid_core::hash::Hash32;
-use realdid_core::header::{Checkpoint, Header};
 use realdid_core::operation::{AnchorBatch, Show};
 use realdid_core::rule::Rule;
 use realdid_core::state::{
     Batch, Display, DisplayStatus, KeyStatus, KeyUse, ReasonCode, Service, Standing, batch_key,
-    display_key, recognition_key, service_key,
+    display_key, service_key,
 };
 
 /// B1: an issuer commits to credentials that an active key of its own has signed. It costs one of
@@ -109,52 +106,5 @@ pub(crate) fn withdraw<R: Read>(
         ..display
     };
     records.put(key, &display);
-    Ok(Ok(()))
-}
-
-/// G8: anybody shows a newer checkpoint of a recognised network, certified under the key that the
-/// recognition holds. It replaces the one that is kept, so it creates no state.
-pub(crate) fn foreign_checkpoint<R: Read>(
-    asked: Asked<'_>,
-    network: &NetworkName,
-    checkpoint: &Checkpoint,
-    records: &mut Records<R>,
-) -> Outcome<(), R::Error> {
-    let key = recognition_key(asked.hash(), network.as_str());
-    let Some(recognition) = records.get::<Recognition>(&key)? else {
-        return Ok(Err(Rule::RecognitionUnknown));
-    };
-    if recognition.standing != Standing::Active {
-        return Ok(Err(Rule::RecognitionStanding));
-    }
-    let Ok(header) = Header::decode(&checkpoint.header.0) else {
-        return Ok(Err(Rule::Shape));
-    };
-    let recognised = &recognition.recognised;
-    if header.network != recognised.network {
-        return Ok(Err(Rule::RecognitionCheckpoint));
-    }
-    // Newer by what is sealed as well: a slot has one checkpoint, and the others say no more.
-    let newer = recognition.latest.is_none_or(|kept| {
-        header.height > kept.height && header.sealed.height > kept.sealed.height
-    });
-    if !newer {
-        return Ok(Err(Rule::RecognitionBehind));
-    }
-    // Last, because it costs the most.
-    let certified = verify_finalization(
-        &recognised.network_key.0,
-        &recognised.namespace(),
-        &checkpoint.certificate.0,
-        &header.digest().0,
-    );
-    if certified.is_err() {
-        return Ok(Err(Rule::RecognitionCheckpoint));
-    }
-    let recognition = Recognition {
-        latest: Some(ForeignCheckpoint::of(&header)),
-        ..recognition
-    };
-    records.put(key, &recognition);
     Ok(Ok(()))
 }

@@ -5,7 +5,7 @@
 //! to its public totals, so that nobody enrols in secret or without bound (promise P6).
 
 use crate::state::{Read, Records};
-use crate::{Moment, Network, governance, public};
+use crate::{Moment, Network, abroad, governance, public};
 use realdid_core::hash::{Hash32, HashFunction};
 use realdid_core::operation::{Body, Enrol, SignedOperation, Sponsorship};
 use realdid_core::rule::Rule;
@@ -65,7 +65,13 @@ pub(crate) fn change<R: Read>(
         Body::Display(show) => public::display(asked, show, records),
         Body::WithdrawDisplay(digest, reason) => public::withdraw(asked, digest, *reason, records),
         Body::ForeignCheckpoint(network, checkpoint) => {
-            public::foreign_checkpoint(asked, network, checkpoint, records)
+            abroad::checkpoint(asked, network, checkpoint, records)
+        }
+        Body::ForeignHandOver(network, hand_over) => {
+            abroad::hand_over(asked, network, hand_over, records)
+        }
+        Body::ForeignFork(network, one, other) => {
+            abroad::fork(asked, network, (one, other), records)
         }
         Body::Govern(seq, decision, reason) => {
             governance::govern(asked, *seq, decision, *reason, signed, records)

@@ -9,6 +9,7 @@
 //! - [`terms`]: committees that follow each other
 //! - [`privacy`]: where the ledger holds text at all (promise P1)
 
+mod abroad;
 mod hostile;
 mod personhood;
 mod precedence;

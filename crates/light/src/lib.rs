@@ -39,6 +39,7 @@ use realdid_core::trie::{self, Key, Prefix, TrieError};
 /// Checks claims about one network.
 #[derive(Debug, Clone)]
 pub struct LightClient {
+    genesis: Genesis,
     terms: Terms,
     newest: Option<CheckedHeader>,
 }
@@ -150,13 +151,14 @@ impl LightClient {
     /// A client that trusts this genesis: compare [`Genesis::digest`] with a source you trust.
     pub fn new(genesis: Genesis) -> Self {
         Self {
-            terms: Terms::of(genesis),
+            terms: Terms::of(&genesis),
+            genesis,
             newest: None,
         }
     }
 
     pub fn genesis(&self) -> &Genesis {
-        self.terms.genesis()
+        &self.genesis
     }
 
     /// The network's hash function.

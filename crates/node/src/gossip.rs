@@ -9,7 +9,7 @@ use crate::admission::{By, NotAdmitted, admit};
 use crate::machine::Machine;
 use crate::mempool::Mempool;
 use realdid_core::codec::{self, Bytes};
-use realdid_core::operation::MAX_OPERATION_BYTES;
+use realdid_core::operation::MAX_HAND_OVER_BYTES;
 use realdid_core::rule::Rule;
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
@@ -41,7 +41,7 @@ impl Outbox {
         {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
             let size = operation.0.len();
-            if size > MAX_OPERATION_BYTES || waiting.bytes + size > MAX_WAITING_BYTES {
+            if size > MAX_HAND_OVER_BYTES || waiting.bytes + size > MAX_WAITING_BYTES {
                 return;
             }
             waiting.bytes += size;

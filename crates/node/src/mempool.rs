@@ -54,7 +54,7 @@ pub enum Source {
     Did(Hash32),
     /// A display, by its digest.
     Display(Hash32),
-    /// All who relay checkpoints of other networks.
+    /// All who relay what other networks' validators have signed.
     Relays,
     Governance,
 }
@@ -83,7 +83,9 @@ impl Source {
             Body::Batch(batch) => Self::Issuer(batch.issuer),
             Body::Display(show) => Self::Issuer(show.issuer),
             Body::WithdrawDisplay(digest, _) => Self::Display(*digest),
-            Body::ForeignCheckpoint(..) => Self::Relays,
+            Body::ForeignCheckpoint(..) | Body::ForeignHandOver(..) | Body::ForeignFork(..) => {
+                Self::Relays
+            }
             Body::Govern(..) => Self::Governance,
         }
     }

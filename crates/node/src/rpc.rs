@@ -29,7 +29,7 @@ use realdid_core::genesis::Parameters;
 use realdid_core::governance::Term;
 use realdid_core::hash::Hash32;
 use realdid_core::header::{Block, Checkpoint};
-use realdid_core::operation::MAX_OPERATION_BYTES;
+use realdid_core::operation::MAX_HAND_OVER_BYTES;
 use realdid_core::state::{Family, did_key};
 use realdid_core::trie::{Key, Prefix};
 use realdid_light::resolve::{self, ResolutionError};
@@ -129,7 +129,7 @@ pub fn router(rpc: Rpc) -> Router {
         .route("/1.0/identifiers/{did}", get(identifier))
         .route("/", get(page))
         .route("/style.css", get(style))
-        .layer(DefaultBodyLimit::max(MAX_OPERATION_BYTES))
+        .layer(DefaultBodyLimit::max(MAX_HAND_OVER_BYTES))
         .with_state(rpc)
 }
 

@@ -85,7 +85,7 @@ pub fn last_certified(dir: &Path, genesis: &Genesis) -> Result<LastCertified, Su
         header: Bytes(codec::encode(&header)),
         certificate: Bytes(certificate),
     };
-    let mut terms = Terms::of(genesis.clone());
+    let mut terms = Terms::of(genesis);
     let mut hand_overs = Vec::new();
     loop {
         let kept = log.hand_overs(terms.newest() + 1, MAX_HAND_OVERS)?;

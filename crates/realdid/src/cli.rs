@@ -1,10 +1,10 @@
 //! The words of the command line (docs/cli.md).
 
 use crate::nation::{Suites, named_suite};
-use crate::network::accepted;
+use crate::network::{accepted, from_term};
 use clap::{Args, Parser, Subcommand};
-use realdid_core::genesis::{MAX_EPOCH_S, PeerKey};
-use realdid_core::governance::Accepted;
+use realdid_core::genesis::{MAX_EPOCH_S, NetworkKey, PeerKey};
+use realdid_core::governance::{Accepted, FirstTerm};
 use realdid_gate::Accounts;
 use realdid_wallet::cli::WalletArgs;
 use std::net::SocketAddr;
@@ -275,6 +275,10 @@ pub struct RecogniseArgs {
     /// times
     #[arg(long = "accepts", value_name = "KIND", required = true, value_parser = accepted)]
     pub accepts: Vec<Accepted>,
+    /// Follows the other network from a term on that is not the genesis': number, first height and
+    /// network key, from a source there that you trust [default: as before, or the genesis' own]
+    #[arg(long, value_name = "NUMBER:HEIGHT:KEY", value_parser = from_term)]
+    pub from_term: Option<(FirstTerm, NetworkKey)>,
     #[command(flatten)]
     pub govern: GovernArgs,
 }
@@ -613,7 +617,7 @@ pub struct StandingArgs {
     #[arg(long, value_name = "REF")]
     pub person: String,
     /// Why: lost-device, evidence-wrong, legal-order, deceased, holder-request, key-compromise,
-    /// terms-broken, cleared or scheduled
+    /// terms-broken, cleared, scheduled or fork
     #[arg(long, value_name = "CODE")]
     pub reason: String,
 }

@@ -10,8 +10,11 @@ use crate::fail::Fail;
 use crate::govern;
 use crate::input;
 use crate::nation::{Nation, Neighbour, now_ms};
-use realdid_core::genesis::{Genesis, MAX_GENESIS_BYTES};
-use realdid_core::governance::{Accepted, Assurance, CredentialType, Recognised, Recognition};
+use realdid_core::certificate::is_network_key;
+use realdid_core::genesis::{Genesis, MAX_GENESIS_BYTES, NetworkKey};
+use realdid_core::governance::{
+    Accepted, Assurance, CredentialType, FirstTerm, Recognised, Recognition,
+};
 use realdid_core::hash::Hash32;
 use realdid_core::operation::Decision;
 use realdid_core::state::{ReasonCode, Standing};
@@ -41,11 +44,21 @@ pub async fn recognise(args: RecogniseArgs) -> Result<Value, Fail> {
     }
     let mut accepts = args.accepts.clone();
     accepts.sort_by_key(|accepted| accepted.kind);
+    let known = Recognitions::ask(&args.govern.ledger).await?.list;
+    let mut known = known.into_iter().map(|known| known.recognised);
+    let known = known.find(|known| known.genesis == digest);
+    // Another decision about what is accepted does not go back to the genesis' key.
+    let (begins, network_key) = match (args.from_term, known) {
+        (Some((term, key)), _) => (Some(term), key),
+        (None, Some(known)) => (known.begins, known.network_key),
+        (None, None) => (None, other.network_key),
+    };
     let recognised = Recognised {
         network: other.network.clone(),
         genesis: digest,
-        network_key: other.network_key,
+        network_key,
         accepts,
+        begins,
     };
     let (_, light) = govern::network(&args.govern.ledger).await?;
     if !recognised.is_well_formed(&light.genesis().network) {
@@ -88,6 +101,7 @@ pub async fn recognise_in_development(nation: &Nation, neighbour: &Neighbour) ->
         genesis: file,
         digest: digest.to_string(),
         accepts: accepts.to_vec(),
+        from_term: None,
         govern: GovernArgs {
             ledger: ledger(),
             reason: ReasonCode::Scheduled.name().to_owned(),
@@ -159,6 +173,23 @@ fn facts(recognition: &Recognition) -> Value {
             "digest": latest.digest.to_string(),
         })
     });
+    let terms = recognition.terms();
+    let terms: Vec<Value> = (terms.known().iter())
+        .map(|term| {
+            json!({
+                "number": term.number,
+                "first": term.first,
+                "networkKey": term.network_key.to_string(),
+            })
+        })
+        .collect();
+    let fork = recognition.fork.map(|fork| {
+        json!({
+            "height": fork.height,
+            "digests": [fork.one.to_string(), fork.other.to_string()],
+            "shownAt": fork.shown,
+        })
+    });
     json!({
         "network": recognised.network.as_str(),
         "genesis": recognised.genesis.to_string(),
@@ -167,6 +198,8 @@ fn facts(recognition: &Recognition) -> Value {
         "standing": recognition.standing.name(),
         "reason": recognition.reason.name(),
         "latest": latest,
+        "terms": terms,
+        "fork": fork,
     })
 }
 
@@ -200,6 +233,24 @@ impl Recognitions {
             at: all.at,
         })
     }
+}
+
+/// `NUMBER:HEIGHT:KEY`.
+pub fn from_term(word: &str) -> Result<(FirstTerm, NetworkKey), String> {
+    let read = || {
+        let (number, rest) = word.split_once(':')?;
+        let (first, key) = rest.split_once(':')?;
+        let term = FirstTerm {
+            number: number.parse().ok()?,
+            first: first.parse().ok()?,
+        };
+        let key: NetworkKey = key.parse().ok()?;
+        is_network_key(&key.0).then_some((term, key))
+    };
+    read().ok_or_else(|| {
+        "a term's number, its first height and its network key in lowercase hex, with colons between"
+            .to_owned()
+    })
 }
 
 /// `KIND` or `KIND:LEAST`.

@@ -21,7 +21,8 @@ use realdid_core::state::{
 };
 use realdid_core::suite::SecretKey;
 use realdid_core::trie::Key;
-use realdid_testkit::ledger::{TestDid, TestNet, keys};
+use realdid_testkit::chain::TestLedger;
+use realdid_testkit::ledger::{START_MS, TestDid, TestNet, keys};
 use realdid_testkit::person::TestPerson;
 use std::collections::BTreeMap;
 
@@ -126,13 +127,18 @@ fn scene() -> Scene {
     scene
 }
 
+/// Another network, which this one may have recognised.
+fn intl() -> TestLedger {
+    TestLedger::named("intl", 7, START_MS, Vec::new())
+}
+
 /// One of the things that people ask of a ledger; sequence numbers are often right.
 fn request(scene: &Scene, kind: u8, n: u64, seq: u64) -> SignedOperation {
     let net = &scene.net;
     let did = &scene.did;
     let id = did.id();
     let standing = [Standing::Active, Standing::Suspended, Standing::Ended][n as usize % 3];
-    match kind % 20 {
+    match kind % 23 {
         0 => net.anchor(&TestDid::new(net.network(), n % 6)),
         1 => scene.sign(scene.rotate(seq, n % 6 + 2), &did.next),
         2 => scene.sign(scene.recover(seq, n % 6 + 2), &did.recovery),
@@ -192,14 +198,42 @@ fn request(scene: &Scene, kind: u8, n: u64, seq: u64) -> SignedOperation {
         19 => {
             let recognised = Recognised {
                 network: "intl".parse().unwrap(),
-                genesis: Hash32([n as u8 % 2; 32]),
-                network_key: NetworkKey([1; 96]),
+                genesis: intl().genesis.digest(),
+                network_key: match n.is_multiple_of(4) {
+                    true => NetworkKey([1; 96]),
+                    false => intl().genesis.network_key,
+                },
                 accepts: vec![Accepted {
                     kind: CredentialType::Pid,
                     least: Assurance::High,
                 }],
+                begins: None,
             };
             scene.govern(seq, Decision::Recognise(recognised))
+        }
+        20 => {
+            let mut other = intl();
+            let mut shown = other.seal(START_MS);
+            for _ in 0..n % 3 {
+                shown = other.seal(START_MS);
+            }
+            let body = Body::ForeignCheckpoint("intl".parse().unwrap(), shown);
+            scene.sign(body, &did.current)
+        }
+        21 => {
+            let mut other = intl();
+            other.seal(START_MS);
+            let hand_over = other.decide_term(8 + n as u8 % 2, 200);
+            let body = Body::ForeignHandOver("intl".parse().unwrap(), hand_over);
+            scene.sign(body, &did.current)
+        }
+        22 => {
+            let mut other = intl();
+            let one = other.seal(START_MS);
+            let mut header = other.newest().clone();
+            header.time_ms += n % 2;
+            let body = Body::ForeignFork("intl".parse().unwrap(), one, other.certify(&header));
+            scene.sign(body, &did.current)
         }
         _ => scene.govern(seq, Decision::IssuerStanding(net.authority.id, standing)),
     }

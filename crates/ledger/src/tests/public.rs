@@ -1,38 +1,26 @@
-//! Governance and what everybody may hold against: parameters, governors, batches, displays,
-//! recognitions, and the record of decisions.
+//! Governance and what everybody may hold against: parameters, governors, batches, displays, and the
+//! record of decisions.
 
 use super::rules::{SERVICE, Scene, Way, newcomer};
 use realdid_core::codec::Bytes;
 use realdid_core::did::commitment;
 use realdid_core::genesis::Parameters;
-use realdid_core::governance::{
-    Accepted, Assurance, CredentialType, DecisionRecord, Governance, NOTICE_BLOCKS, Recognised,
-    Recognition,
-};
+use realdid_core::governance::{DecisionRecord, Governance, NOTICE_BLOCKS};
 use realdid_core::hash::{Domain, Hash32, HashFunction};
-use realdid_core::header::Checkpoint;
 use realdid_core::operation::{AnchorBatch, Body, Decision, Show, SignedOperation};
 use realdid_core::rule::Rule;
 use realdid_core::state::{
     Batch, Display, DisplayStatus, Issuer, KeyStatus, ReasonCode, Standing, Totals, batch_key,
-    decision_key, display_key, governance_key, issuer_key, recognition_key, totals_key,
+    decision_key, display_key, governance_key, issuer_key, totals_key,
 };
 use realdid_core::suite::{SecretKey, Suite};
-use realdid_testkit::chain::TestLedger;
-use realdid_testkit::ledger::{START_MS, TestNet, key, key_of};
+use realdid_testkit::ledger::{TestNet, key, key_of};
 
 const BY: HashFunction = HashFunction::Sha256;
 const ROOT: Hash32 = Hash32([0xb0; 32]);
 const NAME: Hash32 = Hash32([0xd7; 32]);
 
 impl Scene {
-    /// `cn`, with SHA-256, so that it can recognise the testkit's ledger `dev`.
-    fn abroad() -> Self {
-        Self::on(TestNet::with(|genesis| {
-            genesis.network = "cn".parse().unwrap();
-        }))
-    }
-
     fn batch(&self, change: impl FnOnce(&mut AnchorBatch)) -> SignedOperation {
         let mut batch = AnchorBatch {
             issuer: self.net.authority.id,
@@ -59,7 +47,7 @@ impl Scene {
         self.sign(Body::WithdrawDisplay(NAME, ReasonCode::HolderRequest), by)
     }
 
-    fn parameters(
+    pub fn parameters(
         &self,
         seq: u64,
         ahead: u64,
@@ -72,48 +60,11 @@ impl Scene {
         self.govern(seq, Decision::Parameters(from, parameters))
     }
 
-    fn recognise(
-        &self,
-        seq: u64,
-        other: &TestLedger,
-        change: impl FnOnce(&mut Recognised),
-    ) -> SignedOperation {
-        let mut recognised = Recognised {
-            network: other.genesis.network.clone(),
-            genesis: other.genesis.digest(),
-            network_key: other.genesis.network_key,
-            accepts: vec![Accepted {
-                kind: CredentialType::Pid,
-                least: Assurance::Substantial,
-            }],
-        };
-        change(&mut recognised);
-        self.govern(seq, Decision::Recognise(recognised))
-    }
-
-    fn relay(&self, checkpoint: Checkpoint) -> SignedOperation {
-        let network = "dev".parse().unwrap();
-        self.sign(Body::ForeignCheckpoint(network, checkpoint), &key(4711))
-    }
-
-    fn standing_of(&self, seq: u64, standing: Standing) -> SignedOperation {
-        let network = "dev".parse().unwrap();
-        self.govern(seq, Decision::RecognitionStanding(network, standing))
-    }
-
-    fn idle_to(&mut self, height: u64) {
+    pub fn idle_to(&mut self, height: u64) {
         while self.net.now.height < height {
             self.net.block(&[]);
         }
     }
-}
-
-fn foreign() -> TestLedger {
-    TestLedger::new(START_MS, Vec::new())
-}
-
-fn recognition(scene: &Scene) -> Recognition {
-    scene.net.record(&recognition_key(BY, "dev")).unwrap()
 }
 
 /// The ways to break the rules of this file's kinds.
@@ -154,125 +105,6 @@ pub(super) fn ways(rule: Rule) -> Vec<Way> {
             let s = s();
             let (one, again) = (s.batch(|_| {}), s.batch(|batch| batch.count = 11));
             vec![s.after(&[one]).breaks("the same root later", again)]
-        }
-        Rule::RecognitionUnknown => {
-            let (a, b) = (Scene::abroad(), Scene::abroad());
-            let mut other = foreign();
-            let relay = a.relay(other.seal(START_MS));
-            let suspend = b.standing_of(1, Standing::Suspended);
-            vec![
-                a.breaks("a checkpoint of a stranger", relay),
-                b.breaks("a stranger is suspended", suspend),
-            ]
-        }
-        Rule::RecognitionExists => [
-            |recognised: &mut Recognised| recognised.genesis = Hash32([9; 32]),
-            |recognised: &mut Recognised| {
-                recognised.network = recognised.network.clone().hashing_by(HashFunction::Sm3);
-            },
-        ]
-        .map(|change| {
-            let s = Scene::abroad();
-            let (good, bad) = (
-                s.recognise(1, &foreign(), |_| {}),
-                s.recognise(2, &foreign(), change),
-            );
-            s.after(&[good]).breaks("another network of that name", bad)
-        })
-        .into(),
-        Rule::RecognitionStanding => {
-            let with =
-                |what, before: &[(u64, Standing)], broken: &dyn Fn(&Scene) -> SignedOperation| {
-                    let s = Scene::abroad();
-                    let mut steps = vec![s.recognise(1, &foreign(), |_| {})];
-                    steps.extend(
-                        before
-                            .iter()
-                            .map(|(seq, standing)| s.standing_of(*seq, *standing)),
-                    );
-                    let s = s.after(&steps);
-                    let broken = broken(&s);
-                    s.breaks(what, broken)
-                };
-            let relay = |s: &Scene| {
-                let mut other = foreign();
-                s.relay(other.seal(START_MS))
-            };
-            vec![
-                with("active already", &[], &|s| {
-                    s.standing_of(2, Standing::Active)
-                }),
-                with("restored from its end", &[(2, Standing::Ended)], &|s| {
-                    s.standing_of(3, Standing::Active)
-                }),
-                with(
-                    "recognised anew after its end",
-                    &[(2, Standing::Ended)],
-                    &|s| s.recognise(3, &foreign(), |_| {}),
-                ),
-                with(
-                    "followed while suspended",
-                    &[(2, Standing::Suspended)],
-                    &relay,
-                ),
-            ]
-        }
-        Rule::RecognitionCheckpoint => {
-            let with = |what, checkpoint: &dyn Fn(&mut TestLedger) -> Checkpoint| {
-                let s = Scene::abroad();
-                let mut other = foreign();
-                let broken = s.relay(checkpoint(&mut other));
-                let recognise = s.recognise(1, &foreign(), |_| {});
-                s.after(&[recognise]).breaks(what, broken)
-            };
-            vec![
-                with("certified by another committee", &|_| {
-                    TestLedger::with_validators(8, START_MS, Vec::new()).seal(START_MS)
-                }),
-                with("one bit of the certificate", &|other| {
-                    let mut checkpoint = other.seal(START_MS);
-                    *checkpoint.certificate.0.last_mut().unwrap() ^= 1;
-                    checkpoint
-                }),
-                with("the certificate of another header", &|other| {
-                    let first = other.seal(START_MS);
-                    Checkpoint {
-                        certificate: first.certificate,
-                        ..other.seal(START_MS + 2000)
-                    }
-                }),
-                with("no certificate", &|other| Checkpoint {
-                    certificate: Bytes(Vec::new()),
-                    ..other.seal(START_MS)
-                }),
-                with("a header of a third network", &|other| {
-                    other.seal(START_MS);
-                    let mut header = other.newest().clone();
-                    header.network = "intl".parse().unwrap();
-                    other.certify(&header)
-                }),
-            ]
-        }
-        Rule::RecognitionBehind => {
-            let with = |what, replay: usize| {
-                let s = Scene::abroad();
-                let mut other = foreign();
-                let seen: Vec<_> = (1..=3).map(|n| other.seal(START_MS + 2000 * n)).collect();
-                let steps = [s.recognise(1, &foreign(), |_| {}), s.relay(seen[1].clone())];
-                let broken = s.relay(seen[replay].clone());
-                s.after(&steps).breaks(what, broken)
-            };
-            let resealed = {
-                let s = Scene::abroad();
-                let mut other = foreign();
-                let first = other.seal(START_MS);
-                let mut header = other.newest().clone();
-                header.height += 1;
-                let steps = [s.recognise(1, &foreign(), |_| {}), s.relay(first)];
-                let broken = s.relay(other.certify(&header));
-                s.after(&steps).breaks("higher, and seals no more", broken)
-            };
-            vec![with("an older one", 0), with("the same again", 1), resealed]
         }
         Rule::Parameters => {
             let changed = |what, ahead, change: fn(&mut Parameters)| {
@@ -446,84 +278,6 @@ fn a_display_is_of_a_service_of_its_own_registrar() {
     };
     let theirs = s.sign(Body::Display(show), &s.net.authority.operation);
     assert_eq!(s.net.apply(&theirs), Err(Rule::Signer));
-}
-
-#[test]
-fn another_network_is_recognised_followed_suspended_and_restored() {
-    let s = Scene::abroad();
-    let mut other = foreign();
-    let steps = [
-        s.recognise(1, &other, |_| {}),
-        s.relay(other.seal(START_MS + 2000)),
-        s.relay(other.seal(START_MS + 4000)),
-        s.standing_of(2, Standing::Suspended),
-        s.standing_of(3, Standing::Active),
-    ];
-    let s = s.after(&steps);
-    let kept = recognition(&s);
-    assert_eq!(kept.standing, Standing::Active);
-    let latest = kept.latest.unwrap();
-    assert_eq!((latest.height, latest.digest), (2, other.newest().digest()));
-    assert_eq!(latest.sealed.state_root, other.newest().sealed.state_root);
-
-    // A later decision changes what is accepted and the key, and keeps how far it was followed.
-    let widen = s.recognise(4, &other, |recognised| {
-        recognised.accepts.push(Accepted {
-            kind: CredentialType::RealPass,
-            least: Assurance::High,
-        });
-    });
-    let s = s.after(&[widen]);
-    let kept = recognition(&s);
-    assert!(
-        kept.recognised
-            .takes(CredentialType::RealPass, Assurance::High)
-    );
-    assert!(
-        !kept
-            .recognised
-            .takes(CredentialType::RealPass, Assurance::Low)
-    );
-    assert_eq!(kept.latest, Some(latest));
-}
-
-#[test]
-fn a_network_on_sm3_follows_one_on_sha_256() {
-    let mut net = TestNet::sm();
-    let mut other = foreign();
-    let recognised = Recognised {
-        network: other.genesis.network.clone(),
-        genesis: other.genesis.digest(),
-        network_key: other.genesis.network_key,
-        accepts: vec![Accepted {
-            kind: CredentialType::Pid,
-            least: Assurance::High,
-        }],
-    };
-    let governors: Vec<_> = net.governors.iter().collect();
-    let decide = Body::Govern(1, Decision::Recognise(recognised), ReasonCode::None);
-    let decide = net.sign(decide, &governors);
-    net.apply(&decide).unwrap();
-    let checkpoint = other.seal(START_MS);
-    let relay = Body::ForeignCheckpoint(other.genesis.network.clone(), checkpoint);
-    let relay = net.sign(relay, &[&key_of(Suite::Sm2, 5)]);
-    net.apply(&relay).unwrap();
-    let by = HashFunction::Sm3;
-    let kept: Recognition = net.record(&recognition_key(by, "dev")).unwrap();
-    assert_eq!(kept.latest.unwrap().digest, other.newest().digest());
-}
-
-#[test]
-fn a_recognition_that_makes_no_sense_is_refused() {
-    let mut s = Scene::abroad();
-    for change in [
-        |recognised: &mut Recognised| recognised.network = "cn".parse().unwrap(),
-        |recognised: &mut Recognised| recognised.accepts.clear(),
-        |recognised: &mut Recognised| recognised.accepts.push(recognised.accepts[0]),
-    ] {
-        let refused = s.recognise(1, &foreign(), change);
-        assert_eq!(s.net.apply(&refused), Err(Rule::Shape));
-    }
 }
 
 #[test]

@@ -693,13 +693,15 @@ fn ways(rule: Rule) -> Vec<Way> {
         | Rule::DisplayExists
         | Rule::DisplayWithdrawn
         | Rule::BatchExists
-        | Rule::RecognitionUnknown
+        | Rule::Parameters
+        | Rule::Governors => super::public::ways(rule),
+        Rule::RecognitionUnknown
         | Rule::RecognitionExists
         | Rule::RecognitionStanding
         | Rule::RecognitionCheckpoint
         | Rule::RecognitionBehind
-        | Rule::Parameters
-        | Rule::Governors => super::public::ways(rule),
+        | Rule::RecognitionHandOver
+        | Rule::RecognitionNoFork => super::abroad::ways(rule),
         Rule::TermNumber | Rule::TermNotice | Rule::TermShape | Rule::TermKey => {
             super::terms::ways(rule)
         }

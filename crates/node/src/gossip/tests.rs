@@ -93,12 +93,12 @@ fn what_is_not_admissible_is_not_taken_and_what_no_validator_tells_is_a_breach()
 #[test]
 fn a_message_and_what_waits_to_be_told_are_bounded() {
     let outbox = Outbox::default();
-    let operation = Bytes(vec![7; MAX_OPERATION_BYTES]);
-    let most = MAX_WAITING_BYTES / MAX_OPERATION_BYTES;
+    let operation = Bytes(vec![7; MAX_HAND_OVER_BYTES]);
+    let most = MAX_WAITING_BYTES / MAX_HAND_OVER_BYTES;
     for _ in 0..most + 5 {
         outbox.put(operation.clone());
     }
-    outbox.put(Bytes(vec![7; MAX_OPERATION_BYTES + 1]));
+    outbox.put(Bytes(vec![7; MAX_HAND_OVER_BYTES + 1]));
     let mut told = 0;
     loop {
         let batch = outbox.take();

@@ -19,20 +19,17 @@ fn accepts(kind: CredentialType, least: Assurance) -> Accepted {
 }
 
 fn recognition(of: &Genesis) -> Recognition {
-    Recognition {
-        recognised: Recognised {
-            network: of.network.clone(),
-            genesis: of.digest(),
-            network_key: of.network_key,
-            accepts: vec![
-                accepts(CredentialType::Pid, Assurance::Substantial),
-                accepts(CredentialType::RealPass, Assurance::Substantial),
-            ],
-        },
-        standing: Standing::Active,
-        reason: ReasonCode::Scheduled,
-        latest: None,
-    }
+    let recognised = Recognised {
+        network: of.network.clone(),
+        genesis: of.digest(),
+        network_key: of.network_key,
+        accepts: vec![
+            accepts(CredentialType::Pid, Assurance::Substantial),
+            accepts(CredentialType::RealPass, Assurance::Substantial),
+        ],
+        begins: None,
+    };
+    Recognition::of(recognised, ReasonCode::Scheduled)
 }
 
 fn open_at_border(folder: &Path) -> Gate {
@@ -182,6 +179,10 @@ async fn what_is_not_recognised_is_refused_by_name_and_home_goes_on() {
     assert_eq!(border.refused(wallet).await, "recognition.suspended");
     let inner = &border.town.gate.inner;
     assert!(inner.registration(now_ms()).is_ok(), "home goes on");
+    let reason = |reason| move |known: &mut Recognition| known.reason = reason;
+    border.decide(reason(ReasonCode::Fork));
+    assert_eq!(border.refused(wallet).await, "recognition.forked");
+    border.decide(reason(ReasonCode::Cleared));
     border.decide(|known| known.standing = Standing::Active);
     assert!(enter(&border).await.is_ok());
 
