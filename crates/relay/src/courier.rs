@@ -20,7 +20,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const FINAL_WAIT: Duration = Duration::from_secs(30);
 /// The greatest age of what a ledger says about a recognition.
 const MAX_AGE_MS: u64 = 300_000;
-/// For how many blocks a checkpoint may wait: a newer one comes soon.
+/// For how many blocks an operation may wait: a newer checkpoint comes soon.
 const EXPIRY_BLOCKS: u64 = 600;
 
 /// A light client of both networks, between them.
@@ -32,6 +32,8 @@ pub struct Courier {
     key: SecretKey,
     /// The checkpoint that `from` stands at, as evidence should another of its height appear.
     newest: Option<Checkpoint>,
+    /// What is left to be shown of a fork.
+    fork: Option<(Checkpoint, Checkpoint)>,
 }
 
 struct Side {
@@ -126,6 +128,7 @@ impl Courier {
             to: Side::new(dir, to, to_nodes),
             key,
             newest: None,
+            fork: None,
         })
     }
 
@@ -134,12 +137,16 @@ impl Courier {
         pause_of(self.from.light.genesis())
     }
 
-    /// Carries the newest checkpoint, where the other ledger has an older one.
+    /// Carries the newest checkpoint, where the other ledger has an older one, and before it the
+    /// hand-overs that lead to it. Two final headers of one height are carried alone.
     pub async fn carry(&mut self) -> Result<(), NotCarried> {
+        self.show_fork().await?;
         let checkpoint = self.from.nodes.checkpoint().await?;
         match self.from.advance(&checkpoint).await {
             Err(NotCarried::Light(error)) if error == TermError::Fork.into() => {
                 self.keep_evidence(&checkpoint);
+                self.fork = self.newest.clone().zip(Some(checkpoint));
+                self.show_fork().await?;
                 return Err(error.into());
             }
             outcome => outcome?,
@@ -155,18 +162,81 @@ impl Courier {
                 return Ok(());
             }
         }
-        let network = self.to.network().clone();
-        let expires = height.saturating_add(EXPIRY_BLOCKS);
+        self.hand_overs(&recognition, height).await?;
         let body = Body::ForeignCheckpoint(self.from.network().clone(), checkpoint);
-        let operation = Operation::new(network, expires, body).sign(&[&self.key]);
-        match self.to.nodes.submit_and_wait(&operation, FINAL_WAIT).await {
-            // Another relay was faster.
-            Err(NodeError::Refused { rule }) if rule == Rule::RecognitionBehind.code() => {}
-            outcome => _ = outcome?,
-        }
+        self.show(body, height).await?;
         metrics::counter!("relay_checkpoints_total").increment(1);
         tracing::info!(height = header.height, "a checkpoint was carried");
         Ok(())
+    }
+
+    /// Each committee of the network that is read which the other ledger does not know, in their order.
+    async fn hand_overs(
+        &mut self,
+        recognition: &Recognition,
+        height: u64,
+    ) -> Result<(), NotCarried> {
+        let mut known = recognition.terms().newest();
+        while known < self.from.light.newest_term() {
+            let next = self.from.nodes.hand_overs(known).await?;
+            if next.is_empty() {
+                let term = self.from.light.newest_term();
+                return Err(LightError::from(TermError::Unknown { term }).into());
+            }
+            for hand_over in next {
+                // This end has followed it before: whatever differs is not carried.
+                known = self.from.light.hand_over(&hand_over)?.number;
+                let body = Body::ForeignHandOver(self.from.network().clone(), hand_over);
+                match self.show(body, height).await {
+                    // The key is governance's to name there.
+                    Err(error) if is_of_before(&error) => return Ok(()),
+                    outcome => outcome?,
+                }
+                tracing::info!(term = known, "a hand-over was carried");
+            }
+        }
+        Ok(())
+    }
+
+    /// Two final headers of one height, if this relay has met them: until the other ledger has judged them.
+    async fn show_fork(&mut self) -> Result<(), NotCarried> {
+        let Some((one, other)) = self.fork.clone() else {
+            return Ok(());
+        };
+        let height = match self.recognition().await {
+            Ok((_, height)) => height,
+            // Somebody has shown it, or governance was faster.
+            Err(NotCarried::Standing) => {
+                self.fork = None;
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        let body = Body::ForeignFork(self.from.network().clone(), one, other);
+        let shown = self.show(body, height).await;
+        if matches!(shown, Ok(()) | Err(NodeError::Refused { .. })) {
+            self.fork = None;
+        }
+        match shown {
+            // Governance has the evidence from the folder.
+            Err(error) if is_of_before(&error) => {
+                self.fork = None;
+                Ok(())
+            }
+            outcome => Ok(outcome?),
+        }
+    }
+
+    /// Hands in what anybody may show, and waits until it stands.
+    async fn show(&self, body: Body, height: u64) -> Result<(), NodeError> {
+        let network = self.to.network().clone();
+        let expires = height.saturating_add(EXPIRY_BLOCKS);
+        let operation = Operation::new(network, expires, body).sign(&[&self.key]);
+        match self.to.nodes.submit_and_wait(&operation, FINAL_WAIT).await {
+            // Another relay was faster.
+            Err(NodeError::Refused { rule }) if rule == Rule::RecognitionBehind.code() => Ok(()),
+            outcome => outcome.map(drop),
+        }
     }
 
     /// What the ledger at the other end says of the network that is read, and at which height.
@@ -199,7 +269,20 @@ impl Courier {
     }
 }
 
+/// Whether the other network runs rules, or a program, that know no such operation.
+fn is_of_before(error: &NodeError) -> bool {
+    match error {
+        NodeError::Refused { rule } => rule == Rule::Version.code(),
+        // To a program of before they are no operation, or a too long one.
+        NodeError::Answer { status, .. } => matches!(status, 400 | 413),
+        _ => false,
+    }
+}
+
 fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| since.as_millis() as u64)
 }
+
+#[cfg(test)]
+mod tests;

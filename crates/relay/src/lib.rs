@@ -1,4 +1,4 @@
-//! The relay: shows one network's checkpoints to another's ledger (spec/operations.md, G8).
+//! The relay: shows one network's checkpoints to another's ledger (spec/operations.md, G8 to G10).
 //!
 //! It carries headers, certificates and the hand-overs from committee to committee, and nothing
 //! else: no operation of the network that it reads, no DID, no credential. It is trusted with nothing.
