@@ -167,31 +167,39 @@ struct Place {
 impl Committee {
     /// Four on loopback, up and with a first checkpoint.
     pub fn start() -> Self {
-        Self::at((0..FOUR).map(|_| Place {
+        Self::on_loopback("dev", FOUR)
+    }
+
+    /// A network of a name, of as many on loopback.
+    pub fn on_loopback(name: &str, count: usize) -> Self {
+        let places = (0..count).map(|_| Place {
             http: free_address(),
             p2p: free_address(),
             apart: None,
-        }))
+        });
+        Self::at(name, places)
     }
 
     /// Four with a network namespace for each, within the one that [`apart::played`] gave us.
     pub fn start_apart() -> Self {
         apart::bridges();
-        Self::at((0..FOUR).map(|who| {
+        let places = (0..FOUR).map(|who| {
             let apart = Apart::new(who);
             Place {
                 http: apart.http,
                 p2p: apart.p2p,
                 apart: Some(apart),
             }
-        }))
+        });
+        Self::at("dev", places)
     }
 
-    fn at(places: impl Iterator<Item = Place>) -> Self {
+    fn at(name: &str, places: impl Iterator<Item = Place>) -> Self {
         let mut places: Vec<Place> = places.collect();
         let dealt = deal(places.len() as u32, &seed(random())).unwrap();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         let net = TestNet::with(|genesis| {
+            genesis.network = name.parse().unwrap();
             genesis.time_ms = now.as_millis() as u64;
             genesis.network_key = NetworkKey(dealt.network_key.clone().try_into().unwrap());
             let keys = dealt.validators.iter().map(|v| PeerKey(v.public_key));

@@ -103,7 +103,28 @@ fn another_network_is_recognised_suspended_and_restored_by_governance_alone() {
     assert_eq!(nation.run(&suspend).refused(), "recognition.standing");
     let restore = ["network", "restore", "intl", "--reason", "cleared"];
     nation.run(&restore).done();
-    assert_eq!(sealed(&nation, "active")["reason"], "cleared");
+    let restored = sealed(&nation, "active");
+    assert_eq!(restored["reason"], "cleared");
+    assert_eq!(restored["terms"][0]["number"], 0);
+
+    // From a term on, which stays when something else is decided.
+    let key = own_genesis.network_key.to_string();
+    let from = format!("3:700:{key}");
+    recognise(&[right.as_slice(), &["--from-term", &from]].concat()).done();
+    let terms = json!([{"number": 3, "first": 700, "networkKey": key}]);
+    let accepting = |kinds: usize| {
+        until("the term", Duration::from_secs(30), || {
+            let shown = sealed(&nation, "active");
+            let accepted = shown["accepts"].as_array().unwrap().len();
+            (accepted == kinds && shown["terms"] == terms).then_some(())
+        });
+    };
+    accepting(1);
+    recognise(&[right.as_slice(), &["--accepts", "pid:high"]].concat()).done();
+    accepting(2);
+    let no_key = format!("3:700:{}", "bb".repeat(96));
+    let refused = recognise(&[right.as_slice(), &["--from-term", &no_key]].concat());
+    assert!(!refused.ok, "a key of no group");
 }
 
 #[test]

@@ -201,7 +201,7 @@ fn a_gate_is_registered_in_one_step_and_serves_only_what_it_registered() {
     );
 }
 
-fn post(url: &str, body: Vec<u8>) -> (u16, Value) {
+pub fn post(url: &str, body: Vec<u8>) -> (u16, Value) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

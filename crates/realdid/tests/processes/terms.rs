@@ -6,17 +6,23 @@ use crate::ceremony::{Operators, followed, loses_its_quorum};
 use crate::committee::{Committee, Member, until};
 use crate::contract::keeps_its_keys;
 use crate::nation::PROGRAM;
+use crate::refusals::post;
 use realdid_ceremony::{Board, Made, Operator, Round, deal};
+use realdid_core::answer::decode_hand_overs;
 use realdid_core::certificate::claimed_epoch;
 use realdid_core::codec;
 use realdid_core::genesis::{Genesis, MAX_EPOCH_S, PeerKey};
+use realdid_core::governance::{Accepted, Assurance, CredentialType, Recognised};
 use realdid_core::hash::Hash32;
 use realdid_core::header::Checkpoint;
+use realdid_core::operation::{Body, Decision, Operation};
+use realdid_core::state::ReasonCode;
 use realdid_light::TrustedTerm;
 use realdid_node::config::{NodeConfig, Peer, example_config, write_identity};
 use realdid_node::engine::TermKeys;
 use realdid_node::shares::ShareFolder;
-use realdid_testkit::ledger::{TestDid, TestNet, seed};
+use realdid_relay::{End, RelayConfig};
+use realdid_testkit::ledger::{TestDid, TestNet, key, seed};
 use realdid_testkit::ports::free_address;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -442,4 +448,145 @@ fn a_network_that_was_handed_on_to_a_fresh_key_is_followed_after_its_quorum_is_l
     let load = next.load_from(1 << 20);
     next.reaches(0, next.height(0) + 20);
     next.agrees(&[0, 1, 2, 3], &load.stop());
+}
+
+/// A relay's process.
+struct Relay(std::process::Child);
+
+impl Relay {
+    /// From the first node of one network to that of another.
+    fn start(dir: &Path, from: &Committee, to: &Committee) -> Self {
+        let end = |name: &str, committee: &Committee| {
+            let genesis = dir.join(name);
+            std::fs::write(&genesis, committee.net.genesis.encode()).unwrap();
+            End {
+                genesis,
+                nodes: vec![url(committee)],
+            }
+        };
+        let config = RelayConfig {
+            dir: dir.join("relay"),
+            listen: free_address(),
+            public_url: None,
+            tls: None,
+            supervised: true,
+            from: end("from.cbor", from),
+            to: end("to.cbor", to),
+        };
+        let file = dir.join("relay.toml");
+        std::fs::write(&file, realdid_relay::render(&config)).unwrap();
+        let process = Command::new(PROGRAM)
+            .args(["relay", "--config"])
+            .arg(file)
+            // Ends with its standard input, so that it does not outlive the test.
+            .env("REALDID_RELAY_SUPERVISED", "true")
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::null())
+            .spawn();
+        Self(process.unwrap())
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        let _ended = self.0.kill();
+        let _reaped = self.0.wait();
+    }
+}
+
+fn url(committee: &Committee) -> String {
+    format!("http://{}", committee.members[0].http)
+}
+
+/// What the ledger of `home` says of the network `dev`, with the proof checked by the command line.
+fn recognised(home: &Committee) -> Option<Value> {
+    let words = ["network", "show", "dev"];
+    let output = Command::new(PROGRAM)
+        .arg("--json")
+        .args(words)
+        .arg("--dir")
+        .arg(home.folder().join("no-nation"))
+        .args(["--node", &url(home)])
+        .args(["--trust", &home.net.genesis.digest().to_string()])
+        .env("HOME", home.folder())
+        .output()
+        .unwrap();
+    let printed: Value = serde_json::from_slice(&output.stdout).ok()?;
+    keeps_its_keys(&words, &printed);
+    Some(printed["recognised"][0].clone())
+}
+
+/// Governance has recognised the genesis, and decides nothing when the other network's key is another: a
+/// relay, which nobody trusts, brings what its validators have signed.
+#[test]
+fn a_ledger_follows_a_recognised_network_to_a_fresh_key() {
+    let mut operators = operators();
+    operators.truncate(4);
+    operators.sort_by_key(Operator::peer);
+    let four: Vec<&Operator> = operators.iter().collect();
+    let players = four.iter().map(|operator| operator.player()).collect();
+    let round = Round::genesis("dev".parse().unwrap(), Hash32([1; 32]), players).unwrap();
+    let first = ceremony(round, &four, &Shares::new(), &four);
+    let scene = Scene::start(&operators, &first);
+
+    let home = Committee::on_loopback("cn", 1);
+    let other = scene.genesis();
+    let recognised_as = Recognised {
+        network: other.network.clone(),
+        genesis: other.digest(),
+        network_key: other.network_key,
+        accepts: vec![Accepted {
+            kind: CredentialType::RealPass,
+            least: Assurance::High,
+        }],
+        begins: None,
+    };
+    let decide = Decision::Recognise(recognised_as);
+    let by: Vec<_> = home.net.governors.iter().take(2).collect();
+    let decide = Body::Govern(1, decide, ReasonCode::Scheduled);
+    home.hand_in(0, &home.net.sign(decide, &by));
+    let _relay = Relay::start(home.folder(), &scene.committee, &home);
+    let before = until("a checkpoint is carried", || {
+        recognised(&home).filter(|shown| shown["latest"].is_object())
+    });
+    assert_eq!(before["terms"][0]["number"], 0);
+    assert_eq!(before["terms"].as_array().unwrap().len(), 1);
+    assert_eq!(before["fork"], Value::Null);
+
+    let fresh = scene.make("fresh", &four, &four, None);
+    assert_ne!(fresh.public, first.0.network_key.to_string());
+    scene.succeed(&fresh, "key-compromise");
+    scene.begun(1, &[0, 1, 2, 3]);
+    let after = until("the fresh key is followed", || {
+        let shown = recognised(&home)?;
+        let begun = shown["terms"][0]["first"].as_u64()?;
+        let followed =
+            shown["terms"][0]["number"] == 1 && shown["latest"]["height"].as_u64()? >= begun;
+        followed.then_some(shown)
+    });
+    assert_eq!(after["terms"][0]["networkKey"], fresh.public.as_str());
+    assert_eq!(after["terms"].as_array().unwrap().len(), 1);
+    // Governance's own word is as it was.
+    assert_eq!(after["networkKey"], before["networkKey"]);
+    assert_eq!(
+        (&after["standing"], &after["fork"]),
+        (&before["standing"], &Value::Null)
+    );
+
+    // The same hand-over again is nothing new, whoever brings it.
+    let bytes = scene.committee.members[0]
+        .get("/v1/handovers?from=0")
+        .unwrap();
+    let hand_over = decode_hand_overs(&bytes).unwrap().remove(0);
+    let network = other.network.clone();
+    let expires = home.height(0) + 50;
+    let again = Operation::new(
+        home.net.network().clone(),
+        expires,
+        Body::ForeignHandOver(network, hand_over),
+    );
+    let again = again.sign(&[&key(4711)]);
+    let (status, answered) = post(&format!("{}/v1/operations", url(&home)), again.encode());
+    assert_eq!(status, 422);
+    assert_eq!(answered["code"], "recognition.behind");
 }
