@@ -45,7 +45,7 @@ const SD_JWT: By = By::Example("measure-credential", Some("sd-jwt-vc.mjs"));
 const STATUS: By = By::Example("measure-credential", None);
 
 /// Each bench, in the order of the table.
-const BENCHES: [(&str, By); 22] = [
+const BENCHES: [(&str, By); 24] = [
     ("apply", By::Realdid(None)),
     ("order_ed25519", By::Realdid(None)),
     ("order_p256", By::Realdid(None)),
@@ -68,6 +68,8 @@ const BENCHES: [(&str, By); 22] = [
     ("pass_prove_wasm", By::Page),
     ("pass_issue", PASS),
     ("pass_refresh_http", By::Realdid(None)),
+    ("cross_login_http", By::Realdid(None)),
+    ("recognise_latency", By::Realdid(None)),
 ];
 
 /// The program as the tests start it. Beside an example cargo gives it the features that it has in

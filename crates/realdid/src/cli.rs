@@ -729,7 +729,8 @@ pub struct VerifyDisplayArgs {
 
 #[derive(Debug, Args)]
 pub struct BenchArgs {
-    /// apply, order_ed25519, order_p256, order_sm2, dead_validator, display_verify, finality, finality_p99, resolve_http, login_http, pass_login_http
+    /// apply, order_ed25519, order_p256, order_sm2, dead_validator, display_verify, finality, finality_p99, resolve_http, login_http, pass_login_http,
+    /// pass_refresh_http, cross_login_http, recognise_latency
     /// [default: all of them]
     #[arg(value_name = "ID")]
     pub ids: Vec<String>,

@@ -11,6 +11,7 @@
 //! - one file for each bench
 
 mod apply;
+mod border;
 mod clock;
 mod committee;
 mod display_verify;
@@ -33,7 +34,7 @@ use std::borrow::Cow;
 use std::io::Write as _;
 
 /// The benches in the order in which they run.
-const IDS: [&str; 12] = [
+const IDS: [&str; 14] = [
     "apply",
     "order_ed25519",
     "order_p256",
@@ -46,6 +47,8 @@ const IDS: [&str; 12] = [
     "login_http",
     "pass_login_http",
     "pass_refresh_http",
+    "cross_login_http",
+    "recognise_latency",
 ];
 
 /// One result; the keys are a contract with `cargo xtask bench`.
@@ -98,6 +101,8 @@ async fn measure(id: &str) -> Result<Measured, Fail> {
         "resolve_http" => resolve_http::measure().await,
         "pass_refresh_http" => pass_refresh_http::measure().await,
         "login_http" => login_http::measure().await,
+        "cross_login_http" => border::cross_login().await,
+        "recognise_latency" => border::latency().await,
         _ => pass_login_http::measure().await,
     }
 }

@@ -267,7 +267,7 @@ impl RunningNation {
         let folder = folder()?;
         let dir = folder.path().join("nation");
         let ready = folder.path().join("ready.json");
-        let port_base = free_port_base()?.to_string();
+        let port_base = free_port_base(&[0])?.to_string();
         let mut up = Process::start(
             &[
                 "up",
@@ -294,10 +294,61 @@ impl RunningNation {
 
     /// The processor time of the first gate so far, in seconds.
     pub fn gate_cpu_s(&self) -> Result<f64, Fail> {
-        let file = format!("run/gate-{}.pid", SERVICE_NAMES[0].0);
-        let pid = std::fs::read_to_string(self.nation.dir.join(file))
-            .map_err(|_| broken("realdid up writes the gate's process id"))?;
-        clock::of(pid.trim())
+        gate_cpu_s(&self.nation, 0)
+    }
+}
+
+fn gate_cpu_s(nation: &Nation, service: u16) -> Result<f64, Fail> {
+    let file = format!("run/gate-{}.pid", SERVICE_NAMES[usize::from(service)].0);
+    let pid = std::fs::read_to_string(nation.dir.join(file))
+        .map_err(|_| broken("realdid up writes the gate's process id"))?;
+    clock::of(pid.trim())
+}
+
+/// Two networks that recognise each other, by `realdid up`.
+pub struct RunningNeighbours {
+    _up: Process,
+    pub cn: Nation,
+    pub intl: Nation,
+    /// For wallets; last, so that it goes after the processes.
+    pub folder: TempDir,
+}
+
+impl RunningNeighbours {
+    pub async fn start() -> Result<Self, Fail> {
+        let folder = folder()?;
+        let dir = folder.path().join("nations");
+        let ready = folder.path().join("ready.json");
+        let mut up = Process::start(
+            &[
+                "up",
+                "--dir",
+                &dir.to_string_lossy(),
+                "--port-base",
+                &free_port_base(&[0, 100])?.to_string(),
+                "--networks",
+                "cn,intl",
+                "--ready-file",
+                &ready.to_string_lossy(),
+            ],
+            &[],
+            &folder.path().join("up.log"),
+        )?;
+        wait(&mut up, async || ready.exists()).await?;
+        let nation = |name: &str| {
+            Nation::read(&dir.join(name))?.ok_or_else(|| broken("realdid up makes a nation"))
+        };
+        Ok(Self {
+            _up: up,
+            cn: nation("cn")?,
+            intl: nation("intl")?,
+            folder,
+        })
+    }
+
+    /// The processor time of a nation's gate so far, in seconds.
+    pub fn gate_cpu_s(&self, nation: &Nation, service: u16) -> Result<f64, Fail> {
+        gate_cpu_s(nation, service)
     }
 }
 
@@ -375,8 +426,8 @@ fn free_addresses(count: usize) -> Result<Vec<SocketAddr>, Fail> {
     found.map_err(|_| no_ports())
 }
 
-/// The first of fifty ports of which those that a nation uses are free now.
-fn free_port_base() -> Result<u16, Fail> {
+/// The first port such that those that a nation uses are free now, counted from it and these places.
+fn free_port_base(places: &[u16]) -> Result<u16, Fail> {
     let nation = |port_base| Nation {
         neighbours: Vec::new(),
         suite: crate::nation::Suites::All,
@@ -388,12 +439,14 @@ fn free_port_base() -> Result<u16, Fail> {
         accounts: Accounts::Person,
     };
     let free = |base: &u16| {
-        let addresses = nation(*base).addresses();
+        let addresses = places
+            .iter()
+            .flat_map(|place| nation(base + place).addresses());
         addresses
             .into_iter()
             .all(|address| TcpListener::bind(address).is_ok())
     };
-    (21_000..29_900).step_by(50).find(free).ok_or_else(no_ports)
+    (21_000..29_800).step_by(50).find(free).ok_or_else(no_ports)
 }
 
 fn no_ports() -> Fail {

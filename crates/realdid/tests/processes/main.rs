@@ -25,6 +25,8 @@ mod networks;
 mod privacy;
 mod realpass;
 mod refusals;
+mod residency;
 mod sites;
 mod suites;
 mod terms;
+mod wire;

@@ -16,6 +16,8 @@ pub struct Nation {
     pub ready: Value,
     accounts: &'static str,
     suite: &'static str,
+    /// What its commands find in their environment beside the rest.
+    environment: Vec<(&'static str, String)>,
     up: Option<Child>,
     _folder: Option<tempfile::TempDir>,
 }
@@ -68,6 +70,7 @@ impl Nation {
             ready: Value::Null,
             accounts,
             suite,
+            environment: Vec::new(),
             up: None,
             _folder: Some(folder),
         };
@@ -79,7 +82,7 @@ impl Nation {
     pub fn up(&mut self) {
         assert!(self.up.is_none());
         let words = ["--accounts", self.accounts, "--suite", self.suite];
-        let (up, ready) = start_up(&self.dir, self.port_base, &words);
+        let (up, ready) = start_up(&self.dir, self.port_base, &words, &[]);
         self.ready = ready;
         self.up = Some(up);
     }
@@ -128,6 +131,7 @@ impl Nation {
             .args(args)
             .env("REALDID_DIR", &self.dir)
             .env("HOME", &self.dir)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .output()
             .unwrap();
@@ -210,12 +214,18 @@ pub struct Neighbours {
 
 impl Neighbours {
     pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// Both, and all commands of both, find this in their environment.
+    pub fn start_with(environment: &[(&'static str, String)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path().join("nations");
         let port_base = free_ports(&[0, 100]);
-        let (up, ready) = start_up(&dir, port_base, &["--networks", "cn,intl"]);
+        let (up, ready) = start_up(&dir, port_base, &["--networks", "cn,intl"], environment);
         let nation = |name: &str, index: u16| Nation {
             suite: "",
+            environment: environment.to_vec(),
             dir: dir.join(name),
             port_base: port_base + 100 * index,
             ready: ready["networks"][name].clone(),
@@ -231,7 +241,12 @@ impl Neighbours {
 }
 
 /// Starts `realdid up` on a folder and waits for what it says when it is ready.
-fn start_up(dir: &Path, port_base: u16, more: &[&str]) -> (Child, Value) {
+fn start_up(
+    dir: &Path,
+    port_base: u16,
+    more: &[&str],
+    environment: &[(&str, String)],
+) -> (Child, Value) {
     std::fs::create_dir_all(dir).unwrap();
     let ready = dir.join("ready.json");
     let _absent_at_first = std::fs::remove_file(&ready);
@@ -244,6 +259,7 @@ fn start_up(dir: &Path, port_base: u16, more: &[&str]) -> (Child, Value) {
         .args(more)
         .arg("--ready-file")
         .arg(&ready)
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(log)

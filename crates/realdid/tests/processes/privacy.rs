@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use sm3::Sm3;
 
 /// Every form in which a text could stand in bytes.
-fn forms(text: &str) -> Vec<Vec<u8>> {
+pub fn forms(text: &str) -> Vec<Vec<u8>> {
     let utf8 = text.as_bytes().to_vec();
     let utf16: Vec<u16> = text.encode_utf16().collect();
     let mut raw = vec![
@@ -37,6 +37,23 @@ fn forms(text: &str) -> Vec<Vec<u8>> {
     }
     raw.extend(written);
     raw
+}
+
+/// The number and the name of each resident, as they are written.
+pub fn personal(residents: &[(String, String)]) -> Vec<String> {
+    let mut texts = Vec::new();
+    for (_, evidence) in residents {
+        let evidence: Value = serde_json::from_slice(&std::fs::read(evidence).unwrap()).unwrap();
+        let text = |name: &str| evidence[name].as_str().unwrap_or_default().to_owned();
+        let (given, family) = (text("given_name"), text("family_name"));
+        texts.push(text("resident_number"));
+        texts.push(format!("{family}{given}"));
+        texts.push(format!("{given} {family}"));
+        texts.push(format!("{family} {given}"));
+    }
+    texts.retain(|text| text.len() >= 6);
+    assert!(texts.len() >= residents.len());
+    texts
 }
 
 fn contains(haystack: &[u8], needle: &[u8]) -> bool {
@@ -80,19 +97,7 @@ fn p1_no_log_and_nothing_the_ledger_keeps_has_a_name_or_number() {
     let refused = nation.enrol("wrong", file.to_str().unwrap());
     assert!(!refused.ok);
 
-    let mut texts = Vec::new();
-    for (_, evidence) in &residents {
-        let evidence: Value = serde_json::from_slice(&std::fs::read(evidence).unwrap()).unwrap();
-        let text = |name: &str| evidence[name].as_str().unwrap_or_default().to_owned();
-        let (given, family) = (text("given_name"), text("family_name"));
-        texts.push(text("resident_number"));
-        texts.push(format!("{family}{given}"));
-        texts.push(format!("{given} {family}"));
-        texts.push(format!("{family} {given}"));
-    }
-    texts.retain(|text| text.len() >= 6);
-    assert!(texts.len() >= residents.len());
-
+    let texts = personal(&residents);
     // all logs, and every byte that the node keeps
     let mut kept: Vec<(String, Vec<u8>)> = files_below(&nation.dir.join("logs"))
         .into_iter()
