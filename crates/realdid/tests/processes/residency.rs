@@ -15,7 +15,7 @@ use std::time::Duration;
 
 /// Everything that one side asks the other: who of the one, what of the other, and for what.
 /// docs/operators.md has the same as a table.
-const ACROSS: [(&str, &str, &str); 13] = [
+const ACROSS: [(&str, &str, &str); 14] = [
     ("gate", "node", "GET /v1/checkpoint"),
     ("gate", "node", "GET /v1/state/…"),
     ("relay", "node", "GET /v1/checkpoint"),
@@ -23,9 +23,10 @@ const ACROSS: [(&str, &str, &str); 13] = [
     ("resolve", "node", "GET /v1/state/…"),
     ("wallet", "gate", "GET /authorize"),
     ("wallet", "gate", "GET /continue"),
-    ("wallet", "gate", "POST /vp/request/…"),
+    ("wallet", "gate", "GET /vp/request/…"),
     ("wallet", "gate", "POST /vp/response/…"),
     ("wallet", "node", "GET /v1/state/…"),
+    ("wallet", "service", "GET /"),
     ("wallet", "service", "GET /callback"),
     ("wallet", "service", "GET /login"),
     ("wallet", "service", "GET /me"),
@@ -301,6 +302,7 @@ fn nothing_of_a_resident_crosses_and_every_connection_between_two_networks_is_kn
         let from = map.from(&flow, nations);
         let from = from.unwrap_or_else(|| panic!("from nobody: {:?} {requests:?}", flow.from));
         let to = &map.ports[&flow.port];
+        assert!(!requests.is_empty(), "no HTTP: {from:?} to {to:?}");
         let bytes = flow.bytes();
         for (_, address) in &requests {
             assert_eq!(port_of(address), flow.port, "one connection, one address");
