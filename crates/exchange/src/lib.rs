@@ -10,6 +10,7 @@
 //! - [`vp`]: presenting over OpenID4VP 1.0
 //! - [`did_proof`]: a DID's signature with its stapled state
 //! - [`display`]: a name shown in public, and the badge that anybody checks
+//! - [`receipt`]: what a know-your-customer login leaves behind, for an auditor
 //! - [`suites`]: a network's suites in JOSE
 //! - [`jwe`]: encrypted answers
 //! - [`oidc`]: the OpenID Connect provider that a gate is towards its service
@@ -22,6 +23,7 @@ pub mod did_proof;
 pub mod display;
 pub mod jwe;
 pub mod oidc;
+pub mod receipt;
 pub mod registration;
 pub mod suites;
 pub mod tag;

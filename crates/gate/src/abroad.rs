@@ -92,6 +92,11 @@ impl Abroad {
         Ok((neighbour, recognition.recognised))
     }
 
+    /// What proved this network's word about another.
+    pub fn word(&self, network: &NetworkName) -> Option<StateAnswer> {
+        self.0.get(network.as_str())?.recognition.answer()
+    }
+
     #[cfg(test)]
     pub fn neighbour(&self, network: &NetworkName) -> Option<&Neighbour> {
         self.0.get(network.as_str())

@@ -28,6 +28,6 @@ pub(crate) const FOLDER: &str = "displays";
 /// running.
 pub fn decisions(dir: &Path) -> Result<serde_json::Value, GateError> {
     let path = dir.join(FOLDER).join(LOG_FILE);
-    let entries = log::read(&path).map_err(|error| GateError::of_log(&path, &error))?;
+    let entries = crate::chain::read(&path).map_err(|error| GateError::of_log(&path, &error))?;
     Ok(book::Book::export(&entries))
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use realdid_core::answer::StateAnswer;
+use realdid_core::answer::{HandOver, StateAnswer};
 use realdid_core::certificate::claimed_epoch;
 use realdid_core::hash::Hash32;
 use realdid_core::header::Checkpoint;
@@ -71,6 +71,25 @@ impl Follower {
                 Err(error) => tracing::debug!(code = error.code(), "no checkpoint"),
             }
         }
+        // While nodes answer: a receipt is left without asking anybody.
+        self.hand_overs(view).await;
+    }
+
+    /// The hand-overs from the genesis to the newest term that is known; none where no node gives them.
+    pub async fn hand_overs(&self, view: &View) -> Option<Vec<HandOver>> {
+        for node in &self.nodes {
+            while let Some(term) = view.unproved_from() {
+                let asked = tokio::time::timeout(FETCH_TIMEOUT, node.hand_overs(term)).await;
+                let Ok(Ok(more)) = asked else { break };
+                let learnt = view.learn_hand_overs(more);
+                let grown = matches!(learnt, Ok(true));
+                view.note("node", learnt.map(|_| ()));
+                if !grown {
+                    break;
+                }
+            }
+        }
+        view.hand_overs()
     }
 
     /// Follows the committee's hand-overs to the term of a checkpoint that is of one unknown here.

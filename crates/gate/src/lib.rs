@@ -3,15 +3,16 @@
 //!
 //! The gate belongs to the service (promise P3): a login needs the wallet, the gate and nobody
 //! else. It holds no database of people. What it keeps are its own keys ([`init_gate`]), what it
-//! learnt of the ledger, and, in memory, the logins that are under way, who may come back by their
+//! learnt of the ledger, receipts where it has to know customers, and, in memory, the logins that are under way, who may come back by their
 //! DID alone until the epoch ends, and, where a website wants to hear of their end, those that stand.
 //!
 //! Start reading at `routes` (the steps of a login over HTTP), then `logins` (what binds browser,
 //! wallet and website together), `passes` (proofs verified together), `returning` (a DID alone) and
 //! `trust` (what is known of the ledger, and how old it is), `abroad` (people of recognised networks). `displays` are real names in
-//! public. The protocols themselves are in `realdid-exchange`.
+//! public, `receipts` what a know-your-customer login leaves behind; both keep logs by `chain`. The protocols themselves are in `realdid-exchange`.
 
 mod abroad;
+mod chain;
 mod config;
 mod displays;
 mod follower;
@@ -20,6 +21,7 @@ mod logins;
 mod page;
 mod passes;
 mod provider;
+mod receipts;
 mod refusal;
 mod returning;
 mod routes;
@@ -35,8 +37,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use realdid_core::genesis::Genesis;
-use realdid_exchange::oidc::Grants;
-use realdid_exchange::registration;
+use realdid_exchange::oidc::{Client, Grants};
+use realdid_exchange::registration::{self, Purpose};
 use realdid_exchange::suites;
 use realdid_serve::files::FileError;
 use realdid_serve::{Bound, ConfigError, Probes, ServeError, ServeOptions};
@@ -55,6 +57,7 @@ use displays::flow::Displays;
 use follower::Follower;
 use logins::Logins;
 use passes::Passes;
+use receipts::Receipts;
 use returning::Returning;
 use routes::{GateApi, Inner};
 use standing::Standings;
@@ -94,6 +97,8 @@ pub enum GateError {
     Policy { path: PathBuf },
     #[error("{}: line {line} of {} must go on from the line before it; fault: whoever changed it; do: restore it from a copy, and find out who changed it", self.code(), path.display())]
     Decisions { path: PathBuf, line: u64 },
+    #[error("{}: line {line} of {} must go on from the line before it; fault: whoever changed it; do: restore the folder from a copy, and find out who changed it", self.code(), path.display())]
+    Receipts { path: PathBuf, line: u64 },
     #[error("{}: {} must hold the accounts as this gate wrote them; fault: operator; do: restore the folder from a copy", self.code(), path.display())]
     Book { path: PathBuf },
     #[error("{}: the operating system must give random bytes; fault: this machine; do: look at its kernel log", self.code())]
@@ -116,18 +121,19 @@ impl GateError {
             Self::Keys => "gate.keys",
             Self::Policy { .. } => "gate.policy",
             Self::Decisions { .. } => "gate.decisions",
+            Self::Receipts { .. } => "gate.receipts",
             Self::Book { .. } => "gate.book",
             Self::Randomness => "gate.randomness",
         }
     }
 
-    fn of_log(path: &Path, error: &displays::log::LogError) -> Self {
+    fn of_log(path: &Path, error: &chain::LogError) -> Self {
         match error {
-            displays::log::LogError::Broken { line } => Self::Decisions {
+            chain::LogError::Broken { line } => Self::Decisions {
                 path: path.to_owned(),
                 line: *line,
             },
-            displays::log::LogError::File(_) => Self::Book {
+            chain::LogError::File(_) => Self::Book {
                 path: path.to_owned(),
             },
         }
@@ -155,12 +161,17 @@ impl Gate {
             .clients
             .iter()
             .map(|entry| entry.client(&registered.purposes))
-            .collect::<Result<_, _>>()?;
+            .collect::<Result<Vec<_>, _>>()?;
         let hearings = config.clients.iter().filter_map(|entry| entry.hearing());
         let displays = config.displays.as_ref();
         let displays = displays
             .map(|displays| Displays::open(&config.dir, &displays.policy))
             .transpose()?;
+        let of_customers = |client: &Client| client.purpose == Purpose::Kyc.code();
+        let receipts = match clients.iter().any(of_customers) {
+            true => Some(Arc::new(Receipts::open(&config.dir)?)),
+            false => None,
+        };
         let limits = Limits {
             max_age_ms: config.max_staple_age_s.saturating_mul(1000),
             max_lag_slots: config.max_lag_slots,
@@ -190,6 +201,7 @@ impl Gate {
                 passes: Passes::new(&trust.service_id()),
                 returning: Returning::default(),
                 displays,
+                receipts,
                 trust,
                 abroad,
                 follower: Follower::new(&config.nodes)?,

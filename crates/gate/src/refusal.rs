@@ -228,6 +228,18 @@ impl Refusal {
         "the registrar puts the display's digest on the ledger, or withdraws it there",
         "try again when the registrar answers; its log has the reason of a refusal",
     );
+    pub const RECEIPT_UNWRITTEN: Self = Self::new(
+        503,
+        "receipt.unwritten",
+        "a know-your-customer login leaves a receipt that an auditor can check",
+        "try again; the operator finds the reason in the gate's log",
+    );
+    pub const RECEIPT_UNKNOWN: Self = Self::new(
+        404,
+        "receipt.unknown",
+        "the receipt is one that this gate has left",
+        "send the receipt of a login's ID token",
+    );
     pub const INTERNAL: Self = Self::new(
         500,
         "internal",

@@ -36,6 +36,7 @@ use crate::logins::{Answered, Finished, Logins, Outcome, Progress, Start, Starte
 use crate::page::{self, FrontPage, LoginPage, RefusedPage};
 use crate::passes::Passes;
 use crate::provider;
+use crate::receipts::{self, Receipts};
 use crate::refusal::Refusal;
 use crate::returning::{Person, Returning};
 use crate::standing::Standings;
@@ -64,6 +65,8 @@ pub(crate) struct Inner {
     pub returning: Returning,
     /// Where the configuration has a policy.
     pub displays: Option<Displays>,
+    /// Where a client has the purpose `kyc`.
+    pub receipts: Option<Arc<Receipts>>,
     pub clients: Vec<Client>,
     /// The public URL: the OpenID Connect issuer, without a trailing slash.
     pub issuer: String,
@@ -91,6 +94,7 @@ pub(crate) type Gate = State<Arc<Inner>>;
         provider::token,
         provider::userinfo,
         provider::logout,
+        receipts::receipt_file,
         request_object,
         request_object_post,
         respond,
@@ -110,6 +114,7 @@ pub(crate) fn router(inner: Arc<Inner>) -> Router {
         )
         .route("/vp/response/{id}", post(respond))
         .route("/continue", get(proceed))
+        .route("/kyc/receipts/{id}", get(receipts::receipt_file))
         .route("/", get(front))
         .route("/assets/gate.css", get(style))
         .with_state(inner)
@@ -220,7 +225,7 @@ async fn style() -> Response {
 }
 
 /// What a login asks of the wallet. The client's configuration was read as paths, so all are.
-fn ask(request: &AuthorizationRequest) -> Ask {
+pub(crate) fn ask(request: &AuthorizationRequest) -> Ask {
     let claims = request.wallet_claims();
     let paths: Vec<_> = claims
         .iter()
@@ -230,7 +235,7 @@ fn ask(request: &AuthorizationRequest) -> Ask {
 }
 
 /// The issuer that a RealPass claims: which record of the ledger to fetch.
-fn claimed_pass_issuer(presentation: &str) -> Option<Hash32> {
+pub(crate) fn claimed_pass_issuer(presentation: &str) -> Option<Hash32> {
     presentation.split_once('.')?.0.parse().ok()
 }
 
@@ -367,6 +372,17 @@ impl Inner {
     fn sign_request(&self, id: &str, wallet_nonce: Option<&str>) -> Result<Response, Refusal> {
         let now_s = now_ms() / 1000;
         let start = self.logins.waiting(id, now_s)?;
+        let signed = self.signed_request(id, &start, wallet_nonce, now_s)?;
+        Ok(([(header::CONTENT_TYPE, vp::REQUEST_MEDIA_TYPE)], signed).into_response())
+    }
+
+    pub(crate) fn signed_request(
+        &self,
+        id: &str,
+        start: &Start,
+        wallet_nonce: Option<&str>,
+        iat_s: u64,
+    ) -> Result<String, Refusal> {
         let snapshot = self.trust.home.snapshot();
         let signed = RequestContent {
             network: snapshot.light.genesis().network.as_str(),
@@ -381,11 +397,11 @@ impl Inner {
             wallet_nonce,
             encrypt_to: start.encrypt_to.as_ref(),
             display: None,
-            iat_s: now_s,
+            iat_s,
             exp_s: start.expires_s,
         }
         .sign(&self.keys.request)?;
-        Ok(([(header::CONTENT_TYPE, vp::REQUEST_MEDIA_TYPE)], signed).into_response())
+        Ok(signed)
     }
 
     /// Takes a wallet's answer: what to count it as, and what the wallet is told.
@@ -407,7 +423,7 @@ impl Inner {
         let (name, outcome, entered) = match response {
             WalletResponse::Declined { .. } => ("declined", Outcome::Declined, None),
             WalletResponse::Presented(presented) => {
-                let (login, entered) =
+                let (mut login, entered) =
                     self.verify(id, &start, &presented)
                         .await
                         .inspect_err(|refusal| {
@@ -416,6 +432,8 @@ impl Inner {
                                 self.logins.failed(id);
                             }
                         })?;
+                self.leave_receipt(id, &start, &presented, &mut login)
+                    .await?;
                 self.write_down(&login, &presented);
                 ("ok", Outcome::Verified(Box::new(login)), Some(entered))
             }
@@ -528,7 +546,7 @@ impl Inner {
 
     /// The network whose ledger says what the presented is worth: this gate's own, or one of which
     /// this one accepts something now.
-    fn side(&self, presented: &Presented) -> Result<Side<'_>, Refusal> {
+    pub(crate) fn side(&self, presented: &Presented) -> Result<Side<'_>, Refusal> {
         // What cannot be read is refused in its turn, by the home network's rules.
         let Ok(did) = did_proof::claimed_did(&presented.did_proof) else {
             return Ok(self.home());

@@ -49,10 +49,11 @@ struct Town {
 fn registered() -> Registered {
     Registered {
         domain: "127.0.0.1:20600".to_owned(),
-        purposes: vec!["login", "age"],
+        purposes: vec!["login", "age", "kyc"],
         claims: vec![
             json!(["age_equal_or_over", "18"]),
             json!(["realpass", "adult"]),
+            json!(["realpass", "assurance"]),
         ],
         sandbox: true,
     }

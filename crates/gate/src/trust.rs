@@ -115,6 +115,12 @@ impl Trust {
         Ok((service, registrar.cloned()))
     }
 
+    /// What proved the records of this service and its registrar.
+    pub fn own_answers(&self) -> Option<(StateAnswer, StateAnswer)> {
+        let registrar = self.home.issuer_answer(&self.registrar_id)?;
+        Some((self.service.answer()?, registrar))
+    }
+
     /// Takes in an answer about this service.
     pub fn learn_service(&self, answer: StateAnswer, now_ms: u64) -> Result<(), LightError> {
         let (snapshot, answer) = self.home.anchored(answer)?;

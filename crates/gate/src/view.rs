@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use realdid_core::answer::StateAnswer;
+use realdid_core::answer::{HandOver, StateAnswer};
 use realdid_core::codec;
 use realdid_core::genesis::Genesis;
 use realdid_core::hash::Hash32;
@@ -32,6 +32,10 @@ use crate::refusal::Refusal;
 const MAX_ISSUERS: usize = 64;
 /// How many checkpoints are remembered, to hold others of their heights against.
 const MAX_SEEN: usize = 64;
+/// The hand-overs that prove the terms to somebody who has the genesis alone.
+const HAND_OVERS_FILE: &str = "handovers.cbor";
+/// The longest file of them, in bytes.
+const MAX_HAND_OVERS_BYTES: usize = 4 << 20;
 /// Two final headers of one height, as evidence.
 const FORK_FILE: &str = "fork.cbor";
 
@@ -53,6 +57,8 @@ pub(crate) struct View {
     seen: Mutex<BTreeMap<u64, Checkpoint>>,
     /// Whether two final headers of one height were seen, now or by an earlier run.
     forked: AtomicBool,
+    /// One for each term behind the genesis' own.
+    hand_overs: Mutex<Vec<HandOver>>,
 }
 
 /// One consistent view.
@@ -118,10 +124,15 @@ impl<T: Clone> Kept<T> {
         Ok(known.fresh(limits, now_ms)?.cloned())
     }
 
-    /// The answer that proved it, in bytes.
-    pub fn encoded(&self) -> Option<Vec<u8>> {
+    /// The answer that proved it.
+    pub fn answer(&self) -> Option<StateAnswer> {
         let kept = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        kept.as_ref().map(|known| known.answer.encode())
+        kept.as_ref().map(|known| known.answer.clone())
+    }
+
+    /// The same in bytes.
+    pub fn encoded(&self) -> Option<Vec<u8>> {
+        self.answer().map(|answer| answer.encode())
     }
 }
 
@@ -147,6 +158,7 @@ impl View {
             registrar,
             seen: Mutex::default(),
             forked: AtomicBool::new(dir.join(FORK_FILE).exists()),
+            hand_overs: Mutex::default(),
         };
         view.recall(now_ms);
         Ok(view)
@@ -270,6 +282,53 @@ impl View {
         Ok(())
     }
 
+    /// The hand-overs to all terms that are known here; none while one is missing.
+    pub fn hand_overs(&self) -> Option<Vec<HandOver>> {
+        let kept = self.kept_hand_overs();
+        (kept.len() as u64 >= self.snapshot().light.newest_term()).then_some(kept)
+    }
+
+    /// The term behind which hand-overs are missing, if so.
+    pub fn unproved_from(&self) -> Option<u64> {
+        let kept = self.kept_hand_overs().len() as u64;
+        (kept < self.snapshot().light.newest_term()).then_some(kept)
+    }
+
+    fn kept_hand_overs(&self) -> Vec<HandOver> {
+        // A list is only ever replaced whole: a poisoned lock holds a sound one.
+        let kept = self.hand_overs.lock();
+        kept.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes in hand-overs that go on from those that are kept. Answers whether there is something new.
+    pub fn learn_hand_overs(&self, more: Vec<HandOver>) -> Result<bool, LightError> {
+        let mut all = self.kept_hand_overs();
+        let before = all.len();
+        let mut light = LightClient::new(self.snapshot().light.genesis().clone());
+        for hand_over in &all {
+            light.hand_over(hand_over)?;
+        }
+        for hand_over in more {
+            let known = light.newest_term();
+            light.hand_over(&hand_over)?;
+            if light.newest_term() > known {
+                all.push(hand_over);
+            }
+        }
+        let grown = all.len() > before;
+        if grown {
+            self.write(HAND_OVERS_FILE, codec::encode(&all));
+            let mut kept = self
+                .hand_overs
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            if kept.len() < all.len() {
+                *kept = all;
+            }
+        }
+        Ok(grown)
+    }
+
     /// Writes the terms that are known at once: whoever has shares of an old key must not be believed
     /// again after a restart.
     fn keep_terms(&self) {
@@ -324,6 +383,13 @@ impl View {
         Ok(value)
     }
 
+    /// What proved the record of an issuer.
+    pub fn issuer_answer(&self, id: &Hash32) -> Option<StateAnswer> {
+        let snapshot = self.snapshot();
+        let known = snapshot.issuers.get(id)?;
+        Some(known.answer.clone())
+    }
+
     /// The issuers whose records are kept fresh: the network's first ones, this service's
     /// registrar, and those whose credentials were shown here.
     pub fn followed(&self) -> Vec<Hash32> {
@@ -370,6 +436,12 @@ impl View {
             let mut light = self.snapshot().light.clone();
             let recalled = light.recall_encoded_terms(&bytes);
             let learnt = recalled.and_then(|()| self.learn_terms(light.terms()));
+            self.note("recall", learnt);
+        }
+        if let Some(bytes) = read(HAND_OVERS_FILE)
+            && let Ok(hand_overs) = codec::decode(&bytes, MAX_HAND_OVERS_BYTES)
+        {
+            let learnt = self.learn_hand_overs(hand_overs).map(|_| ());
             self.note("recall", learnt);
         }
         if let Some(bytes) = read("checkpoint.cbor")

@@ -51,6 +51,8 @@ pub enum Command {
     Resolve(ResolveArgs),
     /// Check a badge that shows a name in public, with all proofs checked here
     VerifyDisplay(VerifyDisplayArgs),
+    /// Check the receipt of a know-your-customer login, without any network
+    VerifyReceipt(VerifyReceiptArgs),
     /// Make, sign and look at decisions of a network's governance
     #[command(subcommand)]
     Governance(GovernanceCommand),
@@ -723,6 +725,28 @@ pub struct VerifyDisplayArgs {
     #[arg(long, value_name = "DIGEST", env = "REALDID_TRUST")]
     pub trust: Option<String>,
     /// The oldest checkpoint that is accepted, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    pub max_age: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct VerifyReceiptArgs {
+    /// The receipt: a file, or - for standard input
+    #[arg(value_name = "FILE")]
+    pub receipt: String,
+    #[command(flatten)]
+    pub nation: NationDir,
+    /// The genesis of the service's network: its digest in hex, or its file [default: the nation's own]
+    #[arg(long, value_name = "DIGEST", env = "REALDID_TRUST")]
+    pub trust: Option<String>,
+    /// The same of the person's network, where it is to be another one [default: the one that the
+    /// service's network recognised]
+    #[arg(long, value_name = "DIGEST")]
+    pub trust_abroad: Option<String>,
+    /// The id of the service whose receipt it should be
+    #[arg(long, value_name = "ID")]
+    pub service: Option<String>,
+    /// How far a checkpoint may lie before the login, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     pub max_age: u64,
 }

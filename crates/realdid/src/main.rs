@@ -17,6 +17,7 @@
 //! - [`round`]: a round of a key ceremony in a folder, and one operator's place in it
 //! - [`resolve`]: a DID, with the proof checked here
 //! - [`verify_display`]: a name shown in public, with the proofs checked here
+//! - [`verify_receipt`]: what a know-your-customer login showed, checked here from its receipt
 //! - [`bench`]: what `cargo xtask bench` measures of ours
 
 mod bench;
@@ -34,6 +35,7 @@ mod resolve;
 mod round;
 mod up;
 mod verify_display;
+mod verify_receipt;
 
 use clap::Parser as _;
 use cli::{
@@ -128,6 +130,7 @@ async fn run(cli: Cli) -> Result<Option<Value>, Fail> {
         Command::Wallet(args) => Ok(Some(realdid_wallet::cli::run(args).await?)),
         Command::Resolve(args) => resolve::run(args).await.map(Some),
         Command::VerifyDisplay(args) => verify_display::run(args).await.map(Some),
+        Command::VerifyReceipt(args) => verify_receipt::run(&args).map(Some),
         Command::Governance(command) => match command {
             GovernanceCommand::Decide(args) => govern::decide(args).await,
             GovernanceCommand::Sign(args) => govern::sign(args).await,

@@ -14,6 +14,8 @@ use crate::test_world::{
     AUTHORITY, REGISTRAR, Registered, SERVICE_ID, World, jose_key, key, kid, p256,
 };
 
+mod vectors;
+
 const NOW_S: u64 = 1_900_000_000;
 const SALT: [u8; 32] = [9; 32];
 

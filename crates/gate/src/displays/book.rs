@@ -16,8 +16,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::log::{self, Decision, Draft, Entry, Log, LogError, Reason};
+use super::log::{self, Decision, Draft, Entry, Log, Reason};
 use super::policy::{Account, Change, Kind, Policy, PolicyError, Relief, Report, Shows, Why};
+use crate::chain::LogError;
 
 /// The most accounts of one gate.
 const MAX_ACCOUNTS: usize = 1_000_000;
@@ -128,7 +129,7 @@ impl Book {
     }
 
     pub fn entries(&self) -> Result<Vec<Entry>, BookError> {
-        Ok(self.log.entries()?)
+        Ok(self.log.lines()?)
     }
 
     /// Whether another handle that shows a name looks like this one (rule Y1).

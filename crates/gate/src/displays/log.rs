@@ -1,22 +1,14 @@
 //! The gate's log of decisions: append-only, hash-chained, exportable (spec/displays.md, rules Z9 and Z10).
 //!
-//! One line of JSON for each decision to require, grant, refuse, lift or exempt, and for each appeal. A line
-//! holds the hash of the one before it, so nothing can be changed, taken out or put in between without
-//! changing everything after. It names handles, never a person: a name stands in badges alone.
+//! One line ([`chain`](crate::chain)) for each decision to require, grant, refuse, lift or exempt, and for
+//! each appeal. It names handles, never a person: a name stands in badges alone.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::path::{Path, PathBuf};
-
-use realdid_core::hash::Hash32;
-use realdid_serve::files::FileError;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
-/// What is hashed in front of a line: no other hash of ours begins like this.
-const DOMAIN: &[u8] = b"rdid/1/gate-decision\0";
-/// The longest line, in bytes.
-const MAX_LINE_BYTES: usize = 4096;
+use crate::chain::{Line, Link};
+
+/// The log of decisions.
+pub type Log = crate::chain::Log<Entry>;
 
 /// What was decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,82 +109,20 @@ pub enum Appeal {
     Rejected,
 }
 
-/// Why a log could not be read or written.
-#[derive(Debug, thiserror::Error)]
-pub enum LogError {
-    #[error(transparent)]
-    File(#[from] FileError),
-    #[error("line {line} does not go on from the one before it")]
-    Broken { line: u64 },
-}
+impl Line for Entry {
+    const DOMAIN: &'static [u8] = b"rdid/1/gate-decision\0";
 
-/// The log, open for writing. One writer at a time.
-pub struct Log {
-    path: PathBuf,
-    file: File,
-    next: u64,
-    head: String,
-    /// In bytes: where a write that failed is cut off again.
-    length: u64,
-}
-
-impl Entry {
-    /// SHA-256 over the entry with an empty hash: its fields in their order, as JSON.
-    fn digest(&self) -> String {
-        let bare = Self {
-            hash: String::new(),
-            ..self.clone()
-        };
-        let text = serde_json::to_vec(&bare).unwrap_or_default();
-        let mut hasher = Sha256::new();
-        hasher.update(DOMAIN);
-        hasher.update(&text);
-        Hash32(hasher.finalize().into()).to_string()
-    }
-}
-
-/// The head of an empty log.
-fn beginning() -> String {
-    Hash32([0; 32]).to_string()
-}
-
-impl Log {
-    /// Opens a log, or begins one; what is there is verified. A line that a crash cut short was never
-    /// acknowledged, and goes.
-    pub fn open(path: &Path) -> Result<Self, LogError> {
-        let failed = |error: &io::Error| FileError::of(path, error);
-        let mut file = OpenOptions::new()
-            .create(true)
-            .read(true)
-            .append(true)
-            .open(path)
-            .map_err(|error| failed(&error))?;
-        let mut text = Vec::new();
-        file.read_to_end(&mut text)
-            .map_err(|error| failed(&error))?;
-        let whole = text
-            .iter()
-            .rposition(|byte| *byte == b'\n')
-            .map_or(0, |at| at + 1);
-        if whole < text.len() {
-            file.set_len(whole as u64).map_err(|error| failed(&error))?;
-            text.truncate(whole);
+    fn link(&mut self) -> Link<'_> {
+        Link {
+            seq: &mut self.seq,
+            previous: &mut self.previous,
+            hash: &mut self.hash,
         }
-        let entries = verify(&text)?;
-        let head = entries
-            .last()
-            .map_or_else(beginning, |entry| entry.hash.clone());
-        Ok(Self {
-            path: path.to_owned(),
-            file,
-            next: entries.len() as u64,
-            head,
-            length: whole as u64,
-        })
     }
+}
 
-    /// Writes a decision, durably.
-    pub fn append(&mut self, draft: Draft) -> Result<Entry, LogError> {
+impl From<Draft> for Entry {
+    fn from(draft: Draft) -> Self {
         let Draft {
             at_s,
             handle,
@@ -204,8 +134,8 @@ impl Log {
             until_s,
             about,
         } = draft;
-        let mut entry = Entry {
-            seq: self.next,
+        Self {
+            seq: 0,
             at_s,
             handle,
             decision,
@@ -215,66 +145,10 @@ impl Log {
             peak,
             until_s,
             about,
-            previous: self.head.clone(),
+            previous: String::new(),
             hash: String::new(),
-        };
-        entry.hash = entry.digest();
-        let mut line = serde_json::to_vec(&entry).unwrap_or_default();
-        line.push(b'\n');
-        let written = self
-            .file
-            .write_all(&line)
-            .and_then(|()| self.file.sync_data());
-        if let Err(error) = written {
-            // Half a line would break the chain; cutting it off can only fail as writing did.
-            let _ = self.file.set_len(self.length);
-            return Err(FileError::of(&self.path, &error).into());
         }
-        self.length += line.len() as u64;
-        self.next += 1;
-        self.head.clone_from(&entry.hash);
-        Ok(entry)
     }
-
-    /// Everything that was written.
-    pub fn entries(&self) -> Result<Vec<Entry>, LogError> {
-        read(&self.path)
-    }
-}
-
-/// Reads and verifies a log that somebody else may be writing.
-pub fn read(path: &Path) -> Result<Vec<Entry>, LogError> {
-    let text = std::fs::read(path).map_err(|error| FileError::of(path, &error))?;
-    let whole = text
-        .iter()
-        .rposition(|byte| *byte == b'\n')
-        .map_or(0, |at| at + 1);
-    verify(&text[..whole])
-}
-
-/// Whether each line goes on from the one before it.
-pub fn verify(text: &[u8]) -> Result<Vec<Entry>, LogError> {
-    let mut entries: Vec<Entry> = Vec::new();
-    let lines = text
-        .split(|byte| *byte == b'\n')
-        .filter(|line| !line.is_empty());
-    for (seq, line) in (0u64..).zip(lines) {
-        let broken = LogError::Broken { line: seq + 1 };
-        if line.len() > MAX_LINE_BYTES {
-            return Err(broken);
-        }
-        let Ok(entry) = serde_json::from_slice::<Entry>(line) else {
-            return Err(broken);
-        };
-        let head = entries
-            .last()
-            .map_or_else(beginning, |last| last.hash.clone());
-        if entry.seq != seq || entry.previous != head || entry.hash != entry.digest() {
-            return Err(broken);
-        }
-        entries.push(entry);
-    }
-    Ok(entries)
 }
 
 /// How the appeal against the entry at `seq` stands: the last word counts.
@@ -291,6 +165,9 @@ pub fn appeal(entries: &[Entry], seq: u64) -> Appeal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chain::{LogError, verify};
+    use std::fs::OpenOptions;
+    use std::io::Write as _;
 
     fn draft(decision: Decision, about: Option<u64>) -> Draft {
         Draft {
@@ -319,7 +196,7 @@ mod tests {
         let second = log.append(draft(Decision::Appeal, Some(0))).unwrap();
         log.append(draft(Decision::AppealRejected, Some(0)))
             .unwrap();
-        let entries = log.entries().unwrap();
+        let entries = log.lines().unwrap();
         assert_eq!(entries.len(), 3);
         assert_eq!(entries[1], second);
         assert_eq!(entries[1].previous, entries[0].hash);
@@ -351,7 +228,7 @@ mod tests {
         ];
         for (at, altered) in altered {
             assert_ne!(altered, text);
-            let refused = verify(altered.as_bytes());
+            let refused = verify::<Entry>(altered.as_bytes());
             assert!(
                 matches!(refused, Err(LogError::Broken { line }) if line == at),
                 "{altered}"
@@ -359,6 +236,6 @@ mod tests {
             std::fs::write(&path, format!("{altered}\n")).unwrap();
             assert!(Log::open(&path).is_err());
         }
-        assert_eq!(verify(text.as_bytes()).unwrap().len(), 3);
+        assert_eq!(verify::<Entry>(text.as_bytes()).unwrap().len(), 3);
     }
 }

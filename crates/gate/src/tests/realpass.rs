@@ -10,6 +10,7 @@ use realdid_testkit::person::TestRandom;
 use world::TestDid;
 
 mod abroad;
+mod receipts;
 
 const BY: HashFunction = HashFunction::Sha256;
 

@@ -20,7 +20,7 @@ fn help(words: &[&str]) -> String {
 }
 
 /// Every command with the options that its help names.
-const COMMANDS: [&[&str]; 69] = [
+const COMMANDS: [&[&str]; 70] = [
     &["up"],
     &["genesis", "key"],
     &["genesis", "plan"],
@@ -73,6 +73,7 @@ const COMMANDS: [&[&str]; 69] = [
     &["wallet", "kit", "top-up"],
     &["resolve"],
     &["verify-display"],
+    &["verify-receipt"],
     &["governance", "decide"],
     &["governance", "sign"],
     &["governance", "show"],

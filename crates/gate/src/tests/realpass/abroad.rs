@@ -8,9 +8,9 @@ use realdid_core::state::{ReasonCode, recognition_key};
 use realdid_testkit::chain::TestLedger;
 
 /// A town on the network `home` that follows `dev` too, whose ledger is the world's.
-struct Border {
-    town: Town,
-    home: TestLedger,
+pub(super) struct Border {
+    pub(super) town: Town,
+    pub(super) home: TestLedger,
     recognition: Recognition,
 }
 
@@ -33,7 +33,11 @@ fn recognition(of: &Genesis) -> Recognition {
 }
 
 fn open_at_border(folder: &Path) -> Gate {
-    let mut config = config_of(folder, Accounts::Person, &[], "login");
+    open_asking(folder, &[], "login")
+}
+
+fn open_asking(folder: &Path, claims: &[&str], purpose: &str) -> Gate {
+    let mut config = config_of(folder, Accounts::Person, claims, purpose);
     config.genesis = folder.join("home.cbor");
     config.recognised = vec![OtherNetwork {
         genesis: folder.join("genesis.cbor"),
@@ -44,6 +48,10 @@ fn open_at_border(folder: &Path) -> Gate {
 
 impl Border {
     fn new() -> Self {
+        Self::asking(&[], "login")
+    }
+
+    pub(super) fn asking(claims: &[&str], purpose: &str) -> Self {
         let town = town_with(0, |folder| {
             let registrar = {
                 let world = World::new(
@@ -57,7 +65,7 @@ impl Border {
             };
             let home = TestLedger::named("home", 17, now_ms() - 60_000, vec![registrar]);
             std::fs::write(folder.join("home.cbor"), home.genesis.encode()).unwrap();
-            open_at_border(folder)
+            open_asking(folder, claims, purpose)
         });
         let genesis = town
             .gate
@@ -112,7 +120,7 @@ impl Border {
     }
 
     /// What somebody from `dev` gets; `shows` is how their wallet reads the request.
-    async fn log_in(
+    pub(super) async fn log_in(
         &self,
         wallet: Wallet<'_>,
         shows: impl FnOnce(CheckedRequest) -> CheckedRequest,
