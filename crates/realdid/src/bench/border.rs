@@ -122,8 +122,11 @@ pub async fn latency() -> Result<Measured, Fail> {
         return Err(broken("both networks recognise each other"));
     }
     let (mut refused_ms, mut accepted_ms) = (Vec::new(), Vec::new());
-    for _ in 0..DECISIONS {
+    let slot = Duration::from_secs(Parameters::development().slot_s);
+    for turn in 0..DECISIONS {
         for (suspended, found) in [(true, &mut refused_ms), (false, &mut accepted_ms)] {
+            // What was felt last came with a checkpoint: each decision falls into another part of the slot.
+            tokio::time::sleep(slot * turn as u32 / DECISIONS as u32).await;
             decide(&running.intl, &running.cn.network, suspended).await?;
             let is_final = Instant::now();
             while abroad.signs_in(&service).await? != suspended {

@@ -91,6 +91,8 @@ pub(super) struct Scene {
     pub client_id: String,
     pub client_secret: String,
     pub redirect_uri: String,
+    /// The name of the network on whose ledger the service is registered.
+    pub network: String,
     pub registrar: Issuer,
     pub service: Service,
     pub nodes: NodeClient,
@@ -207,6 +209,7 @@ impl Scene {
             redirect_uri: format!("{}/callback", nation.service_url(0)),
             client_id: client.client_id,
             client_secret: client.client_secret,
+            network: nation.network.clone(),
             // Stand-ins until the first request has named the real ones.
             registrar: ledger.light.genesis().issuers[0].clone(),
             service: no_service(),
@@ -366,7 +369,7 @@ impl Scene {
         link: &str,
     ) -> Result<(String, String), Fail> {
         let evidence = RequestEvidence {
-            network: "dev",
+            network: &self.network,
             registrar: Some(&self.registrar),
             service: Some(&self.service),
             now_s: now_s(),

@@ -65,6 +65,7 @@ pub async fn measure() -> Result<Measured, Fail> {
         client_id: "bench".to_owned(),
         client_secret: SECRET.to_owned(),
         redirect_uri: REDIRECT.to_owned(),
+        network: traffic.network.as_str().to_owned(),
         registrar: traffic.issuer.clone(),
         service,
         nodes,
