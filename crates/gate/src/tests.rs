@@ -752,7 +752,7 @@ async fn a_gate_does_not_ask_beyond_its_registration() {
     for (claims, purpose) in [
         (&["given_name"][..], "age"),
         (&["age_equal_or_over.18"], "login"),
-        (&[], "kyc"),
+        (&[], "delivery"),
     ] {
         let config = config(town.folder.path(), claims, purpose);
         let gate = Gate::open(&config, ISSUER.to_owned()).unwrap();
