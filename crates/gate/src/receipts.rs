@@ -14,7 +14,9 @@ use axum::response::{IntoResponse, Response};
 use realdid_core::hash::Hash32;
 use realdid_exchange::did_proof;
 use realdid_exchange::oidc::{self, Login};
-use realdid_exchange::receipt::{self, Abroad, Evidence, Ledger, Receipt, Trust, receipt_id};
+use realdid_exchange::receipt::{
+    self, Abroad, Evidence, Ledger, Receipt, ReceiptError, Trust, receipt_id,
+};
 use realdid_exchange::registration::Purpose;
 use realdid_exchange::vp::Presented;
 use realdid_serve::files;
@@ -147,9 +149,12 @@ impl Inner {
         let sealed = sealed.map_err(|_| Refusal::INTERNAL)?;
         let (receipts, client) = (Arc::clone(receipts), start.client.client_id.clone());
         let kept = tokio::task::spawn_blocking(move || {
-            let checked = receipt::verify(&sealed, &trust);
+            // From its bytes, as an auditor has it: a receipt has bounds.
+            let bytes = sealed.to_bytes();
+            let read = Receipt::parse(&bytes).map_err(ReceiptError::from);
+            let checked = read.and_then(|receipt| receipt::verify(&receipt, &trust));
             checked.map_err(|error| error.code().to_owned())?;
-            let kept = receipts.keep(&sealed.to_bytes(), &client, trust.now_ms / 1000);
+            let kept = receipts.keep(&bytes, &client, trust.now_ms / 1000);
             kept.map_err(|error| error.to_string())
         });
         let kept = kept.await.map_err(|_| Refusal::INTERNAL)?;

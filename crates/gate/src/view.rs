@@ -290,7 +290,9 @@ impl View {
 
     /// The term behind which hand-overs are missing, if so.
     pub fn unproved_from(&self) -> Option<u64> {
-        let kept = self.kept_hand_overs().len() as u64;
+        // Asked twice a slot, so nothing is copied.
+        let kept = self.hand_overs.lock();
+        let kept = kept.unwrap_or_else(PoisonError::into_inner).len() as u64;
         (kept < self.snapshot().light.newest_term()).then_some(kept)
     }
 

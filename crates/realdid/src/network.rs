@@ -11,6 +11,7 @@ use crate::govern;
 use crate::input;
 use crate::nation::{Nation, Neighbour, now_ms};
 use realdid_core::certificate::is_network_key;
+use realdid_core::did::NetworkName;
 use realdid_core::genesis::{Genesis, MAX_GENESIS_BYTES, NetworkKey};
 use realdid_core::governance::{
     Accepted, Assurance, CredentialType, FirstTerm, Recognised, Recognition,
@@ -44,8 +45,8 @@ pub async fn recognise(args: RecogniseArgs) -> Result<Value, Fail> {
     }
     let mut accepts = args.accepts.clone();
     accepts.sort_by_key(|accepted| accepted.kind);
-    let known = Recognitions::ask(&args.govern.ledger).await?.list;
-    let mut known = known.into_iter().map(|known| known.recognised);
+    let here = Recognitions::ask(&args.govern.ledger).await?;
+    let mut known = here.list.into_iter().map(|known| known.recognised);
     let known = known.find(|known| known.genesis == digest);
     // Another decision about what is accepted does not go back to the genesis' key.
     let (begins, network_key) = match (args.from_term, known) {
@@ -60,8 +61,7 @@ pub async fn recognise(args: RecogniseArgs) -> Result<Value, Fail> {
         accepts,
         begins,
     };
-    let (_, light) = govern::network(&args.govern.ledger).await?;
-    if !recognised.is_well_formed(&light.genesis().network) {
+    if !recognised.is_well_formed(&here.network) {
         return Err(Fail::user(
             "recognition.shape",
             "another network than one's own is recognised, and each kind of credential is accepted once",
@@ -152,7 +152,7 @@ pub async fn show(args: RecognitionsArgs) -> Result<Value, Fail> {
         return Err(unknown());
     }
     Ok(json!({
-        "network": found.network,
+        "network": found.network.as_str(),
         "recognised": shown,
         "height": found.at.header.height,
         "ageSeconds": now_ms().saturating_sub(found.at.header.time_ms) / 1000,
@@ -213,7 +213,7 @@ fn unknown() -> Fail {
 
 /// All that the ledger says of other networks.
 struct Recognitions {
-    network: String,
+    network: NetworkName,
     list: Vec<Recognition>,
     at: CheckedHeader,
 }
@@ -228,7 +228,7 @@ impl Recognitions {
         };
         let all = node.recognitions(&mut light, &freshness).await?;
         Ok(Self {
-            network: light.genesis().network.as_str().to_owned(),
+            network: light.genesis().network.clone(),
             list: all.value,
             at: all.at,
         })

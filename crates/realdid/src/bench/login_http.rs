@@ -7,7 +7,6 @@
 
 use super::network::{RunningNation, http};
 use super::{Measured, broken, clock, signatures, traffic};
-use crate::cli::NationDir;
 use crate::fail::Fail;
 use crate::nation::{SERVICE_NAMES, random};
 use base64::Engine as _;
@@ -25,7 +24,6 @@ use realdid_exchange::did_proof::{self, ProofContent};
 use realdid_exchange::oidc::{Accounts, secret_hash};
 use realdid_exchange::vp::{self, ClaimedRequest, RequestEvidence, WalletLink};
 use realdid_light::http::NodeClient;
-use realdid_wallet::http::Http;
 use realdid_wallet::ledger::{Ledger, now_s};
 use realdid_wallet::wallet::Wallet;
 use serde::Deserialize;
@@ -185,23 +183,8 @@ impl Scene {
             .join("service.toml");
         let client: DemoConfig =
             realdid_serve::config::load(&file, "REALDID_BENCH_SERVICE").map_err(Fail::of)?;
-        let residents = crate::part::residents(&NationDir {
-            dir: nation.dir.clone(),
-        })?;
-        let evidence = residents["residents"][0]["evidence"]
-            .as_str()
-            .ok_or_else(|| broken("there is a resident to enrol"))?;
-        let (mut wallet, _) = Wallet::create(&running.folder.path().join("wallet"), None)?;
-        let http = Http::new()?;
-        let authority = nation.authority_url();
-        realdid_wallet::enrol::enrol(
-            &mut wallet,
-            &http,
-            &authority,
-            &realdid_wallet::enrol::By::File(evidence.into()),
-            None,
-        )
-        .await?;
+        let dir = running.folder.path().join("wallet");
+        let (mut wallet, _) = super::network::enrolled(nation, &dir).await?;
         let mut ledger = Ledger::of(&wallet.content)?;
 
         let mut scene = Self {

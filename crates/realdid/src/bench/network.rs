@@ -7,6 +7,7 @@
 use super::apply::folder;
 use super::traffic::Traffic;
 use super::{broken, clock};
+use crate::cli::NationDir;
 use crate::fail::Fail;
 use crate::nation::{Nation, SERVICE_NAMES, no_http, now_ms, random};
 use realdid_core::genesis::{Genesis, MAX_EPOCH_S, NetworkKey, Parameters, PeerKey};
@@ -14,6 +15,9 @@ use realdid_gate::Accounts;
 use realdid_node::config::{NodeConfig, Peer, ValidatorKeys, example_config};
 use realdid_node::engine::deal;
 use realdid_serve::files;
+use realdid_wallet::enrol::{By, enrol};
+use realdid_wallet::http::Http;
+use realdid_wallet::wallet::Wallet;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -265,29 +269,10 @@ impl RunningNation {
     /// A nation whose demo services know people by persons or by DIDs.
     pub async fn start(accounts: Accounts) -> Result<Self, Fail> {
         let folder = folder()?;
-        let dir = folder.path().join("nation");
-        let ready = folder.path().join("ready.json");
-        let port_base = free_port_base(&[0])?.to_string();
-        let mut up = Process::start(
-            &[
-                "up",
-                "--dir",
-                &dir.to_string_lossy(),
-                "--port-base",
-                &port_base,
-                "--accounts",
-                accounts.name(),
-                "--ready-file",
-                &ready.to_string_lossy(),
-            ],
-            &[],
-            &folder.path().join("up.log"),
-        )?;
-        wait(&mut up, async || ready.exists()).await?;
-        let nation = Nation::read(&dir)?.ok_or_else(|| broken("realdid up makes a nation"))?;
+        let up = up(&folder, &[0], &["--accounts", accounts.name()]).await?;
         Ok(Self {
             _up: up,
-            nation,
+            nation: nation(&folder.path().join("up"))?,
             folder,
         })
     }
@@ -296,6 +281,45 @@ impl RunningNation {
     pub fn gate_cpu_s(&self) -> Result<f64, Fail> {
         gate_cpu_s(&self.nation, 0)
     }
+}
+
+/// `realdid up` in a folder's `up`, with these options, on ports that are free from these places on; it is
+/// ready.
+async fn up(folder: &TempDir, places: &[u16], options: &[&str]) -> Result<Process, Fail> {
+    let (dir, ready) = (folder.path().join("up"), folder.path().join("ready.json"));
+    let (dir, port_base) = (dir.to_string_lossy(), free_port_base(places)?.to_string());
+    let file = ready.to_string_lossy();
+    let common = [
+        "up",
+        "--dir",
+        &dir,
+        "--port-base",
+        &port_base,
+        "--ready-file",
+        &file,
+    ];
+    let args = [&common, options].concat();
+    let mut up = Process::start(&args, &[], &folder.path().join("up.log"))?;
+    wait(&mut up, async || ready.exists()).await?;
+    Ok(up)
+}
+
+fn nation(dir: &Path) -> Result<Nation, Fail> {
+    Nation::read(dir)?.ok_or_else(|| broken("realdid up makes a nation"))
+}
+
+/// A new wallet of a nation's first resident, enrolled there.
+pub async fn enrolled(nation: &Nation, dir: &Path) -> Result<(Wallet, Http), Fail> {
+    let residents = crate::part::residents(&NationDir {
+        dir: nation.dir.clone(),
+    })?;
+    let evidence = residents["residents"][0]["evidence"]
+        .as_str()
+        .ok_or_else(|| broken("there is a resident to enrol"))?;
+    let (mut wallet, _) = Wallet::create(dir, None)?;
+    let (http, by) = (Http::new()?, By::File(evidence.into()));
+    enrol(&mut wallet, &http, &nation.authority_url(), &by, None).await?;
+    Ok((wallet, http))
 }
 
 fn gate_cpu_s(nation: &Nation, service: u16) -> Result<f64, Fail> {
@@ -317,31 +341,12 @@ pub struct RunningNeighbours {
 impl RunningNeighbours {
     pub async fn start() -> Result<Self, Fail> {
         let folder = folder()?;
-        let dir = folder.path().join("nations");
-        let ready = folder.path().join("ready.json");
-        let mut up = Process::start(
-            &[
-                "up",
-                "--dir",
-                &dir.to_string_lossy(),
-                "--port-base",
-                &free_port_base(&[0, 100])?.to_string(),
-                "--networks",
-                "cn,intl",
-                "--ready-file",
-                &ready.to_string_lossy(),
-            ],
-            &[],
-            &folder.path().join("up.log"),
-        )?;
-        wait(&mut up, async || ready.exists()).await?;
-        let nation = |name: &str| {
-            Nation::read(&dir.join(name))?.ok_or_else(|| broken("realdid up makes a nation"))
-        };
+        let up = up(&folder, &[0, 100], &["--networks", "cn,intl"]).await?;
+        let dir = folder.path().join("up");
         Ok(Self {
             _up: up,
-            cn: nation("cn")?,
-            intl: nation("intl")?,
+            cn: nation(&dir.join("cn"))?,
+            intl: nation(&dir.join("intl"))?,
             folder,
         })
     }
