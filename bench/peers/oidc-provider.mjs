@@ -11,7 +11,7 @@ import http from "node:http";
 
 import { SECONDS, cpuSeconds, repeatFor, report, versionOf } from "./measure.mjs";
 
-const PARALLEL = 8;
+const PARALLEL = 64;
 const CLIENT = { id: "bench", secret: "bench-secret-of-no-value-32-chars" };
 const REDIRECT = "http://127.0.0.1:1/callback";
 

@@ -5,6 +5,8 @@ use std::error::Error;
 use std::fs;
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use realdid_ceremony::Left;
 use realdid_core::codec;
 use realdid_core::hash::{Hash32, HashFunction};
@@ -15,14 +17,15 @@ use realdid_exchange::tag::PassportEvidence;
 use realdid_exchange::vci::authorization::{AuthorizationRequest, code_challenge};
 use realdid_exchange::vci::{PassAnswer, PassRequest, TokenRequest};
 use realdid_exchange::vp::{
-    Ask, ClaimedRequest, DID_ID, PASS_ID, RequestContent, WalletResponse, client_id,
+    AnswerTo, Ask, ClaimedRequest, DID_ID, PASS_ID, RequestContent, Signer, WalletResponse,
+    client_id,
 };
 use realdid_pass::facts::{Adult, Assurance, Continuity, Facts, Kind, Region};
 use realdid_pass::{Context, Credential, PseudonymSecrets};
 use realdid_testkit::chain::TestLedger;
 use realdid_testkit::ledger::{START_MS, TestDid, TestNet};
 use realdid_testkit::person::{TestPerson, TestRandom};
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[path = "../../crates/exchange/src/test_world.rs"]
 mod test_world;
@@ -42,7 +45,161 @@ fn main() -> Outcome {
     shown_and_asked(&pass)?;
     ceremony()?;
     issuing()?;
+    badge()?;
+    asking()?;
     passport()
+}
+
+/// What others say of themselves and ask, as in `targets/asking.rs`.
+fn asking() -> Outcome {
+    use realdid_credential::jose::{Alg, SigningKey};
+    use realdid_credential::status::{Status, StatusList, Width, delta, token};
+    use realdid_exchange::vci::{IssuerMetadata, ServerMetadata};
+
+    let algs: &[Alg] = &[Alg::Es256];
+    let metadata =
+        IssuerMetadata::of_authority(AUTHORITY, "urn:realdid:pid:1", "A", (Alg::Es256, algs));
+    write("asking", "issuer", Some(0), &serde_json::to_vec(&metadata)?)?;
+    let server = ServerMetadata::of_authority(AUTHORITY);
+    write("asking", "server", Some(1), &serde_json::to_vec(&server)?)?;
+    let copies = json!({"credentials": [{"credential": "e30.e30.AA~"}], "notification_id": "n"});
+    write(
+        "asking",
+        "copies",
+        Some(2 + 16),
+        copies.to_string().as_bytes(),
+    )?;
+    let gate = DecryptionKey::from_bytes(&[7; 32], "k")?;
+    let query = json!({"credentials": [{
+        "id": "pid", "format": "dc+sd-jwt", "meta": {"vct_values": ["urn:realdid:pid:1"]},
+        "trusted_authorities": [{"type": "aki", "values": ["AQID"]}],
+        "claims": [
+            {"id": "a", "path": ["given_name"], "values": ["Wei"]},
+            {"id": "b", "path": ["nationalities", null]}
+        ],
+        "claim_sets": [["a", "b"], ["a"]]
+    }], "credential_sets": [{"options": [["pid"]], "required": true}]});
+    write("asking", "query", Some(4), query.to_string().as_bytes())?;
+    let header = json!({"alg": "ES256", "typ": "oauth-authz-req+jwt", "x5c": ["AA=="]});
+    let request = json!({"client_id": "x509_san_dns:shop.example", "aud": "https://self-issued.me/v2",
+        "response_type": "vp_token", "response_mode": "direct_post.jwt", "nonce": "n", "state": "s",
+        "response_uri": "https://shop.example/response", "dcql_query": query,
+        "client_metadata": {"jwks": {"keys": [gate.public_jwk()]},
+            "vp_formats_supported": {"dc+sd-jwt": {"sd-jwt_alg_values": ["ES256"], "kb-jwt_alg_values": ["ES256"]}}}});
+    write(
+        "asking",
+        "request",
+        Some(3),
+        format!("{header}\n{request}").as_bytes(),
+    )?;
+    let list = "https://authority.example/status/1";
+    let reference = json!({"status_list": {"uri": list, "idx": 7}});
+    write(
+        "asking",
+        "reference",
+        Some(5),
+        reference.to_string().as_bytes(),
+    )?;
+    let old = StatusList::from_bytes(Width::Two, vec![0b0100_0001; 64])?;
+    let mut new = old.clone();
+    new.change(9, Status::Invalid)?;
+    write("asking", "deflated", Some(5), &new.deflate()?)?;
+    let made = delta::make(&old, &new, list)?;
+    write("asking", "delta", Some(6), &made)?;
+    write(
+        "asking",
+        "delta-body",
+        Some(6),
+        made.get(82..).ok_or("a body")?,
+    )?;
+    let now_s = NOW_MS / 1000;
+    let terms = token::Terms {
+        kid: "k",
+        uri: list,
+        iat_s: now_s,
+        exp_s: now_s + 60,
+        ttl_s: 60,
+        x5c: &[],
+    };
+    let key = SigningKey::p256(&[5; 32])?;
+    let signed = token::issue_jwt(&new, &terms, &key)?;
+    let payload = signed.split('.').nth(1).ok_or("a payload")?;
+    write("asking", "list", Some(7), &unbase64(payload)?)?;
+    write(
+        "asking",
+        "list-cwt",
+        Some(7),
+        &token::issue_cwt(&new, &terms, &key)?,
+    )?;
+    let paths = json!({"items": ["5a".repeat(32)]});
+    write("asking", "paths", Some(8), paths.to_string().as_bytes())?;
+    let world = world();
+    let sd_jwt = world.pid();
+    write("asking", "sd-jwt", Some(10), sd_jwt.as_bytes())?;
+    let website = "client_id=shop&redirect_uri=https%3A%2F%2Fshop.example%2Fcb&response_type=code&scope=openid\
+        &code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256\
+        &claims=%7B%22id_token%22%3A%7B%22given_name%22%3A%7B%22essential%22%3Atrue%7D%7D%7D";
+    write("asking", "website", Some(11), website.as_bytes())?;
+    let inside = json!({"vp_token": {"pid": ["e30.e30.AA~"]}}).to_string();
+    let to = EncryptionKey::choose(&json!({ "keys": [gate.public_jwk()] }), None)?;
+    let sealed = to.encrypt(inside.as_bytes(), &[1; 32], &[2; 12], None)?;
+    let got = json!({"protocol": "openid4vp-v1-signed", "data": {"response": sealed}});
+    write("asking", "browser", Some(12), got.to_string().as_bytes())?;
+    let link = "openid4vp://?client_id=x509_hash%3AAA&request_uri=https%3A%2F%2Fshop.example%2Fr&request_uri_method=post";
+    write("asking", "link", Some(13), link.as_bytes())?;
+    let did = TestDid::new(TestNet::new().network(), 1).inception.did();
+    let question = format!("{did}?service=a&relativeRef=%2Fb#c\nversionTime=2027-01-15T08:00:00Z");
+    write("asking", "question", Some(14), question.as_bytes())
+}
+
+/// The first of the frozen badges and of the receipts, as in `targets/badge.rs`.
+fn badge() -> Outcome {
+    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("../spec/vectors");
+    let first = |file: &str| -> Result<Value, Box<dyn Error>> {
+        let text = fs::read_to_string(vectors.join(file))?;
+        let all: Value = serde_json::from_str(&text)?;
+        Ok(all["cases"][0].clone())
+    };
+    let shown = first("display/badges.json")?["badge"].clone();
+    let presentation = shown["presentation"].as_str().ok_or("a presentation")?;
+    let binding = presentation.rsplit('~').next().ok_or("a key binding")?;
+    let claims = binding.split('.').nth(1).ok_or("claims")?;
+    write("badge", "badge", Some(0), shown.to_string().as_bytes())?;
+    write("badge", "presentation", Some(1), presentation.as_bytes())?;
+    write(
+        "badge",
+        "binding",
+        Some(2),
+        &URL_SAFE_NO_PAD.decode(claims)?,
+    )?;
+    write("badge", "handle", Some(3), "欧阳小明".as_bytes())?;
+    let signed: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims)?)?;
+    let mut terms = signed["display"].clone();
+    terms["type"] = "rdid_display".into();
+    terms["credential_ids"] = json!(["pid"]);
+    write("badge", "terms", Some(4), terms.to_string().as_bytes())?;
+    let id = "51".repeat(32);
+    let header = json!({"alg": "ES256", "typ": "rdid-display-order+jwt"});
+    let order = json!({"iss": id, "aud": "https://registrar.example", "iat": 1_900_000_000,
+        "act": "show", "digest": id, "withdrawal": id});
+    write(
+        "badge",
+        "order",
+        Some(5),
+        format!("{header}\n{order}").as_bytes(),
+    )?;
+    let receipt = first("receipts/receipts.json")?["receipt"].clone();
+    let whole = receipt.to_string();
+    write("badge", "receipt", Some(6), whole.as_bytes())?;
+    let members = ["registrar", "service", "issuer"].map(|name| &receipt["evidence"][name]);
+    let genesis = &receipt["evidence"]["home"]["genesis"];
+    for (member, coded) in members.into_iter().chain([genesis]).enumerate() {
+        let bytes = URL_SAFE_NO_PAD.decode(coded.as_str().ok_or("a member")?)?;
+        let input = [&[u8::try_from(member)?], bytes.as_slice()].concat();
+        write("badge", &format!("member-{member}"), Some(7), &input)?;
+    }
+    let page = "https://gate.example/display/wei.li/embed?size=small#name";
+    write("badge", "page", Some(8), page.as_bytes())
 }
 
 /// A passport of an invented state, its zone, and the lists that it is judged by.
@@ -60,10 +217,20 @@ fn passport() -> Outcome {
     write("passport", "object", Some(0), &object)?;
     write("passport", "zone", Some(1), zone.as_bytes())?;
     write("passport", "authority", Some(2), world.certificate())?;
-    write("passport", "revocation", Some(2), world.revocation_list().as_bytes())?;
+    write(
+        "passport",
+        "revocation",
+        Some(2),
+        world.revocation_list().as_bytes(),
+    )?;
     write("passport", "group", Some(3), &groups[0].1)?;
     let evidence = PassportEvidence::new(&object, &groups);
-    write("passport", "evidence", Some(4), &serde_json::to_vec(&evidence)?)
+    write(
+        "passport",
+        "evidence",
+        Some(4),
+        &serde_json::to_vec(&evidence)?,
+    )
 }
 
 /// What operators of a key ceremony say, as in `targets/ceremony.rs`: the vectors of the same seeds.
@@ -125,6 +292,7 @@ fn issuing() -> Outcome {
         configurations: vec!["pid-sd-jwt".into()],
         details: true,
         dpop_jkt: None,
+        issuer_state: None,
     };
     let form = |fields: Vec<(&'static str, String)>| {
         let mut form = url::form_urlencoded::Serializer::new(String::new());
@@ -435,12 +603,12 @@ fn shown_and_asked(pass: &Credential) -> Outcome {
     let world = world();
     let signed = RequestContent {
         network: "test",
-        service_id: SERVICE_ID,
+        signer: Signer::Registration(SERVICE_ID),
         registration: &world.registration,
         purpose: "age",
         ask: &Ask::new(true, &[Fact::Adult.claim().ok_or("a path")?]),
         algs: &[realdid_credential::jose::Alg::Es256],
-        response_uri: "https://login.shop.example/vp/response/x",
+        answer_to: AnswerTo::Uri("https://login.shop.example/vp/response/x"),
         nonce: "n-1",
         state: "s-1",
         wallet_nonce: Some("w"),

@@ -414,7 +414,10 @@ fn holds(net: &TestNet, before: &State, after: &State) {
         assert!(now.registrations <= issuer.registration_quota);
         paid += now.sponsored - then.sponsored;
     }
-    let made = added(Family::Dids) + added(Family::Batches) + added(Family::Displays);
+    let made = added(Family::Dids)
+        + added(Family::Batches)
+        + added(Family::Displays)
+        + added(Family::StatusLists);
     assert_eq!(
         made,
         paid + added(Family::Slots),

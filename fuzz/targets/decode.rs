@@ -9,7 +9,9 @@ use realdid_core::certificate::verify_finalization;
 use realdid_core::codec::{self, Bytes};
 use realdid_core::did::{Did, Inception, NetworkName};
 use realdid_core::genesis::Genesis;
-use realdid_core::governance::{Committee, DecisionRecord, Governance, Recognition, RunningParameters};
+use realdid_core::governance::{
+    Committee, DecisionRecord, Governance, Recognition, RunningParameters,
+};
 use realdid_core::hash::{Hash32, HashFunction, ListPath};
 use realdid_core::header::{Block, Checkpoint, Header, MAX_HEADER_BYTES, Receipt};
 use realdid_core::operation::SignedOperation;

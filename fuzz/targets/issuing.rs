@@ -82,7 +82,7 @@ fuzz_target!(|input: &[u8]| {
             }
         }
         8 => {
-            let _ = mdoc::claimed_chain(bytes);
+            let _ = (mdoc::claimed_chain(bytes), mdoc::issuer_auth(bytes));
         }
         _ => {
             let _ = Certificate::parse(bytes);

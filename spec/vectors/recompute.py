@@ -424,11 +424,14 @@ def vectors():
     for name, body in [
         ("foreign-hand-over", [27, ["intl", hand_over]]),
         ("foreign-fork", [28, ["intl", one, other]]),
+        ("status-list", [29, [[b"\x11" * 32, b"\x22" * 32, 3, b"\x33" * 32]]]),
     ]:
         show = [1, "dev", 1000, body]
         signed = [show, [[key(1), signature("operation", 1, cbor(show))]], None]
         yield f"ledger/{name}.hex", cbor(signed).hex()
         yield f"ledger/{name}.id", tagged("operation", cbor(show)).hex()
+
+    yield "ledger/status-list-record.hex", cbor([3, b"\x33" * 32, 900]).hex()
 
     names = {
         "did": (0x10, did_id),
@@ -444,6 +447,7 @@ def vectors():
         "display": (0x90, b"\x55" * 32),
         "recognition": (0xA0, b"intl"),
         "committee": (0x63, b""),
+        "status-list": (0xB0, issuer_id + b"\x66" * 32),
     }
     lines = [f"{name} {state_key(*args).hex()}" for name, args in names.items()]
     yield "ledger/state-keys.txt", "\n".join(lines)

@@ -45,7 +45,7 @@ const SD_JWT: By = By::Example("measure-credential", Some("sd-jwt-vc.mjs"));
 const STATUS: By = By::Example("measure-credential", None);
 
 /// Each bench, in the order of the table.
-const BENCHES: [(&str, By); 24] = [
+const BENCHES: [(&str, By); 26] = [
     ("apply", By::Realdid(None)),
     ("order_ed25519", By::Realdid(None)),
     ("order_p256", By::Realdid(None)),
@@ -61,6 +61,8 @@ const BENCHES: [(&str, By); 24] = [
     ("status_list_lookup", STATUS),
     ("status_list_delta", STATUS),
     ("login_http", By::Realdid(Some("oidc-provider.mjs"))),
+    ("login_http_p99", By::Realdid(None)),
+    ("login_bare", By::Realdid(None)),
     ("pass_login_http", By::Realdid(None)),
     ("pass_verify", PASS),
     ("pass_verify_batch", PASS),

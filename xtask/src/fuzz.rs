@@ -15,12 +15,12 @@ use std::process::Command;
 use crate::needs;
 use crate::shell::{self, Failure, command};
 
-const TARGETS: [&str; 7] = [
-    "decode", "apply", "ceremony", "pass", "login", "issuing", "passport",
+const TARGETS: [&str; 9] = [
+    "decode", "apply", "ceremony", "pass", "login", "issuing", "passport", "badge", "asking",
 ];
 const DEFAULT_SECONDS: u64 = 60;
 /// Longer inputs find nothing that shorter ones do not, in these formats.
-const MAX_INPUT_BYTES: u32 = 8192;
+const MAX_INPUT_BYTES: u32 = 10_240;
 /// The most that one run may add to the committed corpus of a target.
 const KEPT_BYTES_A_FILE: u64 = 2048;
 

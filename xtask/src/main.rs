@@ -38,7 +38,8 @@ cargo xtask bench [--only ID]  Measure ours and its peer in one run, print one t
                                order_sm2, dead_validator, finality,
                                finality_p99, resolve_http,
                                sdjwt_issue, sdjwt_verify, status_list, status_list_lookup,
-                               status_list_delta, login_http, pass_verify, pass_verify_batch,
+                               status_list_delta, login_http, login_http_p99, login_bare,
+                               pass_verify, pass_verify_batch,
                                pass_prove, pass_prove_wasm, pass_issue.
 cargo xtask bench --peers      Only the peers; writes nothing.
 ";

@@ -231,7 +231,9 @@ pub fn python_packages(root: &Path, environment: &str, requirements: &str) -> Re
         const LINE: &str =
             "apt-get update && apt-get install -y --no-install-recommends python3-venv";
         let missing = || Failure::Missing {
-            what: "Python 3 with its venv module is needed for the Django site".to_owned(),
+            what:
+                "Python 3 with its venv module is needed for the packages of other people's making"
+                    .to_owned(),
             fix: format!("sudo sh -c '{LINE}'"),
         };
         if !is_root(root) {

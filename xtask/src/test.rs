@@ -89,10 +89,16 @@ fn setup(root: &Path) -> Result<Runner, Failure> {
     needs::npm_packages(root, "crates/pass/tests/peer")?;
     needs::npm_packages(root, "crates/credential/tests/peer")?;
     needs::npm_packages(root, "crates/authority/tests/peer")?;
+    needs::npm_packages(root, "crates/realdid/tests/peer")?;
     needs::python_packages(
         root,
         "target/sign-in-django",
         "examples/sign-in/django/requirements.txt",
+    )?;
+    needs::python_packages(
+        root,
+        "target/schemathesis",
+        "crates/realdid/tests/schemathesis.txt",
     )?;
     Ok(needs::runner(root))
 }

@@ -1,7 +1,7 @@
-//! The certificates of the key that signs PIDs, for wallets and verifiers that do not read the
+//! The certificates of the P-256 key that signs PIDs, for wallets and verifiers that do not read the
 //! ledger (HAIP 1.0 §6.1.1; spec/enrolment.md, C9).
 //!
-//! An authority is its own certificate authority: `ca.key` signs one leaf, that of `pid.key`, with
+//! An authority is its own certificate authority: `ca.key` signs one leaf, that of this key, with
 //! the authority's URL among its names. Both certificates are files that are made once and never
 //! replaced, so that every process shows the same leaf to everybody: one of its own would mark
 //! whoever got it (promise P4).
@@ -10,11 +10,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rand_core::Rng as _;
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SanType, SerialNumber,
+    BasicConstraints, CertificateParams, DnType, DnValue, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, SanType, SerialNumber,
 };
 use realdid_credential::jose::VerifyingKey;
-use realdid_credential::x509::Certificate;
+use realdid_credential::x509::{Certificate, from_pem};
 use realdid_serve::files;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -66,8 +66,8 @@ impl Certificates {
                 Err(error) => return Err(files::FileError::of(&path, &error).into()),
             };
             match from_pem(&text) {
-                Some(der) => Ok((text, der)),
-                None => Err(KeyFileError::Certificate { path }),
+                Ok(der) => Ok((text, der)),
+                Err(_) => Err(KeyFileError::Certificate { path }),
             }
         };
         let ((root_pem, _), (_, leaf)) = (read(CA_FILE)?, read(LEAF_FILE)?);
@@ -87,7 +87,7 @@ impl Certificates {
 /// Makes what is missing of the two files.
 pub(crate) fn make(
     keys: &Path,
-    url: &str,
+    (url, country): (&str, &str),
     ca: &[u8; 32],
     pid: &[u8; 32],
     rng: &mut dyn FnMut(&mut [u8]),
@@ -97,9 +97,15 @@ pub(crate) fn make(
     let host = url::Url::parse(url).ok();
     let host = host.as_ref().and_then(url::Url::host);
     let host = host.ok_or_else(|| refused(&leaf_file))?;
+    let is_country = country.len() == 2 && country.bytes().all(|b| b.is_ascii_uppercase());
+    let country = country.try_into().ok().filter(|_| is_country);
+    let country = DnValue::PrintableString(country.ok_or_else(|| refused(&leaf_file))?);
     let now = OffsetDateTime::now_utc();
     let mut params = |name: &str, days: i64| {
         let mut params = CertificateParams::default();
+        // Both certificates name a country (ISO/IEC 18013-5, tables B.1 and B.3).
+        let of = country.clone();
+        params.distinguished_name.push(DnType::CountryName, of);
         let subject = format!("{name} {host}");
         params.distinguished_name.push(DnType::CommonName, subject);
         let mut serial = [0; 16];
@@ -154,7 +160,7 @@ pub(crate) fn read_root(path: &Path) -> Result<Certificate, KeyFileError> {
         path: path.to_owned(),
     };
     let text = fs::read_to_string(path).map_err(|error| files::FileError::of(path, &error))?;
-    let der = from_pem(&text).ok_or_else(refused)?;
+    let der = from_pem(&text).map_err(|_| refused())?;
     Certificate::parse(&der).map_err(|_| refused())
 }
 
@@ -175,7 +181,8 @@ pub fn certificate(dir: &Path, renew: bool) -> Result<Made, StandingError> {
     }
     let suites = KeySuites::of(&read_genesis(&config.genesis)?.parameters);
     let mut drawn = seeded()?;
-    init_authority(&config.dir, &config.issuer_url(), suites, &mut |out| {
+    let (url, country) = (config.issuer_url(), config.country.as_str());
+    init_authority(&config.dir, &url, country, suites, &mut |out| {
         drawn.fill_bytes(out);
     })?;
     let Some(certificates) = AuthorityKeys::load(&config.dir)?.certificates else {
@@ -196,16 +203,6 @@ fn key_pair(secret: &[u8; 32]) -> Option<KeyPair> {
     KeyPair::try_from(der.as_slice()).ok()
 }
 
-/// The one certificate of a PEM file.
-fn from_pem(text: &str) -> Option<Vec<u8>> {
-    let text = text.trim();
-    let inner = text
-        .strip_prefix("-----BEGIN CERTIFICATE-----")?
-        .strip_suffix("-----END CERTIFICATE-----")?;
-    let inner: String = inner.split_ascii_whitespace().collect();
-    STANDARD.decode(inner).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -222,7 +219,7 @@ mod tests {
             out.fill(next);
         };
         let suites = KeySuites::of(&Parameters::development());
-        init_authority(dir, URL, suites, &mut rng).unwrap();
+        init_authority(dir, URL, "XA", suites, &mut rng).unwrap();
         AuthorityKeys::load(dir).unwrap()
     }
 
@@ -235,7 +232,21 @@ mod tests {
         let leaf = verify_chain(&[&own.leaf], &[root], now.as_secs()).unwrap();
         assert_eq!(leaf.uris, [URL]);
         assert_eq!(leaf.dns, ["authority.example"]);
+        // countryName (2.5.4.6) is a PrintableString, of subject and of issuer
+        let country = [0x06, 0x03, 0x55, 0x04, 0x06, 0x13, 0x02, b'X', b'A'];
+        let named = own.leaf.windows(country.len());
+        assert_eq!(named.filter(|bytes| *bytes == country).count(), 2);
         assert_eq!(STANDARD.decode(&own.x5c[0]).unwrap(), own.leaf);
+    }
+
+    #[test]
+    fn a_country_that_is_none_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let suites = KeySuites::of(&Parameters::development());
+        for country in ["", "xa", "XAA", "X1"] {
+            let made = init_authority(folder.path(), URL, country, suites, &mut |out| out.fill(7));
+            assert_eq!(made.unwrap_err().code(), "key.certificate", "{country}");
+        }
     }
 
     #[test]

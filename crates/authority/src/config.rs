@@ -4,7 +4,7 @@
 //! `keys/` and the database, so that the operator's commands need `--dir DIR` only.
 
 use realdid_exchange::vci::attestation::Providers;
-use realdid_serve::{ConfigError, RateLimit, ServeOptions, TlsFiles, config};
+use realdid_serve::{ConfigError, RateConfig, RateLimit, ServeOptions, TlsFiles, config};
 use serde::Deserialize;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -20,6 +20,8 @@ pub const AUTHORITY_FILE: &str = "authority.toml";
 pub const REGISTRAR_FILE: &str = "registrar.toml";
 /// Before the names of environment variables that override an authority's file.
 pub const AUTHORITY_PREFIX: &str = "REALDID_AUTHORITY";
+/// The country of an authority that names none.
+pub const DEFAULT_COUNTRY: &str = "CN";
 /// Before the names of environment variables that override a registrar's file.
 pub const REGISTRAR_PREFIX: &str = "REALDID_REGISTRAR";
 
@@ -47,6 +49,9 @@ pub struct AuthorityConfig {
     pub country: String,
     #[serde(default)]
     pub register: RegisterConfig,
+    /// For whom people may act.
+    #[serde(default)]
+    pub organisations: OrganisationsConfig,
     /// Whose passports are taken; none without it.
     #[serde(default)]
     pub passports: Option<PassportsConfig>,
@@ -58,9 +63,17 @@ pub struct AuthorityConfig {
     #[serde(default)]
     pub realpass: RealPassConfig,
     #[serde(default)]
+    pub batches: BatchConfig,
+    /// PIDs that live long; none are issued without it.
+    #[serde(default)]
+    pub long_lived: Option<LongLivedConfig>,
+    #[serde(default)]
     pub attestation: AttestationConfig,
     #[serde(default)]
     pub limits: Limits,
+    /// What each source may ask of all routes together.
+    #[serde(default)]
+    pub rate: RateConfig,
 }
 
 /// Whose word for a wallet and its keys counts.
@@ -132,6 +145,33 @@ impl Default for RealPassConfig {
     }
 }
 
+/// How what is issued gets onto the ledger.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BatchConfig {
+    /// Into how long stretches of time batches fall, in seconds.
+    pub period_s: u64,
+    /// How many credentials are in one, at least, while it can wait.
+    pub least: u64,
+}
+
+impl Default for BatchConfig {
+    fn default() -> Self {
+        Self {
+            period_s: 600,
+            least: 1000,
+        }
+    }
+}
+
+/// PIDs that live long.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LongLivedConfig {
+    /// How many days.
+    pub days: u64,
+}
+
 /// Which population register.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -145,6 +185,18 @@ pub struct RegisterConfig {
     /// How many residents the synthetic register has.
     #[serde(default = "residents")]
     pub residents: u32,
+}
+
+/// Which register of organisations.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OrganisationsConfig {
+    /// A register service; the embedded synthetic one where there is none and the residents are synthetic.
+    #[serde(default)]
+    pub url: Option<String>,
+    /// File with the bearer token for it.
+    #[serde(default)]
+    pub token_file: Option<PathBuf>,
 }
 
 /// Whom to believe about passports: two folders, read again when their files change.
@@ -212,6 +264,9 @@ pub struct RegistrarConfig {
     pub registration_days: u64,
     #[serde(default)]
     pub limits: Limits,
+    /// What each source may ask of all routes together.
+    #[serde(default)]
+    pub rate: RateConfig,
 }
 
 impl AuthorityConfig {
@@ -225,7 +280,11 @@ impl AuthorityConfig {
         for root in &mut config.attestation.roots {
             *root = within(folder, root);
         }
-        if let Some(file) = &mut config.register.token_file {
+        let registers = [
+            &mut config.register.token_file,
+            &mut config.organisations.token_file,
+        ];
+        for file in registers.into_iter().flatten() {
             *file = within(folder, file);
         }
         if let Some(file) = &mut config.store.url_file {
@@ -255,7 +314,13 @@ impl AuthorityConfig {
     }
 
     pub(crate) fn serve_options(&self) -> ServeOptions {
-        options(self.listen, &self.public_url, &self.tls, self.supervised)
+        ServeOptions {
+            tls: self.tls.clone(),
+            public_url: self.public_url.clone(),
+            supervised: self.supervised,
+            rate: Some(self.rate.clone()),
+            ..ServeOptions::at(self.listen)
+        }
     }
 }
 
@@ -271,7 +336,13 @@ impl RegistrarConfig {
     }
 
     pub(crate) fn serve_options(&self) -> ServeOptions {
-        options(self.listen, &self.public_url, &self.tls, self.supervised)
+        ServeOptions {
+            tls: self.tls.clone(),
+            public_url: self.public_url.clone(),
+            supervised: self.supervised,
+            rate: Some(self.rate.clone()),
+            ..ServeOptions::at(self.listen)
+        }
     }
 }
 
@@ -310,20 +381,6 @@ fn within(folder: &Path, path: &Path) -> PathBuf {
     folder.join(path).components().collect()
 }
 
-fn options(
-    listen: SocketAddr,
-    public_url: &Option<String>,
-    tls: &Option<TlsFiles>,
-    supervised: bool,
-) -> ServeOptions {
-    ServeOptions {
-        tls: tls.clone(),
-        public_url: public_url.clone(),
-        supervised,
-        ..ServeOptions::at(listen)
-    }
-}
-
 fn authority_listen() -> SocketAddr {
     (Ipv4Addr::LOCALHOST, 20410).into()
 }
@@ -341,7 +398,7 @@ fn registrar_name() -> String {
 }
 
 fn country() -> String {
-    "CN".to_owned()
+    DEFAULT_COUNTRY.to_owned()
 }
 
 fn scopes() -> Vec<String> {

@@ -23,7 +23,8 @@ use realdid_exchange::suites;
 use realdid_exchange::tag::{Evidence, MAX_EVIDENCE_BYTES};
 use realdid_exchange::vci::authorization::AuthorizationRequest;
 use realdid_exchange::vci::{
-    IssuerMetadata, MDOC_CONFIGURATION, PassRequest, ServerMetadata, VciError, X5C_CONFIGURATION,
+    IssuerMetadata, LONG_CONFIGURATION, MDOC_CONFIGURATION, PassRequest, ServerMetadata, VciError,
+    X5C_CONFIGURATION,
 };
 use realdid_serve::{Problem, RateLimit, limit_rate};
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,7 @@ use zeroize::Zeroizing;
 
 use crate::enrolment::EnrolError;
 use crate::issuing::{IssueError, Issued, NonceFor};
+use crate::keys::DocumentKey;
 use crate::oauth::{Caller, PUSHED_LIFE_S};
 use crate::service::{Authority, refused};
 use crate::text::random;
@@ -71,7 +73,11 @@ pub(crate) fn router(authority: Arc<Authority>, rate: RateLimit) -> Router {
 }
 
 /// What a client that speaks DPoP is told for its next proof (RFC 9449 §8.2).
-fn with_nonce(authority: &Authority, caller: &Caller, mut response: Response) -> Response {
+pub(crate) fn with_nonce(
+    authority: &Authority,
+    caller: &Caller,
+    mut response: Response,
+) -> Response {
     if caller.speaks_dpop()
         && let Ok(nonce) = authority.nonce_for(NonceFor::Dpop)
         && let Ok(nonce) = HeaderValue::from_str(&nonce)
@@ -82,7 +88,7 @@ fn with_nonce(authority: &Authority, caller: &Caller, mut response: Response) ->
 }
 
 /// The answer to what an endpoint refuses. `denied` is its word for "not this holder".
-fn refusal(
+pub(crate) fn refusal(
     part: &'static str,
     error: &IssueError,
     denied: &'static str,
@@ -113,7 +119,7 @@ fn refusal(
 #[utoipa::path(post, path = "/par", tag = "OpenID4VCI",
     request_body(content_type = "application/x-www-form-urlencoded", description = "response_type, client_id, redirect_uri, code_challenge with S256, and scope or authorization_details; headers DPoP, OAuth-Client-Attestation and OAuth-Client-Attestation-PoP"),
     responses(
-        (status = 201, description = "{request_uri, expires_in}"),
+        (status = 201, description = "{request_uri, expires_in}", body = Object),
         (status = 400, description = "invalid_request, invalid_scope, invalid_dpop_proof or use_dpop_nonce"),
         (status = 401, description = "invalid_client"),
         (status = 429, description = "request.rate"),
@@ -203,6 +209,7 @@ fn words(configuration: &str) -> &'static str {
     match configuration {
         MDOC_CONFIGURATION => "Person identification, as a mobile document",
         X5C_CONFIGURATION => "Person identification, with a certificate",
+        LONG_CONFIGURATION => "Person identification that lives long",
         _ => "Person identification",
     }
 }
@@ -212,7 +219,7 @@ fn words(configuration: &str) -> &'static str {
 #[utoipa::path(get, path = "/authorize", tag = "OpenID4VCI",
     params(("client_id" = String, Query), ("request_uri" = String, Query)),
     responses(
-        (status = 200, description = "HTML with a form"),
+        (status = 200, description = "a page with a form", content_type = "text/html", body = String),
         (status = 400, description = "vci.pushed_unknown"),
         (status = 429, description = "request.rate"),
     ))]
@@ -229,9 +236,10 @@ async fn authorize(State(authority): Service, asked: Query<Asked>) -> Response {
     request_body(content_type = "application/x-www-form-urlencoded", description = "client_id, request_uri, and evidence (the evidence file's content) or decline"),
     responses(
         (status = 303, description = "back to the wallet with code, state and iss, or error"),
-        (status = 400, description = "vci.pushed_unknown, or the page again: request.malformed, evidence.refused, enrolment.unknown or enrolment.suspended"),
+        (status = 400, description = "vci.pushed_unknown, or the page again: request.malformed, enrolment.unknown", content((String = "text/html"), (Object = "application/json"))),
+        (status = 403, description = "the page again: evidence.refused or enrolment.suspended", content_type = "text/html", body = String),
         (status = 429, description = "request.rate"),
-        (status = 503, description = "the page again: register.unavailable"),
+        (status = 503, description = "the page again: register.unavailable", content_type = "text/html", body = String),
     ))]
 async fn log_in(State(authority): Service, body: Bytes) -> Response {
     let form = match body.len() {
@@ -310,7 +318,7 @@ fn read_evidence(text: &str) -> Option<Evidence> {
 #[utoipa::path(post, path = "/token", tag = "OpenID4VCI",
     request_body(content_type = "application/x-www-form-urlencoded", description = "grant_type with pre-authorized_code and tx_code; or code, redirect_uri and code_verifier; or refresh_token; header DPoP"),
     responses(
-        (status = 200, description = "{access_token, token_type, expires_in, refresh_token, authorization_details}"),
+        (status = 200, description = "{access_token, token_type, expires_in, refresh_token, authorization_details}", body = Object),
         (status = 400, description = "invalid_request, invalid_grant, unsupported_grant_type, invalid_dpop_proof or use_dpop_nonce"),
         (status = 401, description = "invalid_client"),
     ))]
@@ -324,7 +332,7 @@ async fn token(State(authority): Service, headers: HeaderMap, body: Bytes) -> Re
 }
 
 /// Nonce endpoint (OpenID4VCI 1.0 §7).
-#[utoipa::path(post, path = "/nonce", tag = "OpenID4VCI", responses((status = 200, description = "{c_nonce}")))]
+#[utoipa::path(post, path = "/nonce", tag = "OpenID4VCI", responses((status = 200, description = "{c_nonce}", body = Object)))]
 async fn nonce(State(authority): Service) -> Response {
     match authority.nonce() {
         Ok(nonce) => Json(nonce).into_response(),
@@ -355,27 +363,42 @@ fn issued(issued: &Issued, key: Option<&EncryptionKey>) -> Result<Response, Issu
     }
 }
 
+/// The body of a request, opened where it is encrypted (OpenID4VCI 1.0 §10).
+fn opened(authority: &Authority, headers: &HeaderMap, body: Bytes) -> Result<Bytes, IssueError> {
+    let kind = headers.get(header::CONTENT_TYPE);
+    let kind = kind.and_then(|kind| kind.to_str().ok()?.split(';').next());
+    if !kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/jwt")) {
+        return Ok(body);
+    }
+    let refused = VciError::RequestEncryption;
+    let key = authority.keys.request.as_ref().ok_or(refused)?;
+    let text = std::str::from_utf8(&body).map_err(|_| refused)?;
+    let opened = key.decrypt(text.trim_ascii()).map_err(|_| refused)?;
+    Ok(opened.into())
+}
+
 /// Credential endpoint (OpenID4VCI 1.0 §8).
 #[utoipa::path(post, path = "/credential", tag = "OpenID4VCI",
-    request_body(content_type = "application/json", description = "{credential_configuration_id or credential_identifier, proofs: {jwt or attestation: […]}, credential_response_encryption}, or {credential_configuration_id: realpass, epoch, proofs: {rdid_realpass: […]}}; Authorization: Bearer or DPoP with the access token"),
+    request_body(content_type = "application/json", description = "{credential_configuration_id or credential_identifier, proofs: {jwt or attestation: […]}, credential_response_encryption}, or {credential_configuration_id: realpass, epoch, proofs: {rdid_realpass: […]}}; as application/jwt a JWE of that to the key in the metadata; Authorization: Bearer or DPoP with the access token"),
     responses(
-        (status = 200, description = "{credentials: [{credential}], notification_id}, one copy for each proof, or one RealPass; a JWE where encryption was asked for"),
-        (status = 202, description = "{transaction_id, interval}: the register is silent, ask later"),
+        (status = 200, description = "{credentials: [{credential}], notification_id}, one copy for each proof, or one RealPass; a JWE where encryption was asked for", content((Object = "application/json"), (String = "application/jwt"))),
+        (status = 202, description = "{transaction_id, interval}: the register is silent, ask later", content((Object = "application/json"), (String = "application/jwt"))),
         (status = 400, description = "an error code of OpenID4VCI 1.0 §8.3.1"),
         (status = 401, description = "invalid_token, invalid_dpop_proof or use_dpop_nonce"),
         (status = 503, description = "issue.busy, issuer.pass_key, register.unavailable or ledger.unavailable"),
     ))]
 async fn credential(State(authority): Service, headers: HeaderMap, body: Bytes) -> Response {
     let caller = Caller::of(&headers);
-    let answer = match PassRequest::is_asked(&body) {
-        true => authority
+    let answer = match opened(&authority, &headers, body) {
+        Ok(body) if PassRequest::is_asked(&body) => authority
             .pass(&caller, &body)
             .await
             .map(|body| Json(body).into_response()),
-        false => match authority.credential(&caller, &body).await {
+        Ok(body) => match authority.credential(&caller, &body).await {
             Ok((answer, key)) => issued(&answer, key.as_ref()),
             Err(error) => Err(error),
         },
+        Err(error) => Err(error),
     };
     let response = answer
         .unwrap_or_else(|error| refusal("credential", &error, "credential_request_denied", true));
@@ -386,15 +409,18 @@ async fn credential(State(authority): Service, headers: HeaderMap, body: Bytes) 
 #[utoipa::path(post, path = "/deferred_credential", tag = "OpenID4VCI",
     request_body(content_type = "application/json", description = "{transaction_id, credential_response_encryption}; Authorization as at /credential"),
     responses(
-        (status = 200, description = "as at /credential"),
-        (status = 202, description = "{transaction_id, interval}: still not ready"),
+        (status = 200, description = "as at /credential", content((Object = "application/json"), (String = "application/jwt"))),
+        (status = 202, description = "{transaction_id, interval}: still not ready", content((Object = "application/json"), (String = "application/jwt"))),
         (status = 400, description = "invalid_transaction_id, invalid_credential_request or credential_request_denied"),
         (status = 401, description = "invalid_token, invalid_dpop_proof or use_dpop_nonce"),
     ))]
 async fn deferred(State(authority): Service, headers: HeaderMap, body: Bytes) -> Response {
     let caller = Caller::of(&headers);
-    let answer = match authority.deferred(&caller, &body).await {
-        Ok((answer, key)) => issued(&answer, key.as_ref()),
+    let answer = match opened(&authority, &headers, body) {
+        Ok(body) => match authority.deferred(&caller, &body).await {
+            Ok((answer, key)) => issued(&answer, key.as_ref()),
+            Err(error) => Err(error),
+        },
         Err(error) => Err(error),
     };
     let response = answer
@@ -420,7 +446,7 @@ async fn notification(State(authority): Service, headers: HeaderMap, body: Bytes
 }
 
 /// Credential issuer metadata (OpenID4VCI 1.0 §12.2), signed where that is asked for.
-#[utoipa::path(get, path = "/.well-known/openid-credential-issuer", tag = "OpenID4VCI", responses((status = 200, description = "issuer metadata; a JWT for Accept: application/jwt")))]
+#[utoipa::path(get, path = "/.well-known/openid-credential-issuer", tag = "OpenID4VCI", responses((status = 200, description = "issuer metadata; a JWT for Accept: application/jwt", content((Object = "application/json"), (String = "application/jwt")))))]
 async fn issuer_metadata(State(authority): Service, headers: HeaderMap) -> Response {
     let own = &authority.keys;
     let bound_to = suites::holder_algs(&authority.ledger.genesis().parameters);
@@ -430,16 +456,31 @@ async fn issuer_metadata(State(authority): Service, headers: HeaderMap) -> Respo
         &authority.name,
         (own.pid.key.alg(), &bound_to),
     );
+    let metadata = match &own.outside {
+        Some(_) => metadata.with_outside(pid::VCT),
+        None => metadata,
+    };
+    let metadata = match authority.organisations {
+        Some(_) => metadata.with_organisations(),
+        None => metadata,
+    };
+    let metadata = match &authority.long_lived {
+        Some(_) => metadata.with_long_lived(),
+        None => metadata,
+    };
+    let metadata = match &own.request {
+        Some(key) => metadata.opens_requests(key),
+        None => metadata,
+    };
     let accepted = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok());
     let wants_jwt = accepted.is_some_and(|accepted| {
         let mut types = accepted.split(',').map(|one| one.split(';').next());
         types.any(|one| one.is_some_and(|one| one.trim() == "application/jwt"))
     });
-    let certificates = own.certificates.as_ref().filter(|_| wants_jwt);
-    let Some(certificates) = certificates else {
+    let Some((key, certificates)) = own.certified().filter(|_| wants_jwt) else {
         return Json(metadata).into_response();
     };
-    let signed = metadata.sign(&certificates.x5c, authority.clock.now_s(), &own.pid.key);
+    let signed = metadata.sign(&certificates.x5c, authority.clock.now_s(), &key.key);
     match signed {
         Ok(signed) => ([(header::CONTENT_TYPE, JWT)], signed).into_response(),
         Err(_) => refused("metadata", Problem::internal()).into_response(),
@@ -447,29 +488,42 @@ async fn issuer_metadata(State(authority): Service, headers: HeaderMap) -> Respo
 }
 
 /// Authorization server metadata (RFC 8414).
-#[utoipa::path(get, path = "/.well-known/oauth-authorization-server", tag = "OpenID4VCI", responses((status = 200, description = "server metadata")))]
+#[utoipa::path(get, path = "/.well-known/oauth-authorization-server", tag = "OpenID4VCI", responses((status = 200, description = "server metadata", body = Object)))]
 async fn server_metadata(State(authority): Service) -> Json<ServerMetadata> {
-    Json(ServerMetadata::of_authority(&authority.url))
+    let mut metadata = ServerMetadata::of_authority(&authority.url);
+    if authority.attested_only {
+        // So that other wallets know before they ask.
+        let methods = &mut metadata.token_endpoint_auth_methods_supported;
+        methods.retain(|method| method != "none");
+    }
+    Json(metadata)
 }
 
 /// Keys for verifiers that do not read the ledger (SD-JWT VC, issuer metadata).
-#[utoipa::path(get, path = "/.well-known/jwt-vc-issuer", tag = "OpenID4VCI", responses((status = 200, description = "{issuer, jwks}")))]
+#[utoipa::path(get, path = "/.well-known/jwt-vc-issuer", tag = "OpenID4VCI", responses((status = 200, description = "{issuer, jwks}", body = Object)))]
 async fn key_metadata(State(authority): Service) -> Json<serde_json::Value> {
-    let pid = &authority.keys.pid;
-    let mut key = Jwk(pid.key.verifying_key()).to_value();
-    key["kid"] = pid.id.to_string().into();
-    key["use"] = "sig".into();
-    key["alg"] = pid.key.alg().name().into();
-    if let Some(certificates) = &authority.keys.certificates {
-        key["x5c"] = json!(certificates.x5c);
-    }
-    Json(json!({"issuer": authority.url, "jwks": {"keys": [key]}}))
+    let own = &authority.keys;
+    let jwk = |pid: &DocumentKey| {
+        let mut key = Jwk(pid.key.verifying_key()).to_value();
+        key["kid"] = pid.id.to_string().into();
+        key["use"] = "sig".into();
+        key["alg"] = pid.key.alg().name().into();
+        if let Some((_, certificates)) = own.certified().filter(|(key, _)| key.id == pid.id) {
+            key["x5c"] = json!(certificates.x5c);
+        }
+        key
+    };
+    let keys: Vec<_> = std::iter::once(&own.pid)
+        .chain(&own.outside)
+        .map(jwk)
+        .collect();
+    Json(json!({"issuer": authority.url, "jwks": {"keys": keys}}))
 }
 
 /// The root above the PID key's certificate, for verifiers that do not read the ledger.
 #[utoipa::path(get, path = "/ca.pem", tag = "OpenID4VCI", responses(
-    (status = 200, description = "a certificate as PEM"),
-    (status = 404, description = "authority.no_certificate: its key is of SM2")))]
+    (status = 200, description = "a certificate as PEM", content_type = "application/pem-certificate-chain", body = String),
+    (status = 404, description = "authority.no_certificate: its only key is of SM2")))]
 async fn root_certificate(State(authority): Service) -> Response {
     let Some(certificates) = &authority.keys.certificates else {
         let problem = Problem::not_found(

@@ -13,15 +13,16 @@ use axum::http::StatusCode;
 use realdid_core::hash::Hash32;
 use realdid_core::operation::{Body, Enrol};
 use realdid_core::rule::Rule;
-use realdid_core::state::{PersonTag, Standing};
+use realdid_core::state::{PersonTag, ReasonCode, Standing};
+use realdid_credential::status::Status;
 use realdid_exchange::tag::{self, EnrolmentRequest, EnrolmentResponse, Evaluation, TagError};
-use realdid_exchange::vci::CredentialOffer;
+use realdid_exchange::vci::{CredentialOffer, LONG_CONFIGURATION, X5C_CONFIGURATION};
 use realdid_serve::Problem;
 
 use crate::ledger::LedgerError;
 use crate::register::RegisterRefusal;
 use crate::service::Authority;
-use crate::store::{NewEnrolment, StoreError};
+use crate::store::{Enrolled, NewEnrolment, StoreError};
 use crate::text::{NoRandomness, random, random_digits, random_secret};
 
 /// How long an offer can be taken, in seconds.
@@ -162,20 +163,56 @@ impl Authority {
         if !recorded {
             return Err(EnrolError::Busy);
         }
+        // What lives long on an earlier device dies with its tokens (N8).
+        let revoked = Status::Invalid;
+        self.store
+            .change_statuses(&person.reference, revoked)
+            .await?;
         metrics::counter!("authority_enrolments_total").increment(1);
+        let mut credential_offer = CredentialOffer::of_enrolment(
+            &self.url,
+            code,
+            TX_CODE_DIGITS as u32,
+            self.keys.certificates.is_some(),
+        );
+        if self.keys.outside.is_some() {
+            let ids = &mut credential_offer.credential_configuration_ids;
+            ids.push(X5C_CONFIGURATION.to_owned());
+        }
+        if self.long_lived.is_some() {
+            let ids = &mut credential_offer.credential_configuration_ids;
+            ids.push(LONG_CONFIGURATION.to_owned());
+        }
         Ok(EnrolmentResponse {
             evaluation: accepted.evaluation,
             issuer: self.url.clone(),
             height: accepted.height,
             seq: accepted.seq,
-            credential_offer: CredentialOffer::of_enrolment(
-                &self.url,
-                code,
-                TX_CODE_DIGITS as u32,
-                self.keys.certificates.is_some(),
-            ),
+            credential_offer,
             tx_code,
         })
+    }
+
+    /// Ends an entry that is a person's no more.
+    async fn end_entry(&self, old: &Enrolled) -> Result<(), EnrolError> {
+        let seen = self.ledger.enrolment(&old.tag, old.height).await?;
+        let Some(entry) = seen.record else {
+            return Ok(());
+        };
+        if entry.standing == Standing::Ended {
+            return Ok(());
+        }
+        // Why is the person's own matter, and the reason is public.
+        let (seq, reason) = (entry.seq + 1, ReasonCode::None);
+        let ended = Standing::Ended;
+        let body = Body::EnrolmentStanding(self.issuer_id, old.tag, seq, ended, reason);
+        let keys = &self.keys;
+        let operation = self.ledger.sign(body, seen.height, &keys.operation);
+        match self.ledger.submit_and_wait(&operation).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.refused() == Some(Rule::Sequence.code()) => Err(EnrolError::Busy),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn put_on_ledger(
@@ -192,6 +229,11 @@ impl Authority {
         {
             return Err(EnrolError::Suspended);
         }
+        // A corrected number has another tag: the person's entry under the old one ends (N11).
+        if let Some(old) = known.as_ref().filter(|known| known.tag != tag) {
+            self.end_entry(old).await?;
+        }
+        let known = known.filter(|known| known.tag == tag);
         let since = known.map_or(0, |known| known.height);
         let seen = self.ledger.enrolment(&tag, since).await?;
         let seq = match &seen.record {

@@ -8,7 +8,8 @@
 //! expiry under a MAC whose key every process of this authority derives from the same file, and only
 //! used ones are kept until they expire.
 //!
-//! RealPasses are issued at the same endpoint and by the same tokens: [`crate::realpass`].
+//! RealPasses are issued at the same endpoint and by the same tokens: [`crate::realpass`]. So are credentials of
+//! organisations, by tokens of their own: [`crate::mandates`].
 
 use axum::http::StatusCode;
 use hmac::{Hmac, KeyInit, Mac};
@@ -16,14 +17,16 @@ use rand_core::Rng as _;
 use realdid_core::state::Standing;
 use realdid_credential::jose::{Alg, Jwk, VerifyingKey};
 use realdid_credential::mdoc;
+use realdid_credential::organisation::OrganisationError;
 use realdid_credential::pid::{self, Pid, PidError};
 use realdid_credential::sd_jwt::Terms;
 use realdid_exchange::jwe::EncryptionKey;
 use realdid_exchange::suites;
 use realdid_exchange::vci::{
     BATCH_SIZE, CredentialRequest, CredentialResponse, DeferredRequest, DeferredResponse, Expected,
-    MDOC_CONFIGURATION, NonceResponse, Notification, PID_CONFIGURATION, VciError,
-    X5C_CONFIGURATION, response_encryption, validity,
+    LONG_CONFIGURATION, MDOC_CONFIGURATION, NonceResponse, Notification,
+    ORGANISATION_CONFIGURATION, PID_CONFIGURATION, Validity, VciError, X5C_CONFIGURATION,
+    response_encryption, validity,
 };
 use realdid_serve::{OAuthError, Problem};
 use serde_json::Value;
@@ -32,8 +35,11 @@ use subtle::ConstantTimeEq;
 
 use crate::enrolment::EnrolError;
 use crate::enrolment::ledger_problem;
+use crate::keys::DocumentKey;
 use crate::ledger::LedgerError;
+use crate::mandates::is_of_organisation;
 use crate::oauth::Caller;
+use crate::register::organisations::MandateRefusal;
 use crate::register::{Person, RegisterRefusal, is_at_least};
 use crate::service::Authority;
 use crate::store::{Deferred, StoreError};
@@ -86,6 +92,11 @@ pub enum IssueError {
     NotEnrolled,
     #[error(transparent)]
     Register(#[from] RegisterRefusal),
+    #[error(transparent)]
+    Mandate(#[from] MandateRefusal),
+    /// What the register of organisations says is no organisation.
+    #[error("the register's entry must make a credential: {}", .0.code())]
+    Organisation(#[from] OrganisationError),
     /// What the register says is no PID.
     #[error("the register's entry must make a PID: {}", .0.code())]
     Pid(#[from] PidError),
@@ -106,6 +117,12 @@ pub enum IssueError {
 }
 
 impl IssueError {
+    /// Whether it is about the proof of a token's key.
+    pub(crate) fn is_of_proof(&self) -> bool {
+        let of_proof = ["use_dpop_nonce", "invalid_dpop_proof"];
+        matches!(self, Self::Protocol(error) if of_proof.contains(&error.error()))
+    }
+
     /// The answer in the form of OAuth; `denied` is the endpoint's word for "not this holder".
     pub fn answer(&self, denied: &'static str) -> OAuthError {
         match self {
@@ -139,6 +156,10 @@ impl IssueError {
             Self::Register(refusal) if refusal.words().is_some() => {
                 OAuthError::new(denied, EnrolError::Register(*refusal).problem())
             }
+            Self::Mandate(refusal @ MandateRefusal::Unavailable) => {
+                OAuthError::new("temporarily_unavailable", refusal.problem())
+            }
+            Self::Mandate(refusal) => OAuthError::new(denied, refusal.problem()),
             Self::Suspended | Self::Register(_) => OAuthError::new(
                 denied,
                 Problem::bad_request(
@@ -170,9 +191,11 @@ impl IssueError {
             Self::Ledger(error) => {
                 OAuthError::new("temporarily_unavailable", ledger_problem(error))
             }
-            Self::Pid(_) | Self::Store(_) | Self::Random(_) | Self::Stopped => {
-                OAuthError::new("server_error", Problem::internal())
-            }
+            Self::Pid(_)
+            | Self::Organisation(_)
+            | Self::Store(_)
+            | Self::Random(_)
+            | Self::Stopped => OAuthError::new("server_error", Problem::internal()),
         }
     }
 }
@@ -261,9 +284,13 @@ impl Authority {
         let now_s = self.clock.now_s();
         let holder = self.holder(caller, "/credential").await?;
         let opens = |id: &&&str| holder.grant.opens(id);
-        let configurations = self.configurations();
-        let configurations: Vec<&str> = configurations.iter().filter(opens).copied().collect();
-        let algs = suites::holder_algs(&self.ledger.genesis().parameters);
+        let known: &[&str] = match is_of_organisation(&holder.grant) {
+            true => &[ORGANISATION_CONFIGURATION],
+            false => self.configurations(),
+        };
+        let configurations: Vec<&str> = known.iter().filter(opens).copied().collect();
+        let of_any = known.iter().flat_map(|id| self.bound_to(id));
+        let algs: Vec<Alg> = of_any.collect();
         let checked = CredentialRequest::parse(body)?.check(&Expected {
             issuer: &self.url,
             configurations: &configurations,
@@ -273,12 +300,25 @@ impl Authority {
             batch_size: BATCH_SIZE,
             now_s,
         })?;
+        let algs = self.bound_to(&checked.configuration);
+        if checked.keys.iter().any(|key| !algs.contains(&key.alg())) {
+            return Err(VciError::ProofAlg.into());
+        }
         self.need_active(&holder.person).await?;
         self.redeem_nonce(&checked.nonce).await?;
         let configuration = checked.configuration;
+        if configuration == ORGANISATION_CONFIGURATION {
+            let copies = self
+                .organisation_copies(caller.token()?, &holder, checked.keys, now_s)
+                .await?;
+            let issued = Issued::Now(self.with_id(&holder.person, copies)?);
+            return Ok((issued, checked.encryption));
+        }
         let issued = match self.person(&holder.person).await {
             Ok(person) => {
-                let copies = self.copies(&configuration, &person, checked.keys, now_s)?;
+                let copies = self
+                    .copies(&configuration, &person, checked.keys, now_s)
+                    .await?;
                 Issued::Now(self.with_id(&holder.person, copies)?)
             }
             Err(RegisterRefusal::Unavailable) => {
@@ -332,19 +372,36 @@ impl Authority {
         if !self.store.end_deferred(id).await? {
             return Err(VciError::TransactionId.into());
         }
-        let copies = self.copies(&waiting.configuration, &person, keys, now_s)?;
+        let copies = self.copies(&waiting.configuration, &person, keys, now_s);
+        let copies = copies.await?;
         Ok((
             Issued::Now(self.with_id(&holder.person, copies)?),
             encryption,
         ))
     }
 
-    /// The configurations that are issued here; RealPasses are of another kind. Neither certificates nor
-    /// mdocs are of a key of SM2.
+    /// The algorithms of the keys that copies of a configuration are bound to: by ES256 alone where it is
+    /// for the outside.
+    fn bound_to(&self, configuration: &str) -> Vec<Alg> {
+        match is_for_outside(configuration) && self.keys.outside.is_some() {
+            true => vec![Alg::Es256],
+            false => suites::holder_algs(&self.ledger.genesis().parameters),
+        }
+    }
+
+    /// The configurations that are issued here; RealPasses are of another kind. Certificates and mdocs are
+    /// of a key of P-256.
     pub(crate) fn configurations(&self) -> &'static [&'static str] {
-        match &self.keys.certificates {
-            Some(_) => &[PID_CONFIGURATION, X5C_CONFIGURATION, MDOC_CONFIGURATION],
-            None => &[PID_CONFIGURATION],
+        match (&self.keys.certificates, &self.long_lived) {
+            (Some(_), None) => &[PID_CONFIGURATION, X5C_CONFIGURATION, MDOC_CONFIGURATION],
+            (Some(_), Some(_)) => &[
+                PID_CONFIGURATION,
+                X5C_CONFIGURATION,
+                MDOC_CONFIGURATION,
+                LONG_CONFIGURATION,
+            ],
+            (None, None) => &[PID_CONFIGURATION],
+            (None, Some(_)) => &[PID_CONFIGURATION, LONG_CONFIGURATION],
         }
     }
 
@@ -374,24 +431,53 @@ impl Authority {
         Ok(())
     }
 
-    /// One copy for each key, of the PID in the format of the configuration.
-    fn copies(
+    /// One copy for each key, of the PID in the format of the configuration, each noted for a batch.
+    async fn copies(
         &self,
         configuration: &str,
         person: &Person,
         keys: Vec<VerifyingKey>,
         now_s: u64,
     ) -> Result<Vec<String>, IssueError> {
+        self.revoke_outdated(person).await?;
+        if Self::is_long(configuration) {
+            // It is shown again and again: nobody needs two.
+            let [key] = <[VerifyingKey; 1]>::try_from(keys).map_err(|_| VciError::Batch)?;
+            let (made, expires_s) = self.make_long(person, Jwk(key), now_s).await?;
+            let made = vec![made];
+            let key = &self.keys.pid.id;
+            self.note_issued(&made, key, expires_s).await?;
+            return Ok(made);
+        }
         let validity = validity(&self.ledger.genesis().parameters, now_s);
+        let copies = self.make(configuration, person, keys, &validity)?;
+        let key = self.signs(configuration).id;
+        self.note_issued(&copies, &key, validity.expires_s).await?;
+        Ok(copies)
+    }
+
+    /// The key that signs a configuration.
+    fn signs(&self, configuration: &str) -> &DocumentKey {
+        let certified = self.keys.certified();
+        let certified = certified.filter(|_| is_for_outside(configuration));
+        certified.map_or(&self.keys.pid, |(key, _)| key)
+    }
+
+    fn make(
+        &self,
+        configuration: &str,
+        person: &Person,
+        keys: Vec<VerifyingKey>,
+        validity: &Validity,
+    ) -> Result<Vec<String>, IssueError> {
         let pid = self.pid(person, validity.issued_at_s);
         let own = &self.keys;
         let mut drawn = seeded()?;
-        let certificates = own.certificates.as_ref();
         if configuration == MDOC_CONFIGURATION {
             if keys.iter().any(|key| key.alg() != Alg::Es256) {
                 return Err(VciError::ProofAlg.into());
             }
-            let certificates = certificates.ok_or(VciError::UnknownConfiguration)?;
+            let (key, certificates) = own.certified().ok_or(VciError::UnknownConfiguration)?;
             let terms = mdoc::Terms {
                 doc_type: mdoc::pid::DOC_TYPE,
                 signed_s: validity.issued_at_s,
@@ -405,17 +491,20 @@ impl Authority {
                 drawn.fill_bytes(&mut random);
                 random
             };
-            let copies = mdoc::pid::issue_batch(&pid, &terms, &keys, &own.pid.key, &mut random)?;
+            let copies = mdoc::pid::issue_batch(&pid, &terms, &keys, &key.key, &mut random)?;
             return Ok(copies.iter().map(|copy| base64url(copy)).collect());
         }
-        let key_id = own.pid.id.to_string();
+        let key = self.signs(configuration);
+        let certificates = own.certificates.as_ref();
+        let certificates = certificates.filter(|_| configuration == X5C_CONFIGURATION);
+        let key_id = key.id.to_string();
         let terms = Terms {
             iss: &self.url,
             vct: pid::VCT,
             kid: &key_id,
             iat_s: validity.issued_at_s,
             exp_s: validity.expires_s,
-            x5c: match certificates.filter(|_| configuration == X5C_CONFIGURATION) {
+            x5c: match certificates {
                 Some(certificates) => &certificates.x5c,
                 None => &[],
             },
@@ -426,11 +515,11 @@ impl Authority {
             drawn.fill_bytes(&mut salt);
             salt
         };
-        let copies = pid::issue_batch(&pid, &terms, &holders, &own.pid.key, &mut salt)?;
+        let copies = pid::issue_batch(&pid, &terms, &holders, &key.key, &mut salt)?;
         Ok(copies)
     }
 
-    fn pid(&self, person: &Person, issued_at_s: u64) -> Pid {
+    pub(crate) fn pid(&self, person: &Person, issued_at_s: u64) -> Pid {
         Pid {
             given_name: person.given_name.clone(),
             family_name: person.family_name.clone(),
@@ -446,4 +535,9 @@ impl Authority {
             assurance: person.assurance,
         }
     }
+}
+
+/// Whether a configuration is for verifiers that do not read the ledger.
+fn is_for_outside(configuration: &str) -> bool {
+    [X5C_CONFIGURATION, MDOC_CONFIGURATION].contains(&configuration)
 }

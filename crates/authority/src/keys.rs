@@ -9,8 +9,9 @@
 //! | `pass-N.key` | the same from epoch N on, made by [`make_pass_key`] (authority) |
 //! | `register.key` | seed of the synthetic register (authority) |
 //! | `registration.key` | signs registrations (registrar) |
-//! | `ca.key`, `ca.pem` | P-256, signs the certificate of `pid.key`; its own (authority whose `pid.key` is of P-256) |
-//! | `pid.pem` | the certificate of `pid.key` (the same) |
+//! | `pid-outside.key` | P-256, signs PIDs for who does not know the network's suite (authority whose `pid.key` is of SM2) |
+//! | `ca.key`, `ca.pem` | P-256, signs the certificate of the one that is of P-256; its own (authority) |
+//! | `pid.pem` | that certificate (authority) |
 //!
 //! Each `.key` holds 32 bytes in hex, after its suite and a colon (`sm2:`) where it is not the one that such a
 //! file has had from the beginning: Ed25519 for `operation.key`, P-256 for those that sign documents. The
@@ -28,6 +29,7 @@ use realdid_core::state::{
 };
 use realdid_core::suite::{SecretKey, Suite};
 use realdid_credential::jose::SigningKey;
+use realdid_exchange::jwe::DecryptionKey;
 use realdid_exchange::suites;
 use realdid_exchange::tag::TagSecret;
 use realdid_pass::facts::{self, FACTS};
@@ -43,10 +45,16 @@ use crate::certificates::{self, Certificates};
 
 /// The file of the first RealPass key.
 const PASS_FILE: &str = "pass.key";
+/// The file of the key that signs PIDs in the network's suite.
+const PID_FILE: &str = "pid.key";
+/// The file of the one of P-256 beside it.
+const OUTSIDE_FILE: &str = "pid-outside.key";
 /// What another draw is derived for.
 const PASS_INFO: &[u8] = b"rdid/1/authority-pass-draw";
 /// What the key that authenticates nonces is derived for.
 const NONCE_INFO: &[u8] = b"rdid/1/authority-nonce";
+/// What the key that requests are encrypted to is derived for.
+const REQUEST_INFO: &[u8] = b"rdid/1/authority-request";
 
 /// How many enrolments an authority asks the genesis for, in an epoch.
 const ENROLMENT_QUOTA: u64 = 100_000;
@@ -101,12 +109,18 @@ impl KeyFileError {
 pub struct AuthorityKeys {
     pub operation: SecretKey,
     pub pid: DocumentKey,
-    /// The certificates of that key, for whoever does not read the ledger. None of a key of SM2.
+    /// Signs PIDs by P-256 where the other one is of a suite that the outside does not know.
+    pub outside: Option<DocumentKey>,
+    /// The certificates of the one that is of P-256, for whoever does not read the ledger. None in an
+    /// authority of SM2 that was made before it had another key.
     pub certificates: Option<Certificates>,
     pub tag: TagSecret,
     pub register_seed: Zeroizing<[u8; 32]>,
     /// Authenticates nonces: the same in every process of this authority.
     pub nonce: Zeroizing<[u8; 32]>,
+    /// Opens requests that are encrypted: the same in every process. None where what is derived is no key,
+    /// which about one in 2^32 is.
+    pub request: Option<DecryptionKey>,
     /// Material of each RealPass key that there is a file of, the first epoch's first.
     pass: Vec<Zeroizing<[u8; 32]>>,
 }
@@ -144,19 +158,30 @@ impl AuthorityKeys {
     pub fn load(dir: &Path) -> Result<Self, KeyFileError> {
         let keys = dir.join("keys");
         let tag = keys.join("tag.key");
-        let pid = DocumentKey::load(&keys.join("pid.key"))?;
-        let operation = operation_key(&keys)?;
-        let certificates = match pid.secret.suite() {
-            Suite::P256 => Some(Certificates::load(&keys, &pid.key.verifying_key())?),
-            _ => None,
+        let pid = DocumentKey::load(&keys.join(PID_FILE))?;
+        let outside = keys.join(OUTSIDE_FILE);
+        let outside = match outside.exists() {
+            true => Some(DocumentKey::load(&outside)?),
+            false => None,
         };
+        let operation = operation_key(&keys)?;
+        let mut of_documents = std::iter::once(&pid).chain(&outside);
+        let certified = of_documents.find(|key| key.secret.suite() == Suite::P256);
+        let certificates = certified
+            .map(|key| Certificates::load(&keys, &key.key.verifying_key()))
+            .transpose()?;
         Ok(Self {
             certificates,
             pid,
+            outside,
             tag: TagSecret::from_seed(&*read(&tag)?)
                 .map_err(|_| KeyFileError::Malformed { path: tag.clone() })?,
             register_seed: read(&keys.join("register.key"))?,
             nonce: derived(operation.seed(), NONCE_INFO),
+            request: {
+                let secret = derived(operation.seed(), REQUEST_INFO);
+                DecryptionKey::from_bytes(&secret, "request").ok()
+            },
             operation,
             pass: pass_files(&keys)?
                 .iter()
@@ -181,6 +206,10 @@ impl AuthorityKeys {
     /// The authority's record as a genesis admits it.
     pub fn issuer(&self, url: &str) -> Issuer {
         let first = self.pass.first().and_then(|material| pass_public(material));
+        let mut own = issuer(url, &self.operation, KeyUse::Pid, &self.pid);
+        let outside = self.outside.iter();
+        own.keys
+            .extend(outside.map(|key| active(KeyUse::Pid, &key.secret)));
         Issuer {
             pass_keys: first
                 .map(|key| EpochKey { key, from_epoch: 0 })
@@ -189,8 +218,16 @@ impl AuthorityKeys {
             tag_key: Some(self.tag.public()),
             enrolment_quota: ENROLMENT_QUOTA,
             sponsor_quota: SPONSOR_QUOTA,
-            ..issuer(url, &self.operation, KeyUse::Pid, &self.pid)
+            ..own
         }
+    }
+
+    /// The key that has certificates, and they.
+    pub fn certified(&self) -> Option<(&DocumentKey, &Certificates)> {
+        let key = self.outside.as_ref().unwrap_or(&self.pid);
+        self.certificates
+            .as_ref()
+            .map(|certificates| (key, certificates))
     }
 }
 
@@ -237,13 +274,16 @@ fn operation_key(keys: &Path) -> Result<SecretKey, KeyFileError> {
     read_key(&keys.join("operation.key"), Suite::Ed25519)
 }
 
-fn issuer(url: &str, operation: &SecretKey, usage: KeyUse, document: &DocumentKey) -> Issuer {
-    let active = |usage, key: &SecretKey| IssuerKey {
+fn active(usage: KeyUse, key: &SecretKey) -> IssuerKey {
+    IssuerKey {
         usage,
         key: key.public(),
         status: KeyStatus::Active,
         since: 0,
-    };
+    }
+}
+
+fn issuer(url: &str, operation: &SecretKey, usage: KeyUse, document: &DocumentKey) -> Issuer {
     Issuer {
         url: url.to_owned(),
         keys: vec![
@@ -261,27 +301,38 @@ fn issuer(url: &str, operation: &SecretKey, usage: KeyUse, document: &DocumentKe
 }
 
 /// Makes the keys of an authority in `dir`, unless they exist, and answers its record for a
-/// genesis. `url` is its public URL without a trailing slash; `suites` are those of new keys; `rng` fills
-/// with fresh randomness.
+/// genesis. `url` is its public URL without a trailing slash, `country` the one of its certificates (ISO 3166-1
+/// alpha-2); `suites` are those of new keys; `rng` fills with fresh randomness.
 pub fn init_authority(
     dir: &Path,
     url: &str,
+    country: &str,
     suites: KeySuites,
     rng: &mut dyn FnMut(&mut [u8]),
 ) -> Result<Issuer, KeyFileError> {
     let (operation, document) = (Some(suites.operation), Some(suites.document));
+    let keys = dir.join("keys");
+    // One that is on the ledger without such a key gets none behind its back.
+    let outside = suites.document != Suite::P256 && !keys.join(PID_FILE).exists();
     make(dir, &[("operation.key", operation)], rng)?;
-    make(dir, &[("pid.key", document)], rng)?;
+    make(dir, &[(PID_FILE, document)], rng)?;
+    if outside {
+        make(dir, &[(OUTSIDE_FILE, Some(Suite::P256))], rng)?;
+    }
     make(
         dir,
         &[("tag.key", None), ("register.key", None), (PASS_FILE, None)],
         rng,
     )?;
-    let keys = dir.join("keys");
-    let pid = read_key(&keys.join("pid.key"), Suite::P256)?;
-    if pid.suite() == Suite::P256 {
-        make(dir, &[("ca.key", None)], rng)?;
-        certificates::make(&keys, url, &*read(&keys.join("ca.key"))?, pid.seed(), rng)?;
+    let certified = [OUTSIDE_FILE, PID_FILE].map(|name| keys.join(name));
+    let certified = certified.iter().find(|path| path.exists());
+    if let Some(path) = certified {
+        let key = read_key(path, Suite::P256)?;
+        if key.suite() == Suite::P256 {
+            make(dir, &[("ca.key", None)], rng)?;
+            let ca = read(&keys.join("ca.key"))?;
+            certificates::make(&keys, (url, country), &ca, key.seed(), rng)?;
+        }
     }
     Ok(AuthorityKeys::load(dir)?.issuer(url))
 }
@@ -450,8 +501,8 @@ mod tests {
             out.fill(next);
         };
         let url = "https://a.example";
-        let first = init_authority(folder.path(), url, intl(), &mut rng).unwrap();
-        let again = init_authority(folder.path(), url, intl(), &mut rng).unwrap();
+        let first = init_authority(folder.path(), url, "XA", intl(), &mut rng).unwrap();
+        let again = init_authority(folder.path(), url, "XA", intl(), &mut rng).unwrap();
         assert_eq!(first, again);
         assert_eq!(first.keys.len(), 2);
         assert!(first.tag_key.is_some());
@@ -478,7 +529,7 @@ mod tests {
             out.fill(next);
         };
         let url = "https://a.example";
-        let record = init_authority(folder.path(), url, intl(), &mut rng).unwrap();
+        let record = init_authority(folder.path(), url, "XA", intl(), &mut rng).unwrap();
         let (path, added) = make_pass_key(folder.path(), 100, &[90; 32]).unwrap();
         assert_eq!(path, folder.path().join("keys/pass-100.key"));
         assert_eq!(added.from_epoch, 100);
@@ -519,7 +570,7 @@ mod tests {
         );
     }
     #[test]
-    fn keys_are_of_the_networks_suites_and_an_authority_of_sm2_has_no_certificates() {
+    fn keys_are_of_the_networks_suites_and_an_authority_of_sm2_has_another_for_the_outside() {
         let folder = tempfile::tempdir().unwrap();
         let mut next = 0u8;
         let mut rng = |out: &mut [u8]| {
@@ -531,13 +582,27 @@ mod tests {
             ..Parameters::development()
         });
         let url = "https://a.example";
-        let record = init_authority(folder.path(), url, sm, &mut rng).unwrap();
-        assert!(record.keys.iter().all(|k| k.key.suite() == Suite::Sm2));
+        let record = init_authority(folder.path(), url, "XA", sm, &mut rng).unwrap();
+        let of = |suite| record.keys.iter().filter(move |k| k.key.suite() == suite);
+        assert_eq!(of(Suite::Sm2).count(), 2);
+        let outside: Vec<_> = of(Suite::P256).collect();
+        assert_eq!(outside.len(), 1);
+        assert_eq!(outside[0].usage, KeyUse::Pid);
         // Keys that exist keep their suite, whatever the next making asks for.
-        let again = init_authority(folder.path(), url, intl(), &mut rng).unwrap();
+        let again = init_authority(folder.path(), url, "XA", intl(), &mut rng).unwrap();
         assert_eq!(again, record);
         let keys = AuthorityKeys::load(folder.path()).unwrap();
-        assert!(keys.certificates.is_none());
+        let (certified, _) = keys.certified().unwrap();
+        assert_eq!(certified.id, outside[0].id());
+        assert_ne!(certified.id, keys.pid.id);
+        // One that was made without it gets none, and has no certificates.
+        for name in ["pid-outside.key", "ca.key", "ca.pem", "pid.pem"] {
+            fs::remove_file(folder.path().join("keys").join(name)).unwrap();
+        }
+        let older = init_authority(folder.path(), url, "XA", sm, &mut rng).unwrap();
+        assert_eq!(older.keys.len(), 2);
+        let keys = AuthorityKeys::load(folder.path()).unwrap();
+        assert!(keys.certified().is_none());
         assert!(!folder.path().join("keys/ca.key").exists());
         let file = folder.path().join("keys/pid.key");
         let text = fs::read_to_string(&file).unwrap();

@@ -8,8 +8,8 @@ use realdid_core::hash::Hash32;
 use realdid_core::header::Checkpoint;
 use realdid_core::operation::{Body, Operation, SignedOperation};
 use realdid_core::state::{
-    Display, Enrolment, Issuer, PersonTag, Totals, display_key, enrolment_key, issuer_key,
-    totals_key,
+    Batch, Display, Enrolment, Issuer, PersonTag, StatusList, Totals, batch_key, display_key,
+    enrolment_key, issuer_key, status_list_key, totals_key,
 };
 use realdid_core::suite::SecretKey;
 use realdid_core::trie::Key;
@@ -198,6 +198,41 @@ impl Ledger {
                     light.display(digest, answer, freshness)
                 };
                 ledger.read(&key, 0, read).await
+            }
+            #[cfg(test)]
+            Self::Memory(ledger) => Ok(ledger.seen(&key)),
+        }
+    }
+
+    /// An issuance batch's record.
+    pub async fn batch(&self, issuer: &Hash32, root: &Hash32) -> Result<Seen<Batch>, LedgerError> {
+        let key = batch_key(self.genesis().hash_function(), issuer, root);
+        match self {
+            Self::Node(ledger) => {
+                let read = |light: &LightClient, answer: &_, freshness: &_| {
+                    light.batch(issuer, root, answer, freshness)
+                };
+                ledger.read(&key, 0, read).await
+            }
+            #[cfg(test)]
+            Self::Memory(ledger) => Ok(ledger.seen(&key)),
+        }
+    }
+
+    /// Which version of a status list holds, in a state that has the block at `height`.
+    pub async fn status_list(
+        &self,
+        issuer: &Hash32,
+        list: &Hash32,
+        height: u64,
+    ) -> Result<Seen<StatusList>, LedgerError> {
+        let key = status_list_key(self.genesis().hash_function(), issuer, list);
+        match self {
+            Self::Node(ledger) => {
+                let read = |light: &LightClient, answer: &_, freshness: &_| {
+                    light.status_list(issuer, list, answer, freshness)
+                };
+                ledger.read(&key, height, read).await
             }
             #[cfg(test)]
             Self::Memory(ledger) => Ok(ledger.seen(&key)),

@@ -270,8 +270,11 @@ impl Authority {
                 if !self.store.use_code(&code).await? {
                     return Err(VciError::Grant.into());
                 }
-                holder.grant.jkt = jkt;
-                self.tokens(&holder, now_s).await
+                holder.grant = Grant {
+                    jkt,
+                    ..self.granted(&code).await?
+                };
+                self.tokens(&holder, now_s, &code).await
             }
             TokenRequest::AuthorizationCode {
                 code,
@@ -294,9 +297,9 @@ impl Authority {
                     jkt,
                     configurations: asked.configurations,
                     identifiers: asked.details,
-                    code: Some(code),
+                    code: Some(code.clone()),
                 };
-                self.tokens(&holder, now_s).await
+                self.tokens(&holder, now_s, &code).await
             }
             TokenRequest::Refresh { refresh_token } => {
                 // The token stays the same: a wallet that loses an answer on the way would
@@ -310,28 +313,38 @@ impl Authority {
                     return Err(VciError::DpopKey.into());
                 }
                 self.need_active(&holder.person).await?;
-                self.access(&holder, now_s, None).await
+                self.access(&holder, now_s, &refresh_token, None).await
             }
         }
     }
 
-    async fn tokens(&self, holder: &Holder, now_s: u64) -> Result<TokenResponse, IssueError> {
+    async fn tokens(
+        &self,
+        holder: &Holder,
+        now_s: u64,
+        code: &str,
+    ) -> Result<TokenResponse, IssueError> {
         let refresh = random_secret()?;
         let expires_s = now_s + REFRESH_LIFE_S;
+        self.hand_mandate_on(code, (&refresh, expires_s), &holder.grant)
+            .await?;
         self.store
             .add_token(TokenKind::Refresh, &refresh, holder, expires_s)
             .await?;
-        self.access(holder, now_s, Some(refresh)).await
+        self.access(holder, now_s, code, Some(refresh)).await
     }
 
     async fn access(
         &self,
         holder: &Holder,
         now_s: u64,
+        from: &str,
         refresh_token: Option<String>,
     ) -> Result<TokenResponse, IssueError> {
         let access_token = random_secret()?;
         let expires_s = now_s + ACCESS_LIFE_S;
+        self.hand_mandate_on(from, (&access_token, expires_s), &holder.grant)
+            .await?;
         self.store
             .add_token(TokenKind::Access, &access_token, holder, expires_s)
             .await?;

@@ -6,7 +6,8 @@
 //!
 //! Two adapters for residents: [`synthetic`] is embedded and the default, [`http`] asks a register
 //! service. Foreigners are in none; [`foreigners`] keeps those whom the authority verified itself, by
-//! [`passports`] or by a login at an identity provider ([`upstreams`]).
+//! [`passports`] or by a login at an identity provider ([`upstreams`]). Organisations are in a register of
+//! their own, [`organisations`].
 //!
 //! Of a resident a refusal never says which part was wrong. Whoever guesses at somebody's evidence learns from
 //! a wrong name exactly what they learn from a wrong number, a wrong check digit, a wrong card
@@ -16,6 +17,7 @@
 pub mod foreigners;
 pub mod http;
 pub mod number;
+pub mod organisations;
 pub mod passports;
 pub mod specimens;
 pub mod synthetic;

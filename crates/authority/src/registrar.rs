@@ -353,7 +353,7 @@ pub async fn run(config: RegistrarConfig) -> Result<(), AuthorityError> {
 /// Readiness and API description.
 pub(crate) fn probes(registrar: &Arc<Registrar>) -> Probes {
     let registrar = registrar.clone();
-    Probes::new(Api::openapi()).ready_when(move || {
+    Probes::new(Api::openapi().merge_from(crate::network::Api::openapi())).ready_when(move || {
         let registrar = registrar.clone();
         async move { registrar.reasons().await }
     })
@@ -377,7 +377,7 @@ pub fn router(registrar: Arc<Registrar>, limits: &Limits) -> Router {
 #[utoipa::path(post, path = "/v1/registrations", tag = "registrations",
     request_body(content_type = "application/json", description = "{domains, purposes, claims, key, name?}: host[:port], purpose codes, claim paths, the public JWK that signs the gate's requests, the organisation's name"),
     responses(
-        (status = 201, description = "{service, registration, digest, height}"),
+        (status = 201, description = "{service, registration, digest, height}", body = Object),
         (status = 400, description = "registration.domain, .purpose, .claim, .malformed or jwk.malformed"),
         (status = 429, description = "request.rate"),
         (status = 503, description = "ledger.unavailable"),
@@ -400,7 +400,7 @@ async fn register(
 #[utoipa::path(get, path = "/v1/registrations/{service}", tag = "registrations",
     params(("service" = String, Path, description = "the service id, 64 characters of hex")),
     responses(
-        (status = 200, description = "{service, registration, digest, height}"),
+        (status = 200, description = "{service, registration, digest, height}", body = Object),
         (status = 404, description = "registration.unknown"),
     ))]
 async fn registered(
@@ -421,7 +421,7 @@ async fn registered(
 #[utoipa::path(post, path = "/v1/displays", tag = "displays",
     request_body(content_type = "application/jwt", description = "rdid-display-order+jwt, signed by the key of the registration"),
     responses(
-        (status = 200, description = "{digest, height}"),
+        (status = 200, description = "{digest, height}", body = Object),
         (status = 400, description = "display.order, display.other_service, registration.purpose, or the ledger's rule"),
         (status = 404, description = "registration.unknown"),
         (status = 429, description = "request.rate"),
@@ -462,7 +462,7 @@ struct ServiceRow {
 }
 
 /// The registered services, for people.
-#[utoipa::path(get, path = "/", tag = "page", responses((status = 200, description = "HTML")))]
+#[utoipa::path(get, path = "/", tag = "page", responses((status = 200, description = "a page", content_type = "text/html", body = String)))]
 async fn page(State(registrar): State<Arc<Registrar>>) -> Result<Response, Problem> {
     let services = registrar
         .listed()
@@ -483,6 +483,6 @@ async fn page(State(registrar): State<Arc<Registrar>>) -> Result<Response, Probl
         title = "RealDID registrar",
         description = "Registers services in the sandbox."
     ),
-    paths(page, register, registered, display)
+    paths(page, crate::service::style, register, registered, display)
 )]
 struct Api;

@@ -5,6 +5,9 @@
 //! | `GET /` | a page: what this is, how many are enrolled, which keys |
 //! | `POST /v1/enrolments` | evidence and a blinded number in, an enrolment and an offer out |
 //! | `POST /v1/sponsor` | an enrolled person's anchor, sponsored and handed in |
+//! | `POST /v1/mandates` | an offer to whoever may act for an organisation: [`crate::mandates`] |
+//! | `POST /v1/batches/paths` | where a holder's copies stand in issuance batches |
+//! | `GET /status/…` | status lists: [`crate::statuses`] |
 //! | the others | OpenID4VCI 1.0: [`crate::endpoints`] |
 
 use askama::Template;
@@ -16,26 +19,36 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use realdid_core::hash::Hash32;
 use realdid_core::state::{Issuer, KeyUse, PersonTag, issuer_id};
+use realdid_exchange::batch::PathsRequest;
 use realdid_exchange::tag::{EnrolmentRequest, Evidence};
 use realdid_exchange::vci::attestation::Providers;
 use realdid_serve::{Bound, ConfigError, Probes, Problem, ServeError, limit_rate};
 use serde_json::json;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{Mutex, MutexGuard};
 use utoipa::OpenApi;
 
-use crate::config::{AuthorityConfig, Limits, RealPassConfig};
-use crate::endpoints;
+use crate::batches::{Batches, PathsError};
+use crate::config::{AuthorityConfig, BatchConfig, Limits, LongLivedConfig, RealPassConfig};
+use crate::endpoints::{self, refusal, with_nonce};
 use crate::keys::{AuthorityKeys, KeyFileError};
 use crate::ledger::{Ledger, LedgerError};
+use crate::mandates;
+use crate::oauth::Caller;
 use crate::realpass::Desk;
 use crate::register::foreigners::{self, Foreigners};
 use crate::register::http::HttpRegister;
+use crate::register::organisations::Organisations;
+use crate::register::organisations::http::HttpOrganisations;
+use crate::register::organisations::synthetic::SyntheticOrganisations;
 use crate::register::passports::{ListsError, Passports};
 use crate::register::synthetic::SyntheticRegister;
 use crate::register::{Person, Register, RegisterRefusal};
+use crate::sponsoring::SponsorError;
+use crate::statuses::Statuses;
 use crate::store::{Store, StoreError};
 use crate::text::Clock;
 use crate::upstreams::{UpstreamConfigError, Upstreams};
@@ -47,8 +60,6 @@ const CLEANING_BEATS: u64 = 30;
 const SILENCE_MS: u64 = 15_000;
 /// Locks, so that one person's enrolments wait for each other and other people's do not.
 const TURNS: usize = 64;
-/// The longest authorization header that is read, in bytes.
-const MAX_AUTHORIZATION_BYTES: usize = 512;
 
 /// Why an authority or a registrar could not run. Displays as the command line's one-line error.
 #[derive(Debug, thiserror::Error)]
@@ -107,6 +118,8 @@ pub struct Authority {
     pub(crate) attested_only: bool,
     pub(crate) keys: AuthorityKeys,
     pub(crate) register: Register,
+    /// None where it issues no credentials of organisations.
+    pub(crate) organisations: Option<Organisations>,
     pub(crate) foreigners: Foreigners,
     pub(crate) upstreams: Upstreams,
     pub(crate) store: Store,
@@ -114,6 +127,9 @@ pub struct Authority {
     pub(crate) clock: Clock,
     /// What issuing RealPasses has at hand.
     pub(crate) desk: Desk,
+    pub(crate) batches: Batches,
+    pub(crate) long_lived: Option<LongLivedConfig>,
+    pub(crate) statuses: Statuses,
     /// Whether the ledger's record of this issuer has these keys.
     pub(crate) admitted: AtomicBool,
     /// The epoch before which every total is on the ledger, as far as this process knows.
@@ -128,10 +144,13 @@ pub(crate) struct Parts {
     pub country: String,
     pub limits: Limits,
     pub realpass: RealPassConfig,
+    pub batches: BatchConfig,
+    pub long_lived: Option<LongLivedConfig>,
     pub providers: Providers,
     pub attested_only: bool,
     pub keys: AuthorityKeys,
     pub register: Register,
+    pub organisations: Option<Organisations>,
     pub passports: Option<Passports>,
     pub upstreams: Upstreams,
     pub store: Store,
@@ -154,6 +173,9 @@ impl Authority {
         );
         Ok(Self {
             desk: Desk::new(pass_keys, parts.realpass.min_cohort),
+            batches: Batches::new(parts.batches, by),
+            long_lived: parts.long_lived,
+            statuses: Statuses::default(),
             issuer_id,
             url: parts.url,
             name: parts.name,
@@ -163,6 +185,7 @@ impl Authority {
             attested_only: parts.attested_only,
             keys: parts.keys,
             register: parts.register,
+            organisations: parts.organisations,
             foreigners,
             upstreams: parts.upstreams,
             store: parts.store,
@@ -253,21 +276,25 @@ pub async fn run(config: AuthorityConfig) -> Result<(), AuthorityError> {
     let keys = AuthorityKeys::load(&config.dir)?;
     let register = match &config.register.url {
         Some(url) => {
-            let token = match &config.register.token_file {
-                Some(path) => Some(
-                    std::fs::read_to_string(path)
-                        .map_err(|_| KeyFileError::Missing { path: path.clone() })?
-                        .trim()
-                        .to_owned(),
-                ),
-                None => None,
-            };
+            let token = token_in(&config.register.token_file)?;
             Register::Http(HttpRegister::new(url, token)?)
         }
-        None => Register::Synthetic(SyntheticRegister::new(
+        None => Register::Synthetic(SyntheticRegister::in_dir(
             &keys.register_seed,
             config.register.residents,
+            &config.dir,
         )),
+    };
+    let organisations = match (&config.organisations.url, &register) {
+        (Some(url), _) => {
+            let token = token_in(&config.organisations.token_file)?;
+            Some(Organisations::Http(HttpOrganisations::new(url, token)?))
+        }
+        // Invented organisations stand beside invented residents, and beside nobody else.
+        (None, Register::Synthetic(_)) => Some(Organisations::Synthetic(
+            SyntheticOrganisations::new(&keys.register_seed),
+        )),
+        (None, Register::Http(_)) => None,
     };
     let authority = Arc::new(Authority::new(Parts {
         url: bound.public_url(),
@@ -275,10 +302,13 @@ pub async fn run(config: AuthorityConfig) -> Result<(), AuthorityError> {
         country: config.country,
         limits: config.limits.clone(),
         realpass: config.realpass,
+        batches: config.batches,
+        long_lived: config.long_lived,
         providers: config.attestation.providers()?,
         attested_only: config.attestation.required,
         keys,
         register,
+        organisations,
         passports: config.passports.as_ref().map(Passports::open).transpose()?,
         upstreams: Upstreams::open(&config.upstream, &bound.public_url())?,
         store: Store::open(&config.dir, &config.store).await?,
@@ -287,11 +317,22 @@ pub async fn run(config: AuthorityConfig) -> Result<(), AuthorityError> {
     })?);
     let network = crate::network::route(&config.genesis, &config.nodes)?;
     let heart = tokio::spawn(heartbeat(authority.clone()));
+    let batching = tokio::spawn(batching(authority.clone()));
     let router = router(authority.clone(), &config.limits).merge(network);
     let served = bound.serve("authority", router, probes(&authority)).await;
     heart.abort();
+    batching.abort();
     authority.hand_in_counts().await?;
     Ok(served?)
+}
+
+/// The bearer token in a file, where one is configured.
+fn token_in(file: &Option<PathBuf>) -> Result<Option<String>, KeyFileError> {
+    let read = |path: &PathBuf| match std::fs::read_to_string(path) {
+        Ok(token) => Ok(token.trim().to_owned()),
+        Err(_) => Err(KeyFileError::Missing { path: path.clone() }),
+    };
+    file.as_ref().map(read).transpose()
 }
 
 /// Readiness and API description.
@@ -300,7 +341,10 @@ pub(crate) fn probes(authority: &Arc<Authority>) -> Probes {
     Probes::new(
         Api::openapi()
             .merge_from(endpoints::Api::openapi())
-            .merge_from(crate::upstreams::Api::openapi()),
+            .merge_from(mandates::Api::openapi())
+            .merge_from(crate::upstreams::Api::openapi())
+            .merge_from(crate::network::Api::openapi())
+            .merge_from(crate::statuses::Api::openapi()),
     )
     .ready_when(move || {
         let authority = authority.clone();
@@ -339,6 +383,24 @@ async fn heartbeat(authority: Arc<Authority>) {
     }
 }
 
+/// Batches and status lists wait until they are final, so they do not stand in the way of the rest.
+async fn batching(authority: Arc<Authority>) {
+    loop {
+        if let Err(error) = authority.anchor_batches().await {
+            let answer = error.answer("server_error");
+            tracing::warn!(code = answer.problem().code(), "batches are anchored later");
+        }
+        if let Err(error) = authority.publish_lists().await {
+            let answer = error.answer("server_error");
+            tracing::warn!(
+                code = answer.problem().code(),
+                "status lists are published later"
+            );
+        }
+        tokio::time::sleep(HEARTBEAT).await;
+    }
+}
+
 /// The authority's routes.
 pub fn router(authority: Arc<Authority>, limits: &Limits) -> Router {
     let limited = Router::new()
@@ -348,8 +410,11 @@ pub fn router(authority: Arc<Authority>, limits: &Limits) -> Router {
         .route("/", get(page))
         .route("/style.css", get(style))
         .route("/v1/sponsor", post(sponsor))
+        .route("/v1/batches/paths", post(paths))
         .with_state(authority.clone())
         .merge(endpoints::router(authority.clone(), limits.rate()))
+        .merge(mandates::router(authority.clone(), limits.rate()))
+        .merge(crate::statuses::router(authority.clone()))
         .merge(crate::upstreams::router(authority, limits.rate()))
         .merge(limit_rate(limited, limits.rate()))
 }
@@ -377,18 +442,11 @@ pub(crate) fn read_json<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T
     })
 }
 
-pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let text = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let (scheme, token) = text.split_once(' ')?;
-    let sound = text.len() <= MAX_AUTHORIZATION_BYTES && scheme.eq_ignore_ascii_case("bearer");
-    sound.then_some(token.trim())
-}
-
 /// Enrols whoever the evidence proves: one entry on the ledger, one offer of a PID.
 #[utoipa::path(post, path = "/v1/enrolments", tag = "enrolment",
     request_body(content_type = "application/json", description = "{evidence, blinded, commitment}: the evidence file's content or what a login at an identity provider gave, the VOPRF client state (64 bytes, base64url), the enrolment commitment (hex)"),
     responses(
-        (status = 200, description = "{evaluation: {element, proof}, issuer, height, seq, credential_offer, tx_code}"),
+        (status = 200, description = "{evaluation: {element, proof}, issuer, height, seq, credential_offer, tx_code}", body = Object),
         (status = 400, description = "malformed, or a tag.… rule"),
         (status = 403, description = "an evidence.… or passport.… rule, or enrolment.suspended"),
         (status = 409, description = "enrolment.busy"),
@@ -408,11 +466,11 @@ async fn enrol(State(authority): Service, body: Bytes) -> Result<Response, Probl
 
 /// Sponsors an enrolled person's anchor and hands it in.
 #[utoipa::path(post, path = "/v1/sponsor", tag = "enrolment",
-    request_body(content_type = "application/cbor", description = "a signed operation, an anchor without sponsor; Authorization: Bearer with the refresh token"),
+    request_body(content_type = "application/cbor", description = "a signed operation, an anchor without sponsor; Authorization: DPoP with the refresh token and a proof of its key, or Bearer where it is bound to none"),
     responses(
-        (status = 202, description = "{hash}: the operation's id"),
+        (status = 202, description = "{hash}: the operation's id", body = Object),
         (status = 400, description = "sponsor.kind, op.network, op.signature or a codec.… rule"),
-        (status = 401, description = "vci.access_token"),
+        (status = 401, description = "vci.access_token, invalid_dpop_proof or use_dpop_nonce"),
         (status = 403, description = "enrolment.suspended"),
         (status = 429, description = "sponsor.quota"),
         (status = 422, description = "the ledger's rule"),
@@ -423,13 +481,39 @@ async fn sponsor(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
-    match authority.sponsor(bearer(&headers), &body).await {
+    let caller = Caller::of(&headers);
+    let response = match authority.sponsor(&caller, &body).await {
         Ok(id) => {
             let body = Json(json!({"hash": id.to_string()}));
-            Ok((StatusCode::ACCEPTED, body).into_response())
+            (StatusCode::ACCEPTED, body).into_response()
         }
-        Err(error) => Err(refused("sponsor", error.problem())),
-    }
+        Err(SponsorError::Bound(error)) => refusal("sponsor", &error, "invalid_token", true),
+        Err(error) => return Err(refused("sponsor", error.problem())),
+    };
+    Ok(with_nonce(&authority, &caller, response))
+}
+
+/// Where a holder's copies stand in issuance batches.
+#[utoipa::path(post, path = "/v1/batches/paths", tag = "enrolment",
+    request_body(content_type = "application/json", description = "{items}: 1 to 32 digests of copies, in hex (spec/issuing.md, O14); Authorization: the refresh token, as it is bound"),
+    responses(
+        (status = 200, description = "{paths}: for each item its path in canonical CBOR, base64url, or null where its batch is not on the ledger", body = Object),
+        (status = 400, description = "request.malformed or batch.request"),
+        (status = 401, description = "vci.access_token, invalid_dpop_proof or use_dpop_nonce"),
+    ))]
+async fn paths(
+    State(authority): Service,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let request: PathsRequest = read_json(&body)?;
+    let caller = Caller::of(&headers);
+    let response = match authority.paths(&caller, &request).await {
+        Ok(paths) => Json(paths).into_response(),
+        Err(PathsError::Bound(error)) => refusal("paths", &error, "invalid_token", true),
+        Err(error) => return Err(refused("paths", error.problem())),
+    };
+    Ok(with_nonce(&authority, &caller, response))
 }
 
 #[derive(Template)]
@@ -453,7 +537,7 @@ pub(crate) struct KeyRow {
 }
 
 /// What this authority is, for people.
-#[utoipa::path(get, path = "/", tag = "page", responses((status = 200, description = "HTML")))]
+#[utoipa::path(get, path = "/", tag = "page", responses((status = 200, description = "a page", content_type = "text/html", body = String)))]
 async fn page(State(authority): Service) -> Result<Response, Problem> {
     let internal = |_| refused("page", Problem::internal());
     let store = &authority.store;
@@ -499,6 +583,8 @@ pub(crate) fn render(page: &impl Template) -> Result<Response, Problem> {
     Ok(Html(html).into_response())
 }
 
+/// The pages' style sheet.
+#[utoipa::path(get, path = "/style.css", tag = "page", responses((status = 200, description = "a style sheet", content_type = "text/css", body = String)))]
 pub(crate) async fn style() -> Response {
     let kind = HeaderValue::from_static("text/css; charset=utf-8");
     (
@@ -514,6 +600,6 @@ pub(crate) async fn style() -> Response {
         title = "RealDID authority",
         description = "Enrols people and issues PIDs and RealPasses over OpenID4VCI 1.0."
     ),
-    paths(page, enrol, sponsor)
+    paths(page, style, enrol, sponsor, paths)
 )]
 struct Api;

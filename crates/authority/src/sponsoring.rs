@@ -14,14 +14,18 @@ use realdid_serve::Problem;
 use crate::enrolment::{ledger_problem, suspended};
 use crate::issuing::IssueError;
 use crate::ledger::LedgerError;
+use crate::oauth::Caller;
 use crate::service::Authority;
 use crate::store::{StoreError, TokenKind};
 
 /// Why an operation was not sponsored.
 #[derive(Debug, thiserror::Error)]
 pub enum SponsorError {
-    #[error("vci.access_token: the bearer token must be known and not expired")]
+    #[error("vci.access_token: the token must be known and not expired")]
     Token,
+    /// The token is not used as it is bound.
+    #[error(transparent)]
+    Bound(IssueError),
     #[error("enrolment.suspended: the enrolment must be active")]
     Suspended,
     /// Not canonical CBOR of an operation.
@@ -48,9 +52,10 @@ impl SponsorError {
             Self::Token => Problem::new(
                 StatusCode::UNAUTHORIZED,
                 VciError::AccessToken.code(),
-                "the bearer token must be known and not expired",
-                "send the refresh token of this authority as bearer token",
+                "the token must be known and not expired",
+                "send the refresh token of this authority, by the scheme of its token_type",
             ),
+            Self::Bound(error) => error.answer("invalid_token").problem().clone(),
             Self::Suspended => suspended(),
             Self::Codec(code) => Problem::bad_request(
                 code,
@@ -88,8 +93,11 @@ impl SponsorError {
 impl Authority {
     /// Adds this authority's sponsorship to a person's anchor and hands it in. Answers the
     /// operation's id.
-    pub async fn sponsor(&self, token: Option<&str>, body: &[u8]) -> Result<Hash32, SponsorError> {
-        let person = self.bearer(token).await?;
+    pub async fn sponsor(&self, caller: &Caller, body: &[u8]) -> Result<Hash32, SponsorError> {
+        let person = self.asking(caller, "/v1/sponsor").await;
+        let person = person
+            .map_err(SponsorError::Bound)?
+            .ok_or(SponsorError::Token)?;
         match self.need_active(&person).await {
             Ok(()) => {}
             Err(IssueError::Store(error)) => return Err(error.into()),
@@ -116,16 +124,24 @@ impl Authority {
         }
     }
 
-    /// Whose bearer token it is: the refresh token, or an access token that is still good.
-    async fn bearer(&self, token: Option<&str>) -> Result<String, SponsorError> {
-        let token = token.ok_or(SponsorError::Token)?;
+    /// Whose token it is, used as it is bound (spec/issuing.md, O6): the refresh token, or an access
+    /// token that is still good. None where nobody knows it.
+    pub(crate) async fn asking(
+        &self,
+        caller: &Caller,
+        path: &str,
+    ) -> Result<Option<String>, IssueError> {
+        let Ok(token) = caller.token() else {
+            return Ok(None);
+        };
         let now_s = self.clock.now_s();
         for kind in [TokenKind::Refresh, TokenKind::Access] {
             if let Some(holder) = self.store.token(kind, token, now_s).await? {
-                return Ok(holder.person);
+                self.bound(caller, &holder.grant.jkt, path).await?;
+                return Ok(Some(holder.person));
             }
         }
-        Err(SponsorError::Token)
+        Ok(None)
     }
 
     fn check_anchor(&self, signed: &SignedOperation) -> Result<(), SponsorError> {

@@ -5,14 +5,19 @@
 //! `restore` does it the other way round. Both can be run again after a crash: what is done
 //! already is not done twice.
 //!
+//! Both reach the person's credentials that live long too, by their entries in status lists, which the
+//! running service publishes; `revoke` ends those for good and changes nothing else.
+//!
 //! `reset` announces on the ledger that somebody who lost device and words gets other pseudonym
 //! secrets (spec/realpass.md, I7). It changes nothing here: what is kept is replaced when the delay is over
 //! and the person has enrolled after it. Until then `cancel_reset` takes it back, because the owner
 //! of the tag saw the entry move and objected.
 
 use realdid_core::codec;
+use realdid_core::hash::Hash32;
 use realdid_core::operation::{Body, Decision};
-use realdid_core::state::{Enrolment, EpochKey, ReasonCode, Standing, issuer_id};
+use realdid_core::state::{Enrolment, EpochKey, KeyStatus, ReasonCode, Standing, issuer_id};
+use realdid_credential::status::Status;
 use realdid_serve::ConfigError;
 use realdid_serve::files::FileError;
 use std::path::{Path, PathBuf};
@@ -22,8 +27,10 @@ use crate::config::AuthorityConfig;
 use crate::keys::{AuthorityKeys, KeyFileError, make_pass_key};
 use crate::ledger::{Ledger, LedgerError, read_genesis};
 use crate::register::foreigners::References;
+use crate::register::organisations::synthetic::{ExtractFile, SyntheticOrganisations};
 use crate::register::specimens::{self, SpecimenError};
-use crate::register::synthetic::{EvidenceFile, SyntheticRegister};
+use crate::register::synthetic::{Amendment, AmendmentError, EvidenceFile, SyntheticRegister};
+use crate::statuses::data_of;
 use crate::store::{Enrolled, Store, StoreError};
 use crate::text::{Clock, NoRandomness, random};
 
@@ -41,7 +48,7 @@ pub enum StandingError {
     )]
     Ended,
     #[error(
-        "register.external: residents must be those of the embedded register; fault: operator; \
+        "register.external: residents and organisations must be those of the embedded registers; fault: operator; \
          do: ask the register service that the configuration names"
     )]
     ExternalRegister,
@@ -50,6 +57,8 @@ pub enum StandingError {
          choose a later epoch"
     )]
     Epoch,
+    #[error(transparent)]
+    Amendment(#[from] AmendmentError),
     #[error(transparent)]
     Specimens(#[from] SpecimenError),
     #[error(transparent)]
@@ -74,6 +83,7 @@ impl StandingError {
             Self::Ended => "enrolment.ended",
             Self::ExternalRegister => "register.external",
             Self::Epoch => "pass_key.epoch",
+            Self::Amendment(error) => error.code(),
             Self::Specimens(error) => error.code(),
             Self::Random(_) => "random.unavailable",
             Self::Config(error) => error.code(),
@@ -136,6 +146,27 @@ pub struct NewPassKey {
     pub decision: Vec<u8>,
 }
 
+/// Answers the decision by which governance finds the key that signs PIDs in other hands since a height
+/// (promise P7).
+pub fn key_compromised(dir: &Path, since_height: u64) -> Result<CompromisedKey, StandingError> {
+    let config = AuthorityConfig::load_dir(dir)?;
+    let genesis = read_genesis(&config.genesis)?;
+    let key = AuthorityKeys::load(&config.dir)?.pid.id;
+    let issuer = issuer_id(genesis.hash_function(), &config.issuer_url());
+    let status = KeyStatus::Compromised(since_height);
+    let decision = codec::encode(&Decision::IssuerKeyStatus(issuer, key, status));
+    Ok(CompromisedKey { key, decision })
+}
+
+/// A key that governance is to find in other hands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompromisedKey {
+    /// Its id, as in a `kid`.
+    pub key: Hash32,
+    /// Canonical CBOR of the decision (spec/operations.cddl).
+    pub decision: Vec<u8>,
+}
+
 /// Announces the reset of a person's pseudonym secrets, and waits until the ledger says so.
 pub async fn reset(dir: &Path, person: &str) -> Result<Reset, StandingError> {
     Operator::open(dir).await?.reset(person).await
@@ -154,8 +185,70 @@ pub fn residents(dir: &Path) -> Result<Vec<EvidenceFile>, StandingError> {
         return Err(StandingError::ExternalRegister);
     }
     let keys = AuthorityKeys::load(&config.dir)?;
-    let register = SyntheticRegister::new(&keys.register_seed, config.register.residents);
+    let seed = &keys.register_seed;
+    let register = SyntheticRegister::in_dir(seed, config.register.residents, &config.dir);
     Ok(register.write_evidence(&config.dir)?)
+}
+
+/// Writes the extracts of the synthetic organisations of the authority in `dir`, as
+/// `DIR/organisations/<REF>.json`, and lists them.
+pub fn organisations(dir: &Path) -> Result<Vec<ExtractFile>, StandingError> {
+    let config = AuthorityConfig::load_dir(dir)?;
+    if config.register.url.is_some() || config.organisations.url.is_some() {
+        return Err(StandingError::ExternalRegister);
+    }
+    let keys = AuthorityKeys::load(&config.dir)?;
+    Ok(SyntheticOrganisations::new(&keys.register_seed).write_evidence(&config.dir)?)
+}
+
+/// What became of a resident whose entry was changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Amended {
+    /// The file with their evidence as it is now; none of somebody who has died.
+    pub evidence: Option<PathBuf>,
+    /// How many of their credentials that live long said something else, and are revoked.
+    pub revoked: u64,
+}
+
+/// Changes a resident's entry in the embedded register, as a state does: names, residence, a correction,
+/// a death. What was issued follows at the next refresh, what lives long is revoked now.
+pub async fn amend(
+    dir: &Path,
+    reference: &str,
+    change: Amendment,
+) -> Result<Amended, StandingError> {
+    let config = AuthorityConfig::load_dir(dir)?;
+    if config.register.url.is_some() {
+        return Err(StandingError::ExternalRegister);
+    }
+    let keys = AuthorityKeys::load(&config.dir)?;
+    let seed = &keys.register_seed;
+    let register = SyntheticRegister::in_dir(seed, config.register.residents, &config.dir);
+    register.amend(reference, change)?;
+    let files = register.write_evidence(&config.dir)?;
+    let store = Store::open(&config.dir, &config.store).await?;
+    let revoked = match register.person(reference) {
+        Ok(person) => {
+            let data = data_of(&keys, &person);
+            store.revoke_others(reference, &data).await?
+        }
+        // They have died, or left.
+        Err(_) => store.change_statuses(reference, Status::Invalid).await?,
+    };
+    let own = files.into_iter().find(|file| file.person == reference);
+    Ok(Amended {
+        evidence: own.map(|file| file.evidence),
+        revoked,
+    })
+}
+
+/// Ends the enrolment of the person with this reference for good, and waits until the ledger says so.
+pub async fn end(
+    dir: &Path,
+    person: &str,
+    reason: ReasonCode,
+) -> Result<StandingChange, StandingError> {
+    Operator::open(dir).await?.end(person, reason).await
 }
 
 /// Lists the evidence files of invented foreigners that were made with the authority in `dir`.
@@ -184,6 +277,11 @@ pub async fn restore(
     Operator::open(dir).await?.restore(person, reason).await
 }
 
+/// Revokes all credentials of a person that live long. Answers how many there were.
+pub async fn revoke(dir: &Path, person: &str) -> Result<u64, StandingError> {
+    Operator::open(dir).await?.revoke(person).await
+}
+
 /// The operator of an authority's folder.
 pub(crate) struct Operator {
     pub(crate) store: Store,
@@ -209,10 +307,16 @@ impl Operator {
         person: &str,
         reason: ReasonCode,
     ) -> Result<StandingChange, StandingError> {
-        let known = self.store.set_standing(person, Standing::Suspended, reason);
-        if !known.await? {
-            return Err(StandingError::Unknown);
+        let known = self.store.enrolled(person).await?;
+        if known.ok_or(StandingError::Unknown)?.standing == Standing::Ended {
+            return Err(StandingError::Ended);
         }
+        self.store
+            .set_standing(person, Standing::Suspended, reason)
+            .await?;
+        self.store
+            .change_statuses(person, Status::Suspended)
+            .await?;
         // A lost device may be found, and then goes on when the person is restored; a new device
         // ends the old one's tokens when it enrols. Keys in other hands end them now.
         if reason == ReasonCode::KeyCompromise {
@@ -230,7 +334,30 @@ impl Operator {
         self.store
             .set_standing(person, Standing::Active, reason)
             .await?;
+        self.store.change_statuses(person, Status::Valid).await?;
         Ok(change)
+    }
+
+    /// For good: nothing is issued or refreshed any more, nothing stands in a list, and no token opens
+    /// anything. What is out lapses with the epoch and the lead.
+    pub(crate) async fn end(
+        &self,
+        person: &str,
+        reason: ReasonCode,
+    ) -> Result<StandingChange, StandingError> {
+        let known = self.store.set_standing(person, Standing::Ended, reason);
+        if !known.await? {
+            return Err(StandingError::Unknown);
+        }
+        self.store.change_statuses(person, Status::Invalid).await?;
+        self.store.revoke(person).await?;
+        self.change(person, Standing::Ended, reason).await
+    }
+
+    pub(crate) async fn revoke(&self, person: &str) -> Result<u64, StandingError> {
+        let known = self.store.enrolled(person).await?;
+        known.ok_or(StandingError::Unknown)?;
+        Ok(self.store.change_statuses(person, Status::Invalid).await?)
     }
 
     async fn change(
@@ -240,14 +367,14 @@ impl Operator {
         reason: ReasonCode,
     ) -> Result<StandingChange, StandingError> {
         let (known, (height, entry)) = self.entry(person).await?;
-        if entry.standing == Standing::Ended {
-            return Err(StandingError::Ended);
-        }
         if entry.standing == standing {
             return Ok(StandingChange {
                 height,
                 seq: entry.seq,
             });
+        }
+        if entry.standing == Standing::Ended {
+            return Err(StandingError::Ended);
         }
         let seq = entry.seq + 1;
         let issuer = issuer_id(self.ledger.genesis().hash_function(), &self.url);

@@ -8,18 +8,24 @@
 //! WAL with `synchronous=FULL`, PostgreSQL as it is by default: an answer that was sent survives a
 //! power cut (promise P10).
 //!
-//! The statements are the same for both databases. What is of RealPass is in [`pass`].
+//! The statements are the same for both databases. What is of RealPass is in [`pass`], what of organisations in
+//! [`mandates`].
 //!
 //! Codes and tokens are of a *generation* of the person's devices. A new enrolment begins the next,
 //! in the same statement that records it, and whatever is of an earlier one opens nothing from then
 //! on, also if another process writes it a moment later (rule N8).
 
+mod batches;
 mod foreigners;
 mod grants;
+mod mandates;
 mod pass;
+mod statuses;
 
+pub use batches::{Closing, OpenBatch};
 pub use grants::Deferred;
 pub use pass::{KeptRow, PassHolder};
+pub use statuses::{ENTRIES, Entry, Version};
 
 use realdid_core::hash::Hash32;
 use realdid_core::state::{PersonTag, ReasonCode, Standing};
@@ -37,7 +43,7 @@ use std::time::Duration;
 use crate::config::StoreConfig;
 
 /// The version of the schema below: SQLite's `user_version`, PostgreSQL's table `schema_version`.
-const SCHEMA_VERSION: i64 = 4;
+const SCHEMA_VERSION: i64 = 6;
 /// How long a writer waits for another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Connections of one process to SQLite, where writers wait for each other anyway.
@@ -149,6 +155,43 @@ CREATE TABLE totals (
     total     INTEGER NOT NULL,
     declared  INTEGER NOT NULL,
     claimed_s INTEGER NOT NULL
+) STRICT;
+CREATE TABLE issued (
+    item      BLOB PRIMARY KEY,
+    key       BLOB NOT NULL,
+    batch     INTEGER NOT NULL,
+    due_s     INTEGER NOT NULL,
+    expires_s INTEGER NOT NULL
+) STRICT;
+CREATE INDEX issued_by_batch ON issued (batch);
+CREATE TABLE lists (
+    list      INTEGER PRIMARY KEY,
+    taken     INTEGER NOT NULL,
+    claimed_s INTEGER NOT NULL
+) STRICT;
+CREATE TABLE statuses (
+    list      INTEGER NOT NULL,
+    idx       INTEGER NOT NULL,
+    person    TEXT NOT NULL,
+    data      BLOB NOT NULL,
+    status    INTEGER NOT NULL,
+    expires_s INTEGER NOT NULL,
+    PRIMARY KEY (list, idx)
+) STRICT;
+CREATE INDEX statuses_by_person ON statuses (person);
+CREATE TABLE versions (
+    list      INTEGER NOT NULL,
+    seq       INTEGER NOT NULL,
+    digest    BLOB NOT NULL,
+    bytes     BLOB NOT NULL,
+    PRIMARY KEY (list, seq)
+) STRICT;
+CREATE TABLE batches (
+    batch     INTEGER PRIMARY KEY,
+    key       BLOB NOT NULL,
+    height    INTEGER NOT NULL,
+    claimed_s INTEGER NOT NULL,
+    expires_s INTEGER NOT NULL
 ) STRICT;
 ";
 
@@ -339,6 +382,10 @@ async fn prepare_postgres(url: &str) -> Result<(), StoreError> {
         Some(SCHEMA_VERSION) => {}
         Some(found) => return Err(StoreError::Version { found }),
     }
+    let beside = in_postgres(mandates::SCHEMA);
+    sqlx::raw_sql(sqlx::AssertSqlSafe(beside))
+        .execute(&mut *transaction)
+        .await?;
     transaction.commit().await?;
     connection.close().await?;
     Ok(())
@@ -381,6 +428,7 @@ impl Store {
             })
             .connect(&url)
             .await?;
+        Self::prepare_mandates(&pool).await?;
         Ok(Self { pool })
     }
 
@@ -437,7 +485,7 @@ impl Store {
              ON CONFLICT (person) DO UPDATE SET tag = excluded.tag, seq = excluded.seq,
                  height = excluded.height, generation = enrolments.generation + 1,
                  enrolled_ms = excluded.enrolled_ms
-             WHERE enrolments.seq < excluded.seq
+             WHERE enrolments.seq < excluded.seq OR enrolments.tag <> excluded.tag
              RETURNING generation",
         )
         .bind(new.person)
@@ -677,6 +725,7 @@ impl Store {
             "DELETE FROM authorizations WHERE expires_s <= $1",
             "DELETE FROM deferred WHERE expires_s <= $1",
             "DELETE FROM logins WHERE expires_s <= $1",
+            "DELETE FROM mandates WHERE expires_s <= $1",
         ];
         for statement in statements {
             sqlx::query(statement)
@@ -688,6 +737,7 @@ impl Store {
             .bind(integer(epoch))
             .execute(&self.pool)
             .await?;
+        self.clean_batches(now_s).await?;
         self.clean_passes(epoch).await
     }
 }

@@ -1,13 +1,17 @@
 //! The routes of authority and registrar over the ledger's rules in memory, as a wallet and a gate
 //! use them, and what each refuses.
 
+mod batches;
 mod foreigners;
 mod issuing;
 mod ledger;
+mod life;
+mod mandates;
 mod oauth;
 mod peers;
 mod realpass;
 mod registrar;
+mod statuses;
 
 use axum::Router;
 use axum::body::Body;
@@ -30,10 +34,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use tower::ServiceExt;
 
-use crate::config::{Limits, RealPassConfig};
+use crate::config::{BatchConfig, Limits, RealPassConfig};
 use crate::keys::{AuthorityKeys, KeySuites, init_authority, init_registrar};
 use crate::ledger::{Ledger, LedgerError, Seen};
 use crate::register::Register;
+use crate::register::organisations::Organisations;
+use crate::register::organisations::synthetic::SyntheticOrganisations;
 use crate::register::synthetic::SyntheticRegister;
 use crate::service::{Authority, Parts, probes, router};
 use crate::standing::{Operator, Reset};
@@ -124,7 +130,7 @@ impl Nation {
         let mut rng = counting_rng();
         let suites = KeySuites::of(&Parameters::development());
         let issuers = vec![
-            init_authority(&own, AUTHORITY, suites, &mut rng).unwrap(),
+            init_authority(&own, AUTHORITY, "CN", suites, &mut rng).unwrap(),
             init_registrar(&other, REGISTRAR, suites, &mut rng).unwrap(),
         ];
         let ledger = MemoryLedger::new(TestNet::with(|genesis| genesis.issuers = issuers));
@@ -192,6 +198,12 @@ impl Nation {
         let request = enrolment_request(evidence);
         self.post_json("/v1/enrolments", &serde_json::to_value(&request).unwrap())
             .await
+    }
+
+    /// The register's reference of a person, as the store has it.
+    async fn evidence_reference(&self, n: usize) -> String {
+        let evidence = self.evidence(n).into();
+        self.authority.who(&evidence).await.unwrap().reference
     }
 
     async fn enrolled(&self, n: usize) -> EnrolmentResponse {
@@ -266,6 +278,7 @@ fn parts_of(
     (register, min_cohort): (Register, u64),
 ) -> Parts {
     let keys = AuthorityKeys::load(dir).unwrap();
+    let organisations = SyntheticOrganisations::new(&keys.register_seed);
     Parts {
         url: AUTHORITY.to_owned(),
         name: "Synthetic Authority".to_owned(),
@@ -275,10 +288,16 @@ fn parts_of(
             ..Limits::default()
         },
         realpass: RealPassConfig { min_cohort },
+        long_lived: None,
+        batches: BatchConfig {
+            period_s: 10,
+            least: 15,
+        },
         providers: Default::default(),
         attested_only: false,
         keys,
         register,
+        organisations: Some(Organisations::Synthetic(organisations)),
         passports: None,
         upstreams: Default::default(),
         store,
@@ -577,6 +596,34 @@ async fn configuration_examples_are_read_and_residents_are_listed() {
     std::fs::write(dir.join("authority.toml"), crate::example_config()).unwrap();
     let config = crate::AuthorityConfig::load_dir(&dir).unwrap();
     assert_eq!(config.genesis, dir.join("genesis.cbor"));
+    // What the examples explain of [rate] is what there is without it.
+    for (file, example) in [
+        ("authority.toml", crate::example_config()),
+        ("registrar.toml", crate::registrar::example_config()),
+    ] {
+        let (before, rate) = example.split_once("# [rate]").unwrap();
+        let set = rate.lines().filter_map(|line| line.strip_prefix("# "));
+        let set: Vec<&str> = set.filter(|line| line.contains(" = ")).collect();
+        let text = format!("{before}[rate]\n{}\n", set.join("\n"));
+        std::fs::write(dir.join(file), text).unwrap();
+    }
+    let of_authority = crate::AuthorityConfig::load_dir(&dir).unwrap().rate;
+    let registrar = dir.join("registrar.toml");
+    let of_registrar = crate::config::RegistrarConfig::load(&registrar)
+        .unwrap()
+        .rate;
+    let default = realdid_serve::RateConfig::default();
+    for read in [of_authority, of_registrar] {
+        assert_eq!(
+            (read.burst, read.per_second),
+            (default.burst, default.per_second)
+        );
+        assert_eq!(
+            (read.max_sources, &read.exempt),
+            (default.max_sources, &default.exempt)
+        );
+        assert_eq!(read.trusted_proxies.len(), 1);
+    }
     let residents = crate::residents(&dir).unwrap();
     assert_eq!(residents.len(), 23, "all but the one who has died");
     assert_eq!(residents[0].person, "r-0001");

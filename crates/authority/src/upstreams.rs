@@ -692,7 +692,7 @@ type Service = State<Arc<Authority>>;
     params(("id" = String, Path)),
     request_body(content_type = "application/json", description = "{redirect_uri, challenge}: where the wallet waits on loopback, and base64url of the SHA-256 of its verifier"),
     responses(
-        (status = 200, description = "{authorization_url, expires_in}"),
+        (status = 200, description = "{authorization_url, expires_in}", body = Object),
         (status = 400, description = "upstream.unknown or upstream.redirect"),
         (status = 429, description = "request.rate"),
         (status = 503, description = "upstream.busy or upstream.unavailable"),
@@ -735,7 +735,7 @@ async fn callback(
 #[utoipa::path(post, path = "/v1/upstreams/identity", tag = "enrolment",
     request_body(content_type = "application/json", description = "{ticket, verifier}"),
     responses(
-        (status = 200, description = "{issuer, subject}"),
+        (status = 200, description = "{issuer, subject}", body = Object),
         (status = 400, description = "upstream.ticket"),
         (status = 429, description = "request.rate"),
     ))]

@@ -81,6 +81,36 @@ pub fn decode_hand_overs(bytes: &[u8]) -> Result<Vec<HandOver>, CodecError> {
     Ok(all)
 }
 
+/// The most answers about an earlier state that come together: a version of a record, and the one that
+/// followed it.
+pub const MAX_PAST: usize = 2;
+
+/// A claim about what a key held in an earlier state: the one that the certified header seals, or one that
+/// lies behind it (spec/proofs.md, L13).
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct PastAnswer {
+    #[n(0)]
+    pub checkpoint: Checkpoint,
+    /// The certified header's parent, that one's parent, and so on to the header that seals the state;
+    /// none where that is the certified one.
+    #[n(1)]
+    pub back: Vec<Bytes>,
+    #[n(2)]
+    pub value: Bytes,
+    #[n(3)]
+    pub proof: Proof,
+}
+
+/// Reads answers about earlier states from hostile bytes, in their order.
+pub fn decode_past(bytes: &[u8]) -> Result<Vec<PastAnswer>, CodecError> {
+    let all: Vec<PastAnswer> = codec::decode(bytes, MAX_PAST * MAX_ANSWER_BYTES)?;
+    if all.len() > MAX_PAST {
+        return Err(CodecError::Malformed);
+    }
+    Ok(all)
+}
+
 /// The most other networks that a node names, and the most nodes of each.
 pub const MAX_NETWORKS: usize = 16;
 /// The longest list of them in bytes.

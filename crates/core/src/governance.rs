@@ -17,12 +17,14 @@ use minicbor::{Decode, Encode};
 
 /// The newest version of the rules that this code runs. It runs every older one too, since blocks
 /// of old are replayed by the rules of their time.
-pub const NEWEST_RULES: u8 = 4;
+pub const NEWEST_RULES: u8 = 5;
 /// The first rules under which committees change.
 pub const RULES_OF_TERMS: u8 = 3;
 /// The first rules under which recognised networks are followed from committee to committee, and
 /// their forks are kept.
 pub const RULES_OF_FOLLOWING: u8 = 4;
+/// The first rules under which issuers publish status lists.
+pub const RULES_OF_STATUS: u8 = 5;
 /// How many blocks lie at least between a decision about parameters and the first block that runs
 /// under them. A validator may judge blocks so far ahead of what it has executed (rule H18).
 pub const NOTICE_BLOCKS: u64 = 32;

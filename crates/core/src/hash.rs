@@ -157,6 +157,53 @@ impl ListPath {
     }
 }
 
+/// A list's commitment with all that stands below it, for whoever answers for many of its items.
+#[derive(Debug, Clone)]
+pub struct ListTree {
+    /// The leaves' hashes, and above them one level after the other up to the root.
+    levels: Vec<Vec<Hash32>>,
+}
+
+impl ListTree {
+    /// The tree of a list; none of an empty one.
+    pub fn new(by: HashFunction, items: &[Hash32]) -> Option<Self> {
+        let leaf = |item: &Hash32| by.tagged(Domain::ListLeaf, &[&item.0]);
+        let mut level: Vec<Hash32> = items.iter().map(leaf).collect();
+        let mut levels = Vec::new();
+        while level.len() > 1 {
+            // What has no neighbour goes up as it is: that splits at the largest power of two.
+            let pair = |pair: &[Hash32]| match pair {
+                [left, right] => by.tagged(Domain::ListNode, &[&left.0, &right.0]),
+                _ => pair[0],
+            };
+            let above = level.chunks(2).map(pair).collect();
+            levels.push(std::mem::replace(&mut level, above));
+        }
+        levels.push(level);
+        (!items.is_empty()).then_some(Self { levels })
+    }
+
+    /// As [`HashFunction::list_root`].
+    pub fn root(&self) -> Option<Hash32> {
+        self.levels.last()?.first().copied()
+    }
+
+    /// As [`ListPath::of`].
+    pub fn path(&self, index: usize) -> Option<ListPath> {
+        let leaves = self.levels.first()?;
+        leaves.get(index)?;
+        let beside = |(height, level): (usize, &Vec<Hash32>)| {
+            let at = index.checked_shr(height as u32).unwrap_or(0);
+            level.get(at ^ 1).copied()
+        };
+        Some(ListPath {
+            index: index as u64,
+            length: leaves.len() as u64,
+            siblings: self.levels.iter().enumerate().filter_map(beside).collect(),
+        })
+    }
+}
+
 /// Where a list of two or more items is split.
 fn split(length: usize) -> usize {
     length.next_power_of_two() / 2
@@ -291,9 +338,13 @@ mod tests {
             for length in 1..items.len() {
                 let list = &items[..length];
                 let root = by.list_root(list);
+                let tree = ListTree::new(by, list).unwrap();
+                assert_eq!(tree.root(), Some(root));
+                assert!(tree.path(length).is_none());
                 for (index, item) in list.iter().enumerate() {
                     let path = ListPath::of(by, list, index).unwrap();
                     assert_eq!(path.root(by, item), Some(root), "{index} of {length}");
+                    assert_eq!(tree.path(index).as_ref(), Some(&path));
                     assert_ne!(path.root(by, &items[20]), Some(root));
                     let mut moved = path.clone();
                     moved.index ^= 1;
@@ -303,6 +354,7 @@ mod tests {
                     assert_eq!(longer.root(by, item), None);
                 }
                 assert_eq!(ListPath::of(by, list, length), None);
+                assert!(ListTree::new(by, &[]).is_none());
             }
         }
     }

@@ -8,7 +8,7 @@ use crate::answer::{HandOver, MAX_ANSWER_BYTES};
 use crate::codec::{self, Bytes};
 use crate::did::{DidId, Inception, Keys, NetworkName};
 use crate::genesis::Parameters;
-use crate::governance::{RULES_OF_FOLLOWING, RULES_OF_TERMS, Recognised, Term};
+use crate::governance::{RULES_OF_FOLLOWING, RULES_OF_STATUS, RULES_OF_TERMS, Recognised, Term};
 use crate::hash::{Domain, Hash32};
 use crate::header::Checkpoint;
 use crate::state::{EpochKey, Issuer, IssuerKey, KeyStatus, PersonTag, ReasonCode, Standing};
@@ -116,6 +116,9 @@ pub enum Body {
     /// Two final headers of a recognised network at one height, by its name. By anybody.
     #[n(28)]
     ForeignFork(#[n(0)] NetworkName, #[n(1)] Checkpoint, #[n(2)] Checkpoint),
+    /// A version of a status list. By the issuer's operation key.
+    #[n(29)]
+    StatusList(#[n(0)] PublishList),
 
     /// A decision of the network's governance. By a threshold of its keys.
     #[n(32)]
@@ -174,6 +177,24 @@ pub struct Show {
     /// Commitment to a key of the person's DID, by which they withdraw it.
     #[n(3)]
     pub withdrawal: Hash32,
+}
+
+/// A version of a status list, committed to.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct PublishList {
+    /// The issuer's id.
+    #[n(0)]
+    pub issuer: Hash32,
+    /// Which list: SHA-256 of its address.
+    #[n(1)]
+    pub list: Hash32,
+    /// 0 for its first version.
+    #[n(2)]
+    pub seq: u64,
+    /// The version's digest (spec/status.md, U9).
+    #[n(3)]
+    pub digest: Hash32,
 }
 
 /// What governance can decide.
@@ -244,6 +265,7 @@ impl Body {
     /// The version of the rules that first knew this kind, and all that is in it (rule O8).
     pub fn since(&self) -> u8 {
         match self {
+            Self::StatusList(_) => RULES_OF_STATUS,
             Self::ForeignHandOver(..) | Self::ForeignFork(..) => RULES_OF_FOLLOWING,
             Self::Batch(_) | Self::Display(_) | Self::ForeignCheckpoint(..) => 2,
             Self::WithdrawDisplay(_, reason) => reason.since().max(2),

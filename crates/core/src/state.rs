@@ -51,10 +51,12 @@ pub enum Family {
     Displays = 0x90,
     /// Other networks that are recognised.
     Recognitions = 0xa0,
+    /// Status lists of long-lived credentials: the digest of the version that holds.
+    StatusLists = 0xb0,
 }
 
 impl Family {
-    pub const ALL: [Family; 13] = [
+    pub const ALL: [Family; 14] = [
         Self::Dids,
         Self::Enrolments,
         Self::Issuers,
@@ -68,6 +70,7 @@ impl Family {
         Self::Batches,
         Self::Displays,
         Self::Recognitions,
+        Self::StatusLists,
     ];
 
     pub fn from_byte(byte: u8) -> Option<Self> {
@@ -153,6 +156,11 @@ pub fn display_key(by: HashFunction, digest: &Hash32) -> trie::Key {
 /// The key of a recognition, from the other network's name.
 pub fn recognition_key(by: HashFunction, network: &str) -> trie::Key {
     Family::Recognitions.key(by, network.as_bytes())
+}
+
+/// The key of a status list, from its issuer's id and the SHA-256 of its address.
+pub fn status_list_key(by: HashFunction, issuer: &Hash32, list: &Hash32) -> trie::Key {
+    Family::StatusLists.key(by, &[issuer.0, list.0].concat())
 }
 
 /// Why somebody's standing was changed: a code of the closed list in spec/state.md.
@@ -622,6 +630,21 @@ pub struct Batch {
     /// How many there are.
     #[n(1)]
     pub count: u64,
+    #[n(2)]
+    pub height: u64,
+}
+
+/// Which version of a status list holds: a verifier that has another is shown the wrong one
+/// (spec/status.md, U9).
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct StatusList {
+    /// How many versions came before.
+    #[n(0)]
+    pub seq: u64,
+    #[n(1)]
+    pub digest: Hash32,
+    /// The height since which it holds.
     #[n(2)]
     pub height: u64,
 }

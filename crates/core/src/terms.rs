@@ -6,7 +6,7 @@
 //! height of the next term on. Light clients go by these rules, and so does whoever checks what a
 //! network left behind.
 
-use crate::answer::{HandOver, MAX_HEADERS_BACK};
+use crate::answer::{HandOver, MAX_HEADERS_BACK, PastAnswer};
 use crate::certificate::{self, CertificateError, is_network_key};
 use crate::codec::{Bytes, CodecError};
 use crate::did::NetworkName;
@@ -15,7 +15,7 @@ use crate::governance::{Committee, NOTICE_BLOCKS, SHOWN_BLOCKS, Term, consensus_
 use crate::hash::Hash32;
 use crate::header::{Checkpoint, Header};
 use crate::state::{committee_key, decode_record};
-use crate::trie::{self, TrieError};
+use crate::trie::{self, Key, TrieError};
 use minicbor::{Decode, Encode};
 
 /// A term that a reader trusts.
@@ -72,6 +72,8 @@ pub enum TermError {
     Outside { term: u64, height: u64 },
     #[error("the answer does not hand the network on to the next committee")]
     HandOver,
+    #[error("the headers do not lead from the certified one back to the one that seals the state")]
+    Past,
 }
 
 impl TermError {
@@ -86,6 +88,7 @@ impl TermError {
             Self::Unknown { .. } => "light.term_unknown",
             Self::Outside { .. } => "light.term",
             Self::HandOver => "light.hand_over",
+            Self::Past => "light.past",
         }
     }
 }
@@ -207,7 +210,7 @@ impl Terms {
     /// on to another key, or at another height, is a fork: the caller has the evidence in its hands.
     pub fn hand_over(&mut self, hand_over: &HandOver) -> Result<&TrustedTerm, TermError> {
         let at = self.checkpoint(&hand_over.checkpoint)?;
-        let shows = shown_by(&at.header, &hand_over.back)?;
+        let shows = shown_by(&at.header, &hand_over.back, TermError::HandOver)?;
         let next = self.handed_on(&at, &shows, hand_over)?;
         let number = next.number;
         match self.get(number) {
@@ -217,6 +220,15 @@ impl Terms {
             None => self.known.push(next),
         }
         self.get(number).ok_or(TermError::HandOver)
+    }
+
+    /// L13: that a key held a value in an earlier state; answers the header that sealed it.
+    pub fn past(&self, key: &Key, past: &PastAnswer) -> Result<Header, TermError> {
+        let at = self.checkpoint(&past.checkpoint)?;
+        let seals = shown_by(&at.header, &past.back, TermError::Past)?;
+        let (by, root) = (self.network.hash_function(), seals.sealed.state_root.0);
+        trie::check_value(by, &root, key, Some(&past.value.0), &past.proof)?;
+        Ok(seals)
     }
 
     /// The term that the state which `shows` seals proves to follow the one that has certified `at`.
@@ -249,17 +261,17 @@ impl Terms {
     }
 }
 
-/// L11: the last of the headers that lie behind a certified one, each of which the one before it names
-/// as its parent.
-fn shown_by(certified: &Header, back: &[Bytes]) -> Result<Header, TermError> {
+/// L9 and L13: the last of the headers that lie behind a certified one, each of which the one before it
+/// names as its parent; otherwise `refused`.
+fn shown_by(certified: &Header, back: &[Bytes], refused: TermError) -> Result<Header, TermError> {
     if back.len() > MAX_HEADERS_BACK {
-        return Err(TermError::HandOver);
+        return Err(refused);
     }
     let mut shows = certified.clone();
     for bytes in back {
         let parent = Header::decode(&bytes.0)?;
         if parent.network != shows.network || parent.digest() != shows.parent {
-            return Err(TermError::HandOver);
+            return Err(refused);
         }
         shows = parent;
     }

@@ -13,12 +13,12 @@ use crate::governance::{
 };
 use crate::hash::{Hash32, HashFunction};
 use crate::header::{Checkpoint, Header, Sealed};
-use crate::operation::{Body, Decision, Operation, SignedOperation};
+use crate::operation::{Body, Decision, Operation, PublishList, SignedOperation};
 use crate::state::{
-    Governance, Issuer, IssuerKey, KeyStatus, KeyUse, ReasonCode, Standing, TagKey, batch_key,
-    committee_key, decision_key, decode_record, did_key, display_key, enrolment_key,
+    Governance, Issuer, IssuerKey, KeyStatus, KeyUse, ReasonCode, Standing, StatusList, TagKey,
+    batch_key, committee_key, decision_key, decode_record, did_key, display_key, enrolment_key,
     governance_key, issuer_id, issuer_key, parameters_key, recognition_key, service_key, slot_key,
-    totals_key,
+    status_list_key, totals_key,
 };
 use crate::suite::{SecretKey, Suite};
 use crate::terms::TrustedTerm;
@@ -260,6 +260,32 @@ fn what_anybody_shows_of_another_network_is_frozen() {
 }
 
 #[test]
+fn a_version_of_a_status_list_is_frozen() {
+    let publish = Body::StatusList(PublishList {
+        issuer: Hash32([0x11; 32]),
+        list: Hash32([0x22; 32]),
+        seq: 3,
+        digest: Hash32([0x33; 32]),
+    });
+    is_frozen(
+        &operation(publish).sign(&[&secret(1)]),
+        vector!("ledger/status-list.hex"),
+        vector!("ledger/status-list.id"),
+    );
+    let record = StatusList {
+        seq: 3,
+        digest: Hash32([0x33; 32]),
+        height: 900,
+    };
+    let bytes = codec::encode(&record);
+    assert_eq!(
+        hex::encode(&bytes),
+        vector!("ledger/status-list-record.hex")
+    );
+    assert_eq!(decode_record(&bytes), Ok(record));
+}
+
+#[test]
 fn a_recognition_is_frozen_and_begins_as_rules_before_have_it() {
     let accepted = |kind, least| Accepted { kind, least };
     let recognised = Recognised {
@@ -323,7 +349,7 @@ fn a_recognition_is_frozen_and_begins_as_rules_before_have_it() {
 #[test]
 fn state_keys_are_frozen() {
     let issuer = issuer_id(BY, AUTHORITY);
-    let keys: [(&str, trie::Key); 13] = [
+    let keys: [(&str, trie::Key); 14] = [
         ("did", did_key(BY, &inception().id())),
         ("enrolment", enrolment_key(BY, &Hash32([0x11; 32]))),
         ("issuer", issuer_key(BY, &issuer)),
@@ -337,6 +363,10 @@ fn state_keys_are_frozen() {
         ("display", display_key(BY, &Hash32([0x55; 32]))),
         ("recognition", recognition_key(BY, "intl")),
         ("committee", committee_key(BY)),
+        (
+            "status-list",
+            status_list_key(BY, &issuer, &Hash32([0x66; 32])),
+        ),
     ];
     let lines = keys.map(|(name, key)| format!("{name} {}", hex::encode(key)));
     assert_eq!(lines.join("\n"), vector!("ledger/state-keys.txt"));

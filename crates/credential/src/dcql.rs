@@ -1,14 +1,15 @@
 //! DCQL, the question in a presentation request (OpenID4VP 1.0 §6): what a wallet matches its
 //! credentials against, and what a verifier holds the answer against.
 //!
-//! The subset: `credentials` with `dc+sd-jwt` queries matched here, queries of other formats read
-//! but left to their own code; `claims` with `path`, `values`, `id`; `claim_sets`;
-//! `credential_sets`. `trusted_authorities`, `multiple` and a query without holder binding are
-//! refused rather than ignored: to ignore them is to answer another question. Unknown members are
-//! ignored, as §6 asks. Everything is bounded when it is read.
+//! Of authorities that a query trusts, those that are named by a key identifier (`aki`) can be told
+//! here; by a name of another type nobody is found. To `multiple` one credential is an answer, and so is
+//! one that is bound to its holder where that is not asked. Unknown members are ignored, as §6 asks.
+//! Everything is bounded when it is read.
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Map, Value};
 
 use crate::path::ClaimPath;
@@ -19,8 +20,12 @@ const MAX_CREDENTIALS: usize = 8;
 const MAX_CLAIMS: usize = 32;
 const MAX_SETS: usize = 16;
 const MAX_VALUES: usize = 32;
+const MAX_AUTHORITIES: usize = 8;
 const MAX_ID_LEN: usize = 64;
 const MAX_TEXT_LEN: usize = 256;
+
+/// The type of authorities that are named by the identifier of their key, in base64url.
+pub const AKI: &str = "aki";
 
 refusals! {
     /// Why a query was refused, or a credential does not answer it.
@@ -32,8 +37,9 @@ refusals! {
     Meta Verifier "dcql.meta" "a dc+sd-jwt query names the types that it takes in meta.vct_values" "name the types",
     Path Verifier "dcql.path" "a claim is a path of names, indices and nulls that begins with a name" "write the claim's path",
     Values Verifier "dcql.values" "expected values are strings, integers or booleans, at least one" "leave values out or name some",
-    Unsupported Verifier "dcql.unsupported" "a query asks only for what is answered here" "leave out trusted_authorities, multiple, and queries without holder binding",
+    Authorities Verifier "dcql.authorities" "trusted authorities have a type and a list of names" "write them as OpenID4VP 1.0 section 6.1.1 says",
     OtherFormat Holder "dcql.other_format" "the query asks for a credential of this format" "answer with another credential",
+    OtherAuthority Holder "dcql.other_authority" "the credential is of an authority that the query trusts" "answer with another credential",
     OtherType Holder "dcql.other_type" "the credential is of a type that the query takes" "answer with another credential",
     ClaimMissing Holder "dcql.claim_missing" "every claim that the query needs is there" "answer with a credential that has it, and disclose it",
     ValueMismatch Holder "dcql.value_mismatch" "a claim has one of the values that the query expects" "answer with another credential",
@@ -42,7 +48,7 @@ refusals! {
 }
 
 /// A query.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DcqlQuery {
     /// What may be shown; at least one.
     pub credentials: Vec<CredentialQuery>,
@@ -51,7 +57,7 @@ pub struct DcqlQuery {
 }
 
 /// What one credential must be and tell.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CredentialQuery {
     /// The name under which the answer stands in `vp_token`.
     pub id: String,
@@ -65,10 +71,36 @@ pub struct CredentialQuery {
     pub claims: Vec<ClaimQuery>,
     /// Alternatives, best first, as indices into `claims`; empty: all claims are needed.
     pub claim_sets: Vec<Vec<usize>>,
+    /// Whose credential will do; empty: anybody's.
+    pub trusted_authorities: Vec<TrustedAuthority>,
+    /// Whether several credentials may be shown.
+    pub multiple: bool,
+    /// Whether it must be bound to its holder.
+    pub holder_bound: bool,
+}
+
+/// Authorities by their names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrustedAuthority {
+    /// [`AKI`], or a type of which nobody is known here.
+    pub kind: String,
+    pub values: Vec<String>,
+}
+
+/// A credential that a wallet holds.
+#[derive(Clone, Copy)]
+pub struct Held<'a> {
+    pub format: &'a str,
+    /// The `vct` of an SD-JWT VC, the document type of an mdoc.
+    pub kind: &'a str,
+    /// All its claims; those of an mdoc by name space.
+    pub claims: &'a Map<String, Value>,
+    /// The key identifiers of the authorities in its certificates.
+    pub authority_keys: &'a [Vec<u8>],
 }
 
 /// One claim.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimQuery {
     /// Its name in `claim_sets`.
     pub id: Option<String>,
@@ -79,7 +111,7 @@ pub struct ClaimQuery {
 }
 
 /// Alternatives for one use.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CredentialSet {
     /// Lists of ids, best first.
     pub options: Vec<Vec<String>>,
@@ -136,6 +168,29 @@ impl DcqlQuery {
             .map(|claim| &claim.path)
     }
 
+    /// Which of its credentials a wallet shows (§6.4.2), where `can` says by id which it can: all that are
+    /// asked for, or of each required set the first option that it can. What is not required is left out.
+    pub fn choose(&self, can: &dyn Fn(&str) -> bool) -> Result<Vec<&CredentialQuery>, DcqlError> {
+        let missing = DcqlError::CredentialMissing;
+        let mut ids: Vec<&str> = Vec::new();
+        if self.credential_sets.is_empty() {
+            ids.extend(self.credentials.iter().map(|query| query.id.as_str()));
+        }
+        for set in self.credential_sets.iter().filter(|set| set.required) {
+            let mut options = set.options.iter();
+            let option = options.find(|option| option.iter().all(|id| can(id)));
+            ids.extend(option.ok_or(missing)?.iter().map(String::as_str));
+        }
+        if !ids.iter().all(|id| can(id)) {
+            return Err(missing);
+        }
+        let chosen = self.credentials.iter();
+        let chosen: Vec<_> = chosen
+            .filter(|query| ids.contains(&query.id.as_str()))
+            .collect();
+        (!chosen.is_empty()).then_some(chosen).ok_or(missing)
+    }
+
     /// The verifier's side (§6.4): every credential shown was asked for and tells what its query
     /// needs, and together they are enough. `presented` is by credential query id.
     pub fn satisfied(&self, presented: &BTreeMap<String, Presented<'_>>) -> Result<(), DcqlError> {
@@ -186,9 +241,12 @@ impl CredentialQuery {
             Some(flag) => flag.as_bool().ok_or(DcqlError::Malformed),
         };
         let holder_bound = flag("require_cryptographic_holder_binding", true)?;
-        if flag("multiple", false)? || !holder_bound || value.get("trusted_authorities").is_some() {
-            return Err(DcqlError::Unsupported);
-        }
+        let multiple = flag("multiple", false)?;
+        let trusted_authorities = list(value.get("trusted_authorities"), MAX_AUTHORITIES)?
+            .unwrap_or_default()
+            .iter()
+            .map(TrustedAuthority::parse)
+            .collect::<Result<_, _>>()?;
         let claims: Vec<_> = list(value.get("claims"), MAX_CLAIMS)?
             .unwrap_or_default()
             .iter()
@@ -217,7 +275,66 @@ impl CredentialQuery {
             doctype,
             claims,
             claim_sets,
+            trusted_authorities,
+            multiple,
+            holder_bound,
         })
+    }
+
+    /// The wallet's side (§6.4.1): the claims of a credential that answer this query, or why it does not.
+    pub fn matches(&self, held: &Held<'_>) -> Result<Vec<ClaimPath>, DcqlError> {
+        if self.format != held.format {
+            return Err(DcqlError::OtherFormat);
+        }
+        let mut kinds = self.vct_values.iter().chain(&self.doctype);
+        if !kinds.any(|kind| kind == held.kind) {
+            return Err(DcqlError::OtherType);
+        }
+        let trusted = |one: &TrustedAuthority| one.names(held.authority_keys);
+        let authorities = &self.trusted_authorities;
+        if !authorities.is_empty() && !authorities.iter().any(trusted) {
+            return Err(DcqlError::OtherAuthority);
+        }
+        self.told(held.claims)
+    }
+
+    /// The claims, out of `claims`, that this query needs. With `claim_sets` the first that can be met wins.
+    fn told(&self, claims: &Map<String, Value>) -> Result<Vec<ClaimPath>, DcqlError> {
+        let paths = |set: &mut dyn Iterator<Item = &ClaimQuery>| {
+            set.map(|claim| claim.met_by(claims).map(|()| claim.path.clone()))
+                .collect()
+        };
+        if self.claim_sets.is_empty() {
+            return paths(&mut self.claims.iter());
+        }
+        // Why the first, preferred set failed says more than why the last did.
+        let mut first_refusal = None;
+        for set in &self.claim_sets {
+            match paths(&mut set.iter().filter_map(|index| self.claims.get(*index))) {
+                Ok(paths) => return Ok(paths),
+                Err(refusal) => _ = first_refusal.get_or_insert(refusal),
+            }
+        }
+        Err(first_refusal.unwrap_or(DcqlError::ClaimMissing))
+    }
+}
+
+impl TrustedAuthority {
+    fn parse(value: &Value) -> Result<Self, DcqlError> {
+        let refused = DcqlError::Authorities;
+        let kind = text(value.get("type")).ok_or(refused)?;
+        let values = list(value.get("values"), MAX_VALUES)?.ok_or(refused)?;
+        let values = values.iter().map(|one| text(Some(one)).ok_or(refused));
+        Ok(Self {
+            kind,
+            values: values.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// Whether it names an authority that has one of these keys.
+    fn names(&self, authority_keys: &[Vec<u8>]) -> bool {
+        let names = |key: &Vec<u8>| self.values.contains(&URL_SAFE_NO_PAD.encode(key));
+        self.kind == AKI && authority_keys.iter().any(names)
     }
 }
 
@@ -276,44 +393,20 @@ impl CredentialSet {
     }
 }
 
-/// The wallet's side (§6.4.1): the claims of a credential, all of them in `claims`, that answer
-/// `query`, or why the credential does not. With `claim_sets` the first that can be met wins.
-pub fn match_sd_jwt(
+/// The verifier's side for one credential: what was disclosed answers `query`. Whether its issuer is trusted is
+/// for whoever verified it to say.
+pub fn satisfied(
     query: &CredentialQuery,
     vct: &str,
-    claims: &Map<String, Value>,
-) -> Result<Vec<ClaimPath>, DcqlError> {
+    disclosed: &Map<String, Value>,
+) -> Result<(), DcqlError> {
     if query.format != FORMAT {
         return Err(DcqlError::OtherFormat);
     }
     if !query.vct_values.iter().any(|accepted| accepted == vct) {
         return Err(DcqlError::OtherType);
     }
-    let paths = |set: &mut dyn Iterator<Item = &ClaimQuery>| {
-        set.map(|claim| claim.met_by(claims).map(|()| claim.path.clone()))
-            .collect()
-    };
-    if query.claim_sets.is_empty() {
-        return paths(&mut query.claims.iter());
-    }
-    // Why the first, preferred set failed says more than why the last did.
-    let mut first_refusal = None;
-    for set in &query.claim_sets {
-        match paths(&mut set.iter().filter_map(|index| query.claims.get(*index))) {
-            Ok(paths) => return Ok(paths),
-            Err(refusal) => _ = first_refusal.get_or_insert(refusal),
-        }
-    }
-    Err(first_refusal.unwrap_or(DcqlError::ClaimMissing))
-}
-
-/// The verifier's side for one credential: what was disclosed answers `query`.
-pub fn satisfied(
-    query: &CredentialQuery,
-    vct: &str,
-    disclosed: &Map<String, Value>,
-) -> Result<(), DcqlError> {
-    match_sd_jwt(query, vct, disclosed).map(|_| ())
+    query.told(disclosed).map(|_| ())
 }
 
 /// A list that is absent, or non-empty and within `max`.

@@ -23,8 +23,18 @@ fn person() -> Map<String, Value> {
     }))
 }
 
+fn held<'a>(kind: &'a str, claims: &'a Map<String, Value>) -> Held<'a> {
+    Held {
+        format: FORMAT,
+        kind,
+        claims,
+        authority_keys: &[],
+    }
+}
+
 fn matched(query: &DcqlQuery, claims: &Map<String, Value>) -> Result<Vec<String>, &'static str> {
-    match_sd_jwt(&query.credentials[0], VCT, claims)
+    query.credentials[0]
+        .matches(&held(VCT, claims))
         .map(|paths| paths.iter().map(ToString::to_string).collect())
         .map_err(DcqlError::code)
 }
@@ -53,7 +63,8 @@ fn the_examples_of_the_standard() {
     let both = example("multi_credentials");
     assert_eq!(both.credentials.len(), 2);
     assert_eq!(
-        match_sd_jwt(&both.credentials[1], VCT, &person())
+        both.credentials[1]
+            .matches(&held(VCT, &person()))
             .unwrap_err()
             .code(),
         "dcql.other_format"
@@ -92,16 +103,81 @@ fn paths_and_values() {
         check(json!([{"path": ["family_name"], "values": ["doe"]}])),
         Err("dcql.value_mismatch")
     );
-    let other = match_sd_jwt(
-        &query_for(json!([{"path": ["a"]}])).credentials[0],
-        "urn:other",
-        &person(),
-    );
+    let other = query_for(json!([{"path": ["a"]}]));
+    let other = other.credentials[0].matches(&held("urn:other", &person()));
     assert_eq!(other.unwrap_err().code(), "dcql.other_type");
     let nothing = DcqlQuery::parse(&json!({"credentials": [
         {"id": "pid", "format": FORMAT, "meta": {"vct_values": [VCT]}}
     ]}));
     assert!(matched(&nothing.unwrap(), &person()).unwrap().is_empty());
+}
+
+#[test]
+fn whose_credential_will_do_is_told_by_the_keys_of_its_authorities() {
+    let claims = person();
+    let query = |authorities: Value| {
+        let credential = json!({
+            "id": "pid", "format": FORMAT, "meta": {"vct_values": [VCT]},
+            "trusted_authorities": authorities,
+        });
+        DcqlQuery::parse(&json!({"credentials": [credential]})).unwrap()
+    };
+    let told = |authorities: Value, authority_keys: &[Vec<u8>]| {
+        let held = Held {
+            authority_keys,
+            ..held(VCT, &claims)
+        };
+        let told = query(authorities).credentials[0].matches(&held);
+        told.map(|_| ()).map_err(DcqlError::code)
+    };
+    let (key, another) = (vec![1, 2, 3], vec![4]);
+    let named = |key: &[u8]| json!({"type": "aki", "values": ["x", URL_SAFE_NO_PAD.encode(key)]});
+    let list = json!({"type": "etsi_tl", "values": ["https://list.example"]});
+    let refused = Err("dcql.other_authority");
+    assert_eq!(
+        told(json!([named(&key)]), std::slice::from_ref(&key)),
+        Ok(())
+    );
+    assert_eq!(
+        told(json!([list, named(&key)]), &[another.clone(), key.clone()]),
+        Ok(())
+    );
+    assert_eq!(told(json!([named(&key)]), &[another]), refused);
+    assert_eq!(told(json!([named(&key)]), &[]), refused);
+    // A list that nobody here reads names nobody.
+    assert_eq!(told(json!([list]), &[key]), refused);
+}
+
+#[test]
+fn a_wallet_shows_the_first_option_of_each_set_that_it_can_and_nothing_beyond() {
+    let credential = |id: &str| json!({"id": id, "format": FORMAT, "meta": {"vct_values": [VCT]}});
+    let query = |sets: Value| {
+        let credentials: Vec<_> = ["a", "b", "c"].map(credential).to_vec();
+        let mut query = json!({"credentials": credentials});
+        if !sets.is_null() {
+            query["credential_sets"] = sets;
+        }
+        DcqlQuery::parse(&query).unwrap()
+    };
+    let chosen = |sets: Value, can: &[&str]| {
+        let query = query(sets);
+        let chosen = query.choose(&|id| can.contains(&id));
+        let ids = chosen.map(|chosen| chosen.iter().map(|one| one.id.clone()).collect::<Vec<_>>());
+        ids.map_err(DcqlError::code)
+    };
+    let ids = |ids: &[&str]| Ok(ids.iter().map(ToString::to_string).collect());
+    let missing = Err("dcql.credential_missing");
+    assert_eq!(chosen(Value::Null, &["a", "b", "c"]), ids(&["a", "b", "c"]));
+    assert_eq!(chosen(Value::Null, &["a", "b"]), missing);
+    let either = json!([{"options": [["a", "b"], ["c"]]}]);
+    assert_eq!(chosen(either.clone(), &["a", "b", "c"]), ids(&["a", "b"]));
+    assert_eq!(chosen(either.clone(), &["a", "c"]), ids(&["c"]));
+    assert_eq!(chosen(either, &["a"]), missing);
+    let and = json!([{"options": [["a"]]}, {"options": [["c"], ["b"]]}, {"options": [["b"]], "required": false}]);
+    assert_eq!(chosen(and, &["a", "b", "c"]), ids(&["a", "c"]));
+    // Nothing is needed: nothing is shown.
+    let nothing = json!([{"options": [["a"]], "required": false}]);
+    assert_eq!(chosen(nothing, &["a"]), missing);
 }
 
 #[test]
@@ -210,7 +286,7 @@ fn queries_out_of_bounds_are_refused() {
     assert_eq!(with(json!({})), "accepted");
     assert_eq!(with(json!({"unknown": [1, 2]})), "accepted");
     assert_eq!(
-        with(json!({"require_cryptographic_holder_binding": true, "multiple": false})),
+        with(json!({"require_cryptographic_holder_binding": false, "multiple": true})),
         "accepted"
     );
     for value in [
@@ -244,13 +320,13 @@ fn queries_out_of_bounds_are_refused() {
         (json!({"meta": null}), "dcql.meta"),
         (json!({"meta": {"vct_values": []}}), "dcql.malformed"),
         (json!({"meta": {"vct_values": [1]}}), "dcql.meta"),
-        (json!({"multiple": true}), "dcql.unsupported"),
         (json!({"multiple": "no"}), "dcql.malformed"),
+        (json!({"trusted_authorities": []}), "dcql.malformed"),
+        (json!({"trusted_authorities": [{}]}), "dcql.authorities"),
         (
-            json!({"require_cryptographic_holder_binding": false}),
-            "dcql.unsupported",
+            json!({"trusted_authorities": [{"type": "aki", "values": [1]}]}),
+            "dcql.authorities",
         ),
-        (json!({"trusted_authorities": []}), "dcql.unsupported"),
         (json!({"claims": []}), "dcql.malformed"),
         (json!({"claims": [{}]}), "dcql.path"),
         (json!({"claims": [{"path": []}]}), "dcql.path"),

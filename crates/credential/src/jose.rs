@@ -10,7 +10,7 @@
 //! an extension, hence both are refused. Other unknown header members are ignored, as the RFC asks.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use ed25519_dalek as ed25519;
 use ed25519_dalek::Signer as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -21,6 +21,7 @@ use crate::es256;
 use crate::json;
 use crate::refusal::refusals;
 use crate::sm2sm3;
+use crate::x509::MAX_CHAIN;
 
 /// The longest compact serialisation that is read, in bytes.
 pub const MAX_COMPACT_LEN: usize = 64 * 1024;
@@ -353,6 +354,17 @@ impl ClaimedJws<'_> {
         self.header.get(name).and_then(Value::as_str)
     }
 
+    /// The certificates in the header (RFC 7515 §4.1.6), DER, leaf first: no more than a chain may
+    /// have, and none of them verified.
+    pub fn x5c(&self) -> Option<Vec<Vec<u8>>> {
+        let x5c = self.header.get("x5c")?.as_array()?;
+        if x5c.len() > MAX_CHAIN {
+            return None;
+        }
+        let der = |text: &Value| STANDARD.decode(text.as_str()?).ok();
+        x5c.iter().map(der).collect()
+    }
+
     /// The payload as claims.
     pub fn claims(&self) -> Result<Map<String, Value>, JwsError> {
         json::parse_object(&self.payload).map_err(|_| JwsError::PayloadMalformed)
@@ -365,12 +377,42 @@ impl ClaimedJws<'_> {
             .ok_or(JwsError::TypMismatch)
     }
 
+    /// Its signature alone, which needs the rest no more.
+    pub fn into_signature(self) -> ClaimedSignature {
+        ClaimedSignature {
+            alg: self.alg,
+            bytes: self.signature,
+            covers: self.signing_input.len(),
+        }
+    }
+
     /// Checks the signature under `key`, whose algorithm must be the one that the header names.
     pub fn verify(&self, key: &VerifyingKey) -> Result<(), JwsError> {
         if key.alg() != self.alg {
             return Err(JwsError::AlgMismatch);
         }
         key.verify(self.signing_input.as_bytes(), &self.signature)
+    }
+}
+
+/// The signature of a compact JWS that was taken apart, to be checked when the key is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimedSignature {
+    alg: Alg,
+    bytes: Vec<u8>,
+    /// How much of the JWS it covers, in bytes.
+    covers: usize,
+}
+
+impl ClaimedSignature {
+    /// Checks it under `key`, whose algorithm must be the one that the header names. `compact` is the JWS
+    /// that it was taken from.
+    pub fn verify(&self, compact: &str, key: &VerifyingKey) -> Result<(), JwsError> {
+        if key.alg() != self.alg {
+            return Err(JwsError::AlgMismatch);
+        }
+        let covered = compact.get(..self.covers).ok_or(JwsError::Malformed)?;
+        key.verify(covered.as_bytes(), &self.bytes)
     }
 }
 

@@ -6,7 +6,7 @@
 //! used before, is the caller's knowledge.
 //!
 //! Start with [`pid`] (what the official credential says), then [`sd_jwt`] (how it is issued,
-//! shown and verified). [`mdoc`] is the other format. [`status`] says which long-lived credentials are revoked or suspended. [`jose`] holds keys and signatures, [`dcql`] the question a verifier asks.
+//! shown and verified). [`organisation`] is the credential of who acts for one. [`mdoc`] is the other format. [`status`] says which long-lived credentials are revoked or suspended. [`jose`] holds keys and signatures, [`dcql`] the question a verifier asks.
 //!
 //! Each refusal has a stable dotted code, the rule that failed, whose fault it is and what to do;
 //! none carries any part of the credential, so every one of them may be logged.
@@ -21,12 +21,14 @@ pub mod jose;
 mod json;
 pub mod mdoc;
 mod mechanics;
+pub mod organisation;
 pub mod path;
 pub mod pid;
 pub mod realpass;
 pub mod sd_jwt;
 mod sm2sm3;
 pub mod status;
+pub mod text;
 pub mod x509;
 
 pub use path::{ClaimPath, PathElement};

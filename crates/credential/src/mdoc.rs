@@ -29,7 +29,9 @@ mod verify;
 pub use held::{Mdoc, Plain};
 pub use issue::{Element, NameSpace, Terms, issue};
 pub use transcript::Transcript;
-pub use verify::{IssuerEvidence, IssuerKey, VerifiedMdoc, claimed_chain, receive, verify};
+pub use verify::{
+    IssuerEvidence, IssuerKey, VerifiedMdoc, claimed_chain, issuer_auth, receive, verify,
+};
 
 use read::{Document, IssuerSigned};
 

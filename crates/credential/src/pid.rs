@@ -26,13 +26,16 @@ use crate::jose::{Jwk, SigningKey};
 use crate::mdoc::MdocError;
 use crate::refusal::refusals;
 use crate::sd_jwt::{self, Evidence, SdJwtError, Terms, VerifiedSdJwt};
+use crate::status::Reference;
+use crate::text::{is_country, is_text};
 
 /// The credential's type.
 pub const VCT: &str = "urn:realdid:pid:1";
+/// The type of a PID that lives long and has a status: not a one-time copy, and services to which it is
+/// shown can tell that it is one and the same.
+pub const LONG_VCT: &str = "urn:realdid:pid-long:1";
 /// Claims that no holder can hide: none.
 pub const ALWAYS_DISCLOSED: &[&str] = &[];
-/// The longest text of a claim, in bytes.
-pub const MAX_TEXT_LEN: usize = 256;
 /// The most copies made at once.
 pub const MAX_COPIES: usize = 100;
 
@@ -292,11 +295,7 @@ pub fn issue_batch(
     key: &SigningKey,
     salt: &mut dyn FnMut() -> [u8; 16],
 ) -> Result<Vec<String>, PidError> {
-    let repeated = holders
-        .iter()
-        .enumerate()
-        .any(|(i, holder)| holders[..i].contains(holder));
-    if holders.is_empty() || holders.len() > MAX_COPIES || repeated {
+    if !(1..=MAX_COPIES).contains(&holders.len()) || !are_fresh(holders) {
         return Err(PidError::Copies);
     }
     if terms.vct != VCT {
@@ -305,6 +304,31 @@ pub fn issue_batch(
     let claims = pid.to_claims()?;
     let copy = |holder| sd_jwt::issue(&claims, ALWAYS_DISCLOSED, terms, holder, key, salt);
     Ok(holders.iter().map(copy).collect::<Result<_, _>>()?)
+}
+
+/// Whether no two copies would be bound to one key.
+pub(crate) fn are_fresh(holders: &[Jwk]) -> bool {
+    let mut numbered = holders.iter().enumerate();
+    numbered.all(|(i, holder)| !holders[..i].contains(holder))
+}
+
+/// Makes a PID that lives long, with its place in a status list. `terms.vct` must be [`LONG_VCT`].
+pub fn issue_long(
+    pid: &Pid,
+    terms: &Terms<'_>,
+    status: &Reference,
+    holder: &Jwk,
+    key: &SigningKey,
+    salt: &mut dyn FnMut() -> [u8; 16],
+) -> Result<String, PidError> {
+    if terms.vct != LONG_VCT {
+        return Err(PidError::Claim);
+    }
+    let claims = pid.to_claims()?;
+    let status = Some(status);
+    let always = ALWAYS_DISCLOSED;
+    let made = sd_jwt::issue_with_status(&claims, always, terms, status, holder, key, salt);
+    Ok(made?)
 }
 
 /// A presentation that passed [`verify`]; its `claims` can be read with
@@ -318,14 +342,6 @@ pub fn verify(presentation: &str, evidence: &Evidence<'_>) -> Result<VerifiedPid
         return Err(SdJwtError::VctRefused);
     }
     Ok(verified)
-}
-
-fn is_text(text: &str) -> bool {
-    !text.is_empty() && text.len() <= MAX_TEXT_LEN && !text.chars().any(char::is_control)
-}
-
-fn is_country(code: &str) -> bool {
-    code.len() == 2 && code.bytes().all(|b| b.is_ascii_uppercase())
 }
 
 /// Whether `text` is a day of the Gregorian calendar as `YYYY-MM-DD`.

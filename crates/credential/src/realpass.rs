@@ -70,6 +70,17 @@ impl Fact {
         }
     }
 
+    /// What it tells, in words for the person.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Adult => "whether you are of age",
+            Self::Region => "in which part of the country you are registered",
+            Self::Kind => "whether you are a resident or a foreigner",
+            Self::Assurance => "how thoroughly you were verified",
+            Self::Continuity => "whether your pseudonyms were reset lately",
+        }
+    }
+
     /// The index of its message (spec/realpass.md, B18).
     pub fn index(self) -> usize {
         match self {

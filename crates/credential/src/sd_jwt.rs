@@ -24,6 +24,7 @@ use crate::path::{ClaimPath, PathElement};
 use crate::refusal::refusals;
 use crate::status::token::VerifiedList;
 use crate::status::{Reference, Status, StatusError};
+use crate::x509::{self, Certificate, X509Error};
 
 /// The `typ` of the issuer-signed JWT, and the format's name in OpenID4VCI and OpenID4VP.
 pub const FORMAT: &str = "dc+sd-jwt";
@@ -49,7 +50,7 @@ const REGISTERED: &[&str] = &[
 
 refusals! {
     /// Why a credential or presentation was refused, or could not be made.
-    SdJwtError: { Jws(JwsError), Status(StatusError) }
+    SdJwtError: { Jws(JwsError), Status(StatusError), X509(X509Error) }
     Oversize Holder "sd_jwt.oversize" "a credential with its disclosures is at most 64 kB" "send less",
     Malformed Holder "sd_jwt.malformed" "a credential is a JWT and its disclosures, each ended by ~" "send a compact SD-JWT",
     DisclosureMalformed Holder "sd_jwt.disclosure_malformed" "a disclosure is a base64url JSON array of salt, name and value, or salt and value" "send the disclosures as they were issued",
@@ -386,15 +387,23 @@ impl Registered {
             .and_then(|cnf| cnf.get("jwk"))
             .ok_or_else(missing)?;
         Ok(Self {
-            iss: text("iss")?,
+            iss: claimed_iss(payload)?.to_owned(),
             vct: text("vct")?,
-            kid: kid.ok_or_else(missing)?.to_owned(),
+            kid: kid.unwrap_or_default().to_owned(),
             iat_s: time_s("iat")?.ok_or_else(missing)?,
             nbf_s: time_s("nbf")?,
             exp_s: time_s("exp")?.ok_or_else(missing)?,
             cnf: Jwk::parse(jwk)?,
             status: payload.get("status").cloned(),
         })
+    }
+}
+
+/// The issuer that a credential names; empty where it names none.
+fn claimed_iss(payload: &Map<String, Value>) -> Result<&str, SdJwtError> {
+    match payload.get("iss") {
+        None => Ok(""),
+        Some(iss) => iss.as_str().ok_or(SdJwtError::Claims),
     }
 }
 
@@ -451,12 +460,34 @@ pub fn present(
 /// A key that an issuer had when it may have signed: the caller's knowledge (P7).
 #[derive(Debug, Clone)]
 pub struct IssuerKey {
-    /// The issuer's URL.
+    /// The issuer's URL; empty where credentials name none, as below.
     pub iss: String,
-    /// The name that `kid` calls it by.
+    /// The name that `kid` calls it by; empty where credentials name none, since its certificate comes
+    /// with them.
     pub kid: String,
     /// The key.
     pub key: VerifyingKey,
+}
+
+/// The key of the certificate that a credential or presentation carries in `x5c` (HAIP 1.0 §6.1.1),
+/// with the certificate: verified up to one of `roots`. Whether it names `iss` is for the caller to see,
+/// who knows by what; a credential with a certificate need not repeat it.
+pub fn certified_key(
+    text: &str,
+    iss: &str,
+    roots: &[Certificate],
+    now_s: u64,
+) -> Result<(IssuerKey, Certificate), SdJwtError> {
+    let jws = jose::decode_unverified(Claimed::read(text)?.jwt)?;
+    let chain = jws.x5c().ok_or(X509Error::Chain)?;
+    let leaf = x509::verify_chain(&chain, roots, now_s)?;
+    let named = jws.claims()?.contains_key("iss");
+    let key = IssuerKey {
+        iss: if named { iss } else { "" }.to_owned(),
+        kid: jws.header_str("kid").unwrap_or_default().to_owned(),
+        key: leaf.key.clone(),
+    };
+    Ok((key, leaf))
 }
 
 /// What an issuer's signature and times are held against.
@@ -594,20 +625,20 @@ fn verify_issued(
     let jws = jose::decode_unverified(claimed.jwt)?;
     jws.expect_typ(FORMAT)?;
     let payload = jws.claims()?;
-    let iss = payload
-        .get("iss")
-        .and_then(Value::as_str)
-        .ok_or(SdJwtError::Claims)?;
+    let iss = claimed_iss(&payload)?;
     let mut of_issuer = evidence
         .issuer_keys
         .iter()
         .filter(|key| key.iss == iss)
         .peekable();
     if of_issuer.peek().is_none() {
-        return Err(SdJwtError::IssuerUnknown);
+        return Err(match iss {
+            "" => SdJwtError::Claims,
+            _ => SdJwtError::IssuerUnknown,
+        });
     }
     let issuer_key = of_issuer
-        .find(|key| jws.header_str("kid") == Some(&key.kid))
+        .find(|key| jws.header_str("kid").unwrap_or_default() == key.kid)
         .ok_or(SdJwtError::KidUnknown)?;
     jws.verify(&issuer_key.key).map_err(|error| match error {
         JwsError::Signature => SdJwtError::Signature,

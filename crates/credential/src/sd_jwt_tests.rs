@@ -863,3 +863,73 @@ proptest! {
         prop_assert!(parsed.select(&[]).unwrap().claims().is_empty());
     }
 }
+
+// ---- issuers that are known by a certificate ------------------------------------------------
+
+/// A root, and a credential under a leaf of it, signed without `kid`; `iss` may be left out.
+fn certified(iss: Option<&str>) -> (Certificate, String) {
+    use p256::pkcs8::DecodePrivateKey as _;
+    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+    let params = |name: &str| {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params
+    };
+    let [ca, key] = [(); 2].map(|()| KeyPair::generate().unwrap());
+    let mut root = params("root");
+    root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let made = root.self_signed(&ca).unwrap();
+    let leaf = params("leaf").signed_by(&key, &Issuer::new(root, ca));
+    let x5c = base64::engine::general_purpose::STANDARD.encode(leaf.unwrap().der());
+    let secret = p256::SecretKey::from_pkcs8_der(&key.serialize_der()).unwrap();
+    let signing = SigningKey::p256(&secret.to_bytes().into()).unwrap();
+    let mut payload = json!({
+        "vct": VCT, "iat": NOW_S, "exp": NOW_S + 60,
+        "cnf": {"jwk": Jwk(holder().verifying_key()).to_value()}
+    });
+    if let Some(iss) = iss {
+        payload["iss"] = iss.into();
+    }
+    let header = json!({"typ": FORMAT, "x5c": [x5c]});
+    let payload = payload.to_string();
+    let header = header.as_object().unwrap();
+    let jwt = jose::sign_compact(header, payload.as_bytes(), &signing).unwrap();
+    let root = Certificate::parse(made.der()).unwrap();
+    (root, format!("{jwt}~"))
+}
+
+#[test]
+fn a_certificate_below_a_trusted_root_names_the_key_and_no_other_does() {
+    let holder = Jwk(holder().verifying_key());
+    let received = |text: &str, root: &Certificate| {
+        let (key, _) = certified_key(text, ISS, from_ref(root), NOW_S)?;
+        let evidence = IssuerEvidence {
+            issuer_keys: &[key],
+            accepted_vcts: &[VCT],
+            now_s: NOW_S,
+            clock_skew_s: 2,
+        };
+        receive(text, &evidence, &holder)
+    };
+    let code = |text: &str, root: &Certificate| received(text, root).unwrap_err().code();
+    let (root, text) = certified(Some(ISS));
+    assert_eq!(received(&text, &root).unwrap().iss(), ISS);
+    // the certificate says who it is, so the credential need not
+    let (silent_root, silent) = certified(None);
+    assert_eq!(received(&silent, &silent_root).unwrap().iss(), "");
+
+    let (elsewhere, other) = certified(Some("https://elsewhere.test"));
+    assert_eq!(code(&other, &elsewhere), "credential.issuer_unknown");
+    assert_eq!(code(&text, &silent_root), "x509.chain");
+    assert_eq!(code(&issued(), &root), "x509.chain");
+    // the same without a certificate is of nobody
+    let evidence = IssuerEvidence {
+        issuer_keys: &keys(),
+        accepted_vcts: &[VCT],
+        now_s: NOW_S,
+        clock_skew_s: 2,
+    };
+    let by_ledger = |text: &str| receive(text, &evidence, &holder).unwrap_err().code();
+    assert_eq!(by_ledger(&text), "credential.kid_unknown");
+    assert_eq!(by_ledger(&silent), "credential.claims");
+}

@@ -37,7 +37,7 @@ refusals! {
     Expired Issuer "status.expired" "a list has not expired" "fetch the list again",
     NotYetValid Issuer "status.not_yet_valid" "a list was not made in the future" "check the clock, or wait",
     Digest Issuer "status.digest" "a list is the one whose digest is on the ledger" "fetch the list again; if it stays, tell the operator of the issuer",
-    Reference Issuer "status.reference" "status holds status_list with an index and an https address" "issue the credential anew",
+    Reference Issuer "status.reference" "status holds status_list with an index and an https address, or an http one of this machine" "issue the credential anew",
     Final Caller "status.final" "what is revoked stays revoked" "issue another credential",
     Delta Issuer "status.delta" "a delta is well formed and leads from one version to the next" "fetch the whole list",
     DeltaBase Caller "status.delta_base" "a delta is applied to the version that it was made from" "fetch the whole list",
@@ -127,13 +127,13 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// Reads the claim `status` (section 6.2 of the draft): https only (U8).
+    /// Reads the claim `status` (section 6.2 of the draft), with an address as in U8.
     pub fn read(status: &serde_json::Value) -> Result<Self, StatusError> {
         let list = status.get("status_list").ok_or(StatusError::Reference)?;
         let uri = list.get("uri").and_then(serde_json::Value::as_str);
         let idx = list.get("idx").and_then(serde_json::Value::as_u64);
         match (uri, idx) {
-            (Some(uri), Some(idx)) if is_https(uri) => Ok(Self {
+            (Some(uri), Some(idx)) if is_address(uri) => Ok(Self {
                 uri: uri.to_owned(),
                 idx,
             }),
@@ -147,9 +147,18 @@ impl Reference {
     }
 }
 
-fn is_https(uri: &str) -> bool {
+/// https, or http with exactly `127.0.0.1` or `localhost` as its host, for development.
+fn is_address(uri: &str) -> bool {
     let printable = uri.bytes().all(|b| b.is_ascii_graphic());
-    uri.len() <= MAX_URI_LEN && printable && uri.len() > 8 && uri.starts_with("https://")
+    let rest = match (uri.strip_prefix("https://"), uri.strip_prefix("http://")) {
+        (Some(rest), _) => Some(rest),
+        (None, Some(rest)) => {
+            let host = rest.split(['/', ':']).next().unwrap_or_default();
+            matches!(host, "127.0.0.1" | "localhost").then_some(rest)
+        }
+        (None, None) => None,
+    };
+    uri.len() <= MAX_URI_LEN && printable && rest.is_some_and(|rest| !rest.is_empty())
 }
 
 /// The statuses of many credentials, inflated.

@@ -5,6 +5,9 @@
 //! chain. An extension that is critical and not known here is refused. There is no revocation:
 //! which key of an issuer stands is on the ledger, and a chain is for whoever does not read it.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use crate::jose::VerifyingKey;
 use crate::refusal::refusals;
 
@@ -25,9 +28,13 @@ refusals! {
     Time Issuer "x509.time" "each certificate is valid now" "renew the certificate",
 }
 
+/// The longest name that is shown to people, in bytes.
+const MAX_NAME: usize = 128;
+
 const COMMON: &[u8] = &[0x55, 0x1d];
 const KEY_USAGE: u8 = 0x0f;
 const ALT_NAME: u8 = 0x11;
+const AUTHORITY_KEY: u8 = 0x23;
 const BASIC: u8 = 0x13;
 const EXTENDED_USAGE: u8 = 0x25;
 const ECDSA_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
@@ -42,6 +49,11 @@ const OID: u8 = 0x06;
 const UTC_TIME: u8 = 0x17;
 const TIME: u8 = 0x18;
 const SEQUENCE: u8 = 0x30;
+const SET: u8 = 0x31;
+/// `UTF8String`, `PrintableString` and `IA5String`.
+const TEXTS: [u8; 3] = [0x0c, 0x13, 0x16];
+const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
+const ORGANISATION: &[u8] = &[0x55, 0x04, 0x0a];
 
 /// A certificate that was read; whether it is trusted is for [`verify_chain`] to say.
 #[derive(Debug, Clone)]
@@ -59,8 +71,11 @@ pub struct Certificate {
     subject: Vec<u8>,
     /// May sign certificates.
     signs_certificates: bool,
+    /// How many authorities may stand below it before a leaf (RFC 5280 §4.2.1.9).
+    path_len: Option<u8>,
     /// May sign anything else.
     signs: bool,
+    authority_key_id: Option<Vec<u8>>,
     tbs: Vec<u8>,
     signature: [u8; 64],
 }
@@ -113,6 +128,17 @@ impl<'a> Der<'a> {
     fn end(&self) -> Option<()> {
         self.0.is_empty().then_some(())
     }
+}
+
+/// The one certificate of a PEM file, DER (RFC 7468).
+pub fn from_pem(text: &str) -> Result<Vec<u8>, X509Error> {
+    let inner = text
+        .trim()
+        .strip_prefix("-----BEGIN CERTIFICATE-----")
+        .and_then(|text| text.strip_suffix("-----END CERTIFICATE-----"))
+        .ok_or(X509Error::Malformed)?;
+    let inner: String = inner.split_ascii_whitespace().collect();
+    STANDARD.decode(inner).map_err(|_| X509Error::Malformed)
 }
 
 impl Certificate {
@@ -172,7 +198,9 @@ impl Certificate {
             issuer: issuer.to_vec(),
             subject: subject.to_vec(),
             signs_certificates: false,
+            path_len: None,
             signs: true,
+            authority_key_id: None,
             tbs: tbs.to_vec(),
             signature,
         };
@@ -208,6 +236,17 @@ impl Certificate {
                 Some([BASIC]) => {
                     let mut basic = Der(Der(value).expect(SEQUENCE)?);
                     may_be_authority = basic.optional(BOOLEAN)? == Some(&[0xff]);
+                    self.path_len = match basic.optional(INTEGER)? {
+                        None => None,
+                        Some([number @ 0..0x80]) => Some(*number),
+                        // More than any chain that is read; the rest is less than nothing.
+                        Some([0..0x80, ..]) => Some(u8::MAX),
+                        Some(_) => return None,
+                    };
+                }
+                Some([AUTHORITY_KEY]) => {
+                    let mut id = Der(Der(value).expect(SEQUENCE)?);
+                    self.authority_key_id = id.optional(0x80)?.map(<[u8]>::to_vec);
                 }
                 // What a document's signer is for is the caller's knowledge.
                 Some([EXTENDED_USAGE]) => {}
@@ -237,9 +276,54 @@ impl Certificate {
         names.end()
     }
 
-    /// Whether `issuer` signed this certificate, and may.
-    fn is_signed_by(&self, issuer: &Self) -> bool {
+    /// By what it names the key that signed it (RFC 5280 §4.2.1.1).
+    pub fn authority_key_id(&self) -> Option<&[u8]> {
+        self.authority_key_id.as_deref()
+    }
+
+    /// Whether its key may sign anything but certificates.
+    pub fn may_sign(&self) -> bool {
+        self.signs
+    }
+
+    /// Whether it names itself as who signed it: a root does, a leaf must not.
+    pub fn is_self_signed(&self) -> bool {
+        self.issuer == self.subject
+    }
+
+    /// Whether it may sign certificates.
+    pub fn is_authority(&self) -> bool {
+        self.signs_certificates
+    }
+
+    /// What its subject is called, for people: the organisation, or else the common name. Nothing that
+    /// could write on a terminal.
+    pub fn subject_name(&self) -> Option<String> {
+        let mut parts = Der(&self.subject);
+        let (mut organisation, mut common) = (None, None);
+        for _ in 0..MAX_NAMES {
+            let Some(set) = parts.expect(SET) else { break };
+            let mut pair = Der(Der(set).expect(SEQUENCE)?);
+            let id = pair.expect(OID)?;
+            let (tag, text, _) = pair.next()?;
+            let text = Some(text).filter(|text| (1..=MAX_NAME).contains(&text.len()));
+            let text = text.and_then(|text| std::str::from_utf8(text).ok());
+            let text =
+                text.filter(|text| TEXTS.contains(&tag) && !text.chars().any(char::is_control));
+            match id {
+                ORGANISATION => organisation = organisation.or(text),
+                COMMON_NAME => common = common.or(text),
+                _ => {}
+            }
+        }
+        organisation.or(common).map(str::to_owned)
+    }
+
+    /// Whether `issuer`, with this many authorities between it and the leaf, signed this certificate,
+    /// and may.
+    fn is_signed_by(&self, issuer: &Self, below: usize) -> bool {
         issuer.signs_certificates
+            && issuer.path_len.is_none_or(|len| below <= usize::from(len))
             && issuer.subject == self.issuer
             && issuer.key.verify(&self.tbs, &self.signature).is_ok()
     }
@@ -255,28 +339,38 @@ pub fn verify_chain(
     anchors: &[Certificate],
     now_s: u64,
 ) -> Result<Certificate, X509Error> {
+    verify_chain_to(chain, anchors, now_s).map(|(leaf, _)| leaf)
+}
+
+/// The same, with the anchor that it leads to.
+pub fn verify_chain_to<'a>(
+    chain: &[impl AsRef<[u8]>],
+    anchors: &'a [Certificate],
+    now_s: u64,
+) -> Result<(Certificate, &'a Certificate), X509Error> {
     if chain.is_empty() || chain.len() > MAX_CHAIN {
         return Err(X509Error::Chain);
     }
     let read = chain.iter().map(|der| Certificate::parse(der.as_ref()));
     let chain = read.collect::<Result<Vec<_>, _>>()?;
     let leaf = &chain[0];
-    if leaf.issuer == leaf.subject {
+    if leaf.is_self_signed() {
         return Err(X509Error::SelfSigned);
     }
-    for pair in chain.windows(2) {
-        if !pair[0].is_signed_by(&pair[1]) {
+    for (below, pair) in chain.windows(2).enumerate() {
+        if !pair[0].is_signed_by(&pair[1], below) {
             return Err(X509Error::Chain);
         }
     }
-    let last = &chain[chain.len() - 1];
-    let anchor = anchors.iter().find(|anchor| last.is_signed_by(anchor));
+    let below = chain.len() - 1;
+    let mut anchors = anchors.iter();
+    let anchor = anchors.find(|anchor| chain[below].is_signed_by(anchor, below));
     let anchor = anchor.ok_or(X509Error::Chain)?;
     if !leaf.signs {
         return Err(X509Error::Chain);
     }
     if chain.iter().chain([anchor]).all(|one| one.is_valid(now_s)) {
-        Ok(leaf.clone())
+        Ok((leaf.clone(), anchor))
     } else {
         Err(X509Error::Time)
     }

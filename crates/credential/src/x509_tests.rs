@@ -84,9 +84,56 @@ fn a_chain_through_another_authority_is_followed() {
         refused(&[middle.der(), &end], &anchors),
         Some(X509Error::Chain)
     );
+    let chain: [&[u8]; 2] = [&end, middle.der()];
+    let anchor = verify_chain_to(&chain, &anchors, NOW_S);
+    assert_eq!(anchor.unwrap().1.subject_name().as_deref(), Some("root"));
     let five = [&end[..]; 5];
     assert_eq!(refused(&five, &anchors), Some(X509Error::Chain));
     assert_eq!(refused(&[], &anchors), Some(X509Error::Chain));
+}
+
+#[test]
+fn an_authority_that_may_have_none_below_it_has_none() {
+    let constrained = |name: &str, len: u8| {
+        let mut params = authority(name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(len));
+        params
+    };
+    let through = |root_len: u8, middle_len: u8| {
+        let root = Root::new(constrained("root", root_len));
+        let signed = |name: &str, len: u8, issuer: &CertifiedIssuer<'static, KeyPair>| {
+            let key = KeyPair::generate().unwrap();
+            CertifiedIssuer::signed_by(constrained(name, len), key, issuer).unwrap()
+        };
+        let middle = signed("middle", middle_len, &root.0);
+        let low = signed("low", 0, &middle);
+        let key = KeyPair::generate().unwrap();
+        let end = leaf().signed_by(&key, &low).unwrap().der().to_vec();
+        refused(&[&end, low.der(), middle.der()], &[root.read()])
+    };
+    assert_eq!(through(2, 1), None);
+    assert_eq!(through(127, 200), None);
+    assert_eq!(through(1, 1), Some(X509Error::Chain));
+    assert_eq!(through(2, 0), Some(X509Error::Chain));
+}
+
+#[test]
+fn a_subject_is_called_by_its_organisation_or_common_name() {
+    let name = |organisation: Option<&str>, common: &str| {
+        let mut params = params(common);
+        if let Some(organisation) = organisation {
+            let kind = DnType::OrganizationName;
+            params.distinguished_name.push(kind, organisation);
+        }
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        let read = Certificate::parse(certificate.der()).unwrap();
+        read.subject_name()
+    };
+    assert_eq!(name(None, "shop.test").as_deref(), Some("shop.test"));
+    assert_eq!(name(Some("Shop"), "shop.test").as_deref(), Some("Shop"));
+    assert_eq!(name(None, "a\u{1b}[2J"), None);
+    assert_eq!(name(None, &"a".repeat(MAX_NAME + 1)), None);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! A platform: profiles, followers, and a real name where very many follow.
 //!
 //! It signs people in like any site and knows them by `sub` alone. Beside that it makes a few calls to its
-//! gate, with its client id and secret (docs/displays.md): how many followers an account has, and that
-//! its person be asked for their name. It holds no name: the badge is the gate's, in a frame. Whoever is
+//! gate, with its client id and secret (docs/displays.md): how many followers an account has, whether a person or an
+//! organisation is behind it, and that its person be asked for the name. It holds no name: the badge is the gate's, in a frame. Whoever is
 //! banned is banned by `sub`, so a new phone, a new identifier or a wallet rebuilt from words changes nothing.
 //!
 //! Followers come from a button. The moderator is whoever presses the other button: it is a demo.
@@ -25,6 +25,12 @@ use serde_json::{Value, json};
 
 use crate::pages::html;
 use crate::{DemoConfig, DemoError, Theme};
+
+mod kind;
+mod refused;
+
+use kind::Kind;
+use refused::Refused;
 
 /// What one press of the button brings.
 const CROWD: u64 = 250_000;
@@ -49,19 +55,14 @@ struct Saved {
 
 #[derive(Clone, Serialize, Deserialize)]
 struct Profile {
+    /// The person who runs it, for themselves or for an organisation.
     subject: String,
     followers: u64,
     topic: String,
+    #[serde(default)]
+    kind: Kind,
     /// When the gate was told last, Unix seconds.
     reported_s: u64,
-}
-
-/// Why a visitor cannot have what they asked for.
-struct Refused {
-    status: StatusCode,
-    code: String,
-    rule: String,
-    fix: String,
 }
 
 type Site = State<Arc<Stage>>;
@@ -98,67 +99,6 @@ pub(crate) fn router(config: &DemoConfig) -> Result<Router, DemoError> {
 fn damaged(path: &std::path::Path) -> DemoError {
     DemoError::Data {
         path: PathBuf::from(path),
-    }
-}
-
-impl Refused {
-    fn new(status: StatusCode, code: &str, rule: &str, fix: &str) -> Self {
-        Self {
-            status,
-            code: code.to_owned(),
-            rule: rule.to_owned(),
-            fix: fix.to_owned(),
-        }
-    }
-
-    fn banned() -> Self {
-        Self::new(
-            StatusCode::FORBIDDEN,
-            "platform.banned",
-            "This account was banned here. It is known by what no new phone and no new identifier changes.",
-            "There is nothing to try again.",
-        )
-    }
-
-    fn unknown() -> Self {
-        Self::new(
-            StatusCode::NOT_FOUND,
-            "platform.unknown",
-            "There is no such profile.",
-            "Look at the front page.",
-        )
-    }
-
-    fn not_yours() -> Self {
-        Self::new(
-            StatusCode::FORBIDDEN,
-            "platform.not_yours",
-            "A profile is changed by its own person.",
-            "Sign in to that account.",
-        )
-    }
-
-    fn gate() -> Self {
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "platform.gate",
-            "The gate does not answer.",
-            "Try again in a minute.",
-        )
-    }
-
-    fn respond(&self, stage: &Stage, headers: &HeaderMap) -> Response {
-        if wants_json(headers) {
-            let body = json!({"code": self.code, "rule": self.rule, "fix": self.fix});
-            return (self.status, Json(body)).into_response();
-        }
-        let page = RefusedPage {
-            config: &stage.config,
-            rule: &self.rule,
-            fix: &self.fix,
-            code: &self.code,
-        };
-        html(self.status, &page)
     }
 }
 
@@ -274,6 +214,7 @@ impl Stage {
             "at": profile.reported_s,
             "followers": profile.followers,
             "topics": [profile.topic],
+            "kind": profile.kind,
         });
         let standing = self.call("/displays/reports", Some(report)).await?;
         self.state().profiles.insert(handle.to_owned(), profile);
@@ -334,15 +275,6 @@ fn spaced(number: u64) -> String {
 }
 
 #[derive(Template)]
-#[template(path = "refusal.html")]
-struct RefusedPage<'a> {
-    config: &'a DemoConfig,
-    rule: &'a str,
-    fix: &'a str,
-    code: &'a str,
-}
-
-#[derive(Template)]
 #[template(path = "stage.html")]
 struct HomePage<'a> {
     config: &'a DemoConfig,
@@ -359,6 +291,8 @@ struct ProfilePage<'a> {
     handle: &'a str,
     followers: String,
     topic: &'a str,
+    kind: &'static str,
+    whose: &'static str,
     own: bool,
     /// What the gate says, where it answered.
     standing: &'a str,
@@ -408,6 +342,8 @@ async fn home(State(stage): Site, visitor: Option<Visitor>, headers: HeaderMap) 
 struct NewProfile {
     handle: String,
     topic: String,
+    #[serde(default)]
+    kind: Kind,
 }
 
 /// One profile a person: there is one `sub` for each.
@@ -440,6 +376,7 @@ async fn open(
             subject: visitor.sub,
             followers: 12,
             topic: new.topic.chars().take(40).collect(),
+            kind: new.kind,
             reported_s: 0,
         };
         stage.report(&new.handle, profile).await
@@ -477,7 +414,7 @@ async fn profile(
         .as_ref()
         .is_some_and(|visitor| visitor.sub == profile.subject);
     if wants_json(&headers) {
-        let body = json!({"handle": handle, "followers": profile.followers, "own": own, "standing": standing});
+        let body = json!({"handle": handle, "followers": profile.followers, "kind": profile.kind, "own": own, "standing": standing});
         return Json(body).into_response();
     }
     let due_s = standing["requirement"]["due"].as_u64().unwrap_or_default();
@@ -490,6 +427,11 @@ async fn profile(
         visitor: visitor.as_ref(),
         followers: spaced(profile.followers),
         topic: &profile.topic,
+        kind: profile.kind.words(),
+        // The policy may ask for another one's name than that of who is behind it.
+        whose: serde_json::from_value(standing["shows"].clone())
+            .unwrap_or(profile.kind)
+            .whose(),
         own,
         standing: standing["standing"].as_str().unwrap_or("unknown"),
         peak: spaced(standing["peak"].as_u64().unwrap_or_default()),

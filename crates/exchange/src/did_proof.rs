@@ -7,9 +7,9 @@
 //!
 //! ```text
 //! header   {"alg": "EdDSA" | "ES256" | "SM2SM3", "typ": "rdid-proof+jwt", "kid": "<did>#key-<n>"}
-//! payload  {"aud", "nonce", "iat", "did", "inception"?, "staple", "shown_hash"}
+//! payload  {"aud", "nonce", "iat", "did", "inception"?, "staple", "shown_hash", "batch"?}
 //! ```
-//! `inception` and `staple` are base64url of canonical CBOR, `shown_hash` is the base64url of
+//! `inception`, `staple` and `batch` are base64url of canonical CBOR, `shown_hash` is the base64url of
 //! SHA-256 over the presentations beside it as they stand in the `vp_token`. The hash ties them
 //! together: neither can be taken out and shown beside another.
 //!
@@ -23,7 +23,7 @@ use realdid_core::answer::StateAnswer;
 use realdid_core::codec;
 use realdid_core::did::{Did, Inception};
 use realdid_core::suite::{PublicKey, SecretKey};
-use realdid_credential::jose;
+use realdid_credential::jose::{self, ClaimedSignature};
 use realdid_light::{
     CheckedHeader, DidStanding, DidUnusable, Freshness, LightClient, LightError, TermError,
 };
@@ -31,8 +31,10 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
+use crate::batch::InBatch;
 use crate::refusal::refusals;
 use crate::suites;
+use std::sync::OnceLock;
 
 /// The `typ` of a proof.
 pub const TYP: &str = "rdid-proof+jwt";
@@ -95,6 +97,8 @@ pub struct ProofContent<'a> {
     pub now_s: u64,
     /// [`shown_hash`] of what is shown beside it.
     pub shown_hash: [u8; 32],
+    /// The batch of the PID that is shown beside it, where its key is compromised.
+    pub batch: Option<&'a InBatch>,
 }
 
 /// SHA-256 over what is shown beside a proof, exactly as it stands in the `vp_token`: the RealPass, the
@@ -133,6 +137,9 @@ pub fn build(content: &ProofContent<'_>, key: &SecretKey) -> Result<String, DidP
         "shown_hash",
         URL_SAFE_NO_PAD.encode(content.shown_hash).into(),
     );
+    if let Some(batch) = content.batch {
+        set("batch", URL_SAFE_NO_PAD.encode(batch.encode()).into());
+    }
     let proof = suites::signing_key(key)
         .and_then(|key| {
             jose::sign_compact(&header, Value::Object(payload).to_string().as_bytes(), &key)
@@ -170,45 +177,103 @@ pub struct VerifiedDid {
     pub staple_age_ms: u64,
 }
 
-/// Verifies a proof. Gate side.
-///
-/// In this order: form, what it answers (audience, nonce, time, what is shown beside it), the ledger's word about the
-/// DID, and the signature last, because only the proved state says under which key it must verify.
+/// A proof as it came. It is taken apart when somebody first asks, and once: whose ledger to look at, which
+/// checkpoint it brings and whether it holds are asked one after the other.
+#[derive(Clone)]
+pub struct ReceivedProof {
+    text: String,
+    claimed: OnceLock<Result<ClaimedProof, DidProofError>>,
+}
+
+impl From<String> for ReceivedProof {
+    fn from(text: String) -> Self {
+        Self {
+            text,
+            claimed: OnceLock::new(),
+        }
+    }
+}
+
+/// What came is all that there is to it.
+impl PartialEq for ReceivedProof {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for ReceivedProof {}
+
+impl ReceivedProof {
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    fn claimed(&self) -> Result<&ClaimedProof, DidProofError> {
+        let claimed = self.claimed.get_or_init(|| ClaimedProof::parse(&self.text));
+        claimed.as_ref().map_err(|error| *error)
+    }
+
+    /// The DID that it claims: unverified, it says whose ledger to look at.
+    pub fn claimed_did(&self) -> Result<&Did, DidProofError> {
+        Ok(&self.claimed()?.did)
+    }
+
+    /// Its staple, while its signature is not checked: the checkpoint in it carries its own certificate, so a
+    /// gate that hears of it may advance its light client by it.
+    pub fn unverified_staple(&self) -> Result<&StateAnswer, DidProofError> {
+        Ok(&self.claimed()?.staple)
+    }
+
+    /// Verifies it. Gate side.
+    ///
+    /// In this order: form, what it answers (audience, nonce, time, what is shown beside it), the ledger's word about the
+    /// DID, and the signature last, because only the proved state says under which key it must verify.
+    pub fn verify(
+        &self,
+        expected: &Expected<'_>,
+        light: &LightClient,
+        freshness: &Freshness,
+    ) -> Result<VerifiedDid, DidProofError> {
+        let claimed = self.claimed()?;
+        claimed.answers(expected)?;
+        let state = light.did(
+            &claimed.did,
+            claimed.inception.as_ref(),
+            &claimed.staple,
+            freshness,
+        )?;
+        let keys = state
+            .authentication_keys()
+            .map_err(|unusable| match unusable {
+                DidUnusable::Unknown => DidProofError::Unknown,
+                DidUnusable::Frozen => DidProofError::Frozen,
+                DidUnusable::Deactivated => DidProofError::Deactivated,
+            })?;
+        let key = keys
+            .get(claimed.key_index)
+            .ok_or(DidProofError::Key)?
+            .clone();
+        suites::verifying_key(&key)
+            .and_then(|key| claimed.signature.verify(&self.text, &key))
+            .map_err(|_| DidProofError::Signature)?;
+        Ok(VerifiedDid {
+            did: state.did,
+            standing: state.standing,
+            key,
+            at: state.at,
+            staple_age_ms: state.age_ms,
+        })
+    }
+}
+
+/// Verifies a proof by [`ReceivedProof::verify`].
 pub fn verify(
     proof: &str,
     expected: &Expected<'_>,
     light: &LightClient,
     freshness: &Freshness,
 ) -> Result<VerifiedDid, DidProofError> {
-    let claimed = ClaimedProof::parse(proof)?;
-    claimed.answers(expected)?;
-    let state = light.did(
-        &claimed.did,
-        claimed.inception.as_ref(),
-        &claimed.staple,
-        freshness,
-    )?;
-    let keys = state
-        .authentication_keys()
-        .map_err(|unusable| match unusable {
-            DidUnusable::Unknown => DidProofError::Unknown,
-            DidUnusable::Frozen => DidProofError::Frozen,
-            DidUnusable::Deactivated => DidProofError::Deactivated,
-        })?;
-    let key = keys
-        .get(claimed.key_index)
-        .ok_or(DidProofError::Key)?
-        .clone();
-    suites::verifying_key(&key)
-        .and_then(|key| jose::verify_compact(proof, &key, TYP))
-        .map_err(|_| DidProofError::Signature)?;
-    Ok(VerifiedDid {
-        did: state.did,
-        standing: state.standing,
-        key,
-        at: state.at,
-        staple_age_ms: state.age_ms,
-    })
+    ReceivedProof::from(proof.to_owned()).verify(expected, light, freshness)
 }
 
 /// The DID that a proof claims: unverified, it says whose ledger to look at.
@@ -216,13 +281,27 @@ pub fn claimed_did(proof: &str) -> Result<Did, DidProofError> {
     Ok(ClaimedProof::parse(proof)?.did)
 }
 
-/// The staple of a proof whose signature is not checked: its checkpoint carries its own
-/// certificate, so a gate that hears of it may advance its light client by it.
-pub fn unverified_staple(proof: &str) -> Result<StateAnswer, DidProofError> {
-    Ok(ClaimedProof::parse(proof)?.staple)
+/// The batch that a proof brings for the PID beside it, if any: unverified, the ledger's word in it proves
+/// itself.
+pub fn claimed_batch(proof: &str) -> Result<Option<InBatch>, DidProofError> {
+    if proof.len() > MAX_PROOF_BYTES {
+        return Err(DidProofError::TooLong);
+    }
+    let malformed = |_| DidProofError::Malformed;
+    let jws = jose::decode_unverified(proof).map_err(malformed)?;
+    let payload = jws.claims().map_err(malformed)?;
+    let Some(batch) = payload.get("batch") else {
+        return Ok(None);
+    };
+    let text = batch.as_str().ok_or(DidProofError::Malformed)?;
+    let bytes = URL_SAFE_NO_PAD.decode(text);
+    let bytes = bytes.map_err(|_| DidProofError::Malformed)?;
+    let batch = InBatch::decode(&bytes);
+    Ok(Some(batch.map_err(|_| DidProofError::Malformed)?))
 }
 
 /// A proof that was taken apart; nothing in it is verified.
+#[derive(Clone)]
 struct ClaimedProof {
     audience: String,
     nonce: String,
@@ -232,6 +311,7 @@ struct ClaimedProof {
     staple: StateAnswer,
     shown_hash: [u8; 32],
     key_index: usize,
+    signature: ClaimedSignature,
 }
 
 impl ClaimedProof {
@@ -265,10 +345,13 @@ impl ClaimedProof {
             .and_then(Result::ok)
             .and_then(|bytes| bytes.try_into().ok())
             .ok_or_else(malformed)?;
-        let key_index = jws
-            .header_str("kid")
-            .and_then(|kid| (0..realdid_core::did::MAX_KEYS).find(|i| kid == key_id(&did, *i)))
-            .ok_or(DidProofError::Key)?;
+        // One DID has one spelling, so the key's id begins with the text that the DID was read from.
+        let kid = jws.header_str("kid").zip(text("did"));
+        let fragment = kid.and_then(|(kid, did)| kid.strip_prefix(did));
+        let number = fragment.and_then(|fragment| fragment.strip_prefix("#key-"));
+        let is = |i: &usize| number == Some((i + 1).to_string().as_str());
+        let key_index = (0..realdid_core::did::MAX_KEYS).find(is);
+        let key_index = key_index.ok_or(DidProofError::Key)?;
         Ok(Self {
             audience: text("aud").ok_or_else(malformed)?.to_owned(),
             nonce: text("nonce").ok_or_else(malformed)?.to_owned(),
@@ -281,6 +364,7 @@ impl ClaimedProof {
             staple,
             shown_hash,
             key_index,
+            signature: jws.into_signature(),
         })
     }
 

@@ -3,21 +3,23 @@
 //!
 //! ```text
 //! gate      Terms::to_transaction_data ──▶ wallet    which platform, which handle, until when
-//! wallet    show                       ──▶ gate      the name from the PID, signed for the audience `public`
+//! wallet    show                       ──▶ gate      the name from a credential, signed for the audience `public`
 //! gate      order::Order::sign         ──▶ registrar a salted digest for the ledger, and nothing else
 //! gate      Badge::to_json             ──▶ anybody   Badge::parse, then verify with the ledger's records
 //! ```
 //!
-//! A display is an SD-JWT VC presentation of the PID whose key binding says `public` where a login
-//! says a gate's name, so neither can be passed off as the other. Beside the members of RFC 9901 the
-//! person signs the terms: network, platform, handle, end, and the key that takes it back. The digest
+//! A display is an SD-JWT VC presentation of the PID, or of an organisation's credential, whose key binding
+//! says `public` where a login says a gate's name, so neither can be passed off as the other. Beside the members of RFC 9901 the
+//! person signs the terms: network, platform, handle, whose name, end, and the key that takes it back. The digest
 //! on the ledger is of those signed bytes, and their `nonce` is 32 random bytes of the wallet: from the
 //! ledger nobody can guess a name (promise P1), and no copy outlives the record.
 //!
 //! - [`handle`]: which handles a name may stand beside
+//! - [`name`]: whose name it is
 //! - [`order`]: what a gate asks of its registrar
 
 pub mod handle;
+pub mod name;
 pub mod order;
 
 use base64::Engine as _;
@@ -27,11 +29,11 @@ use realdid_core::hash::{Domain, Hash32, HashFunction, hash};
 use realdid_core::state::{self, DisplayStatus, Issuer, Service, issuer_id};
 use realdid_credential::jose::{self, SigningKey};
 use realdid_credential::sd_jwt::{self, Binding, ParsedSdJwt, SdJwtError};
-use realdid_credential::{ClaimPath, pid};
 use serde_json::{Map, Value, json};
 use url::Url;
 
 pub use handle::Handle;
+pub use name::{Kind, LegalName};
 
 use crate::refusal::refusals;
 use crate::registration::{self, Purpose, RegistrationError};
@@ -43,8 +45,6 @@ pub const AUDIENCE: &str = "public";
 pub const BADGE_TYPE: &str = "rdid-display/1";
 /// The `type` of the transaction data in a request (OpenID4VP 1.0 §8.4).
 pub const TRANSACTION_TYPE: &str = "rdid_display";
-/// The claims that a display discloses: the legal name, and nothing else.
-pub const NAME_CLAIMS: [&str; 2] = ["family_name", "given_name"];
 /// The longest badge, in bytes.
 pub const MAX_BADGE_BYTES: usize = 32 * 1024;
 /// How long a display may last, in seconds: four hundred days, so that a yearly one has time to be renewed.
@@ -61,11 +61,12 @@ refusals! {
     Platform Verifier "display.platform" "a badge stands on the platform that its person signed" "do not trust this copy; look at the badge on its own platform",
     Network Verifier "display.network" "a badge is checked against the network that its person signed" "check it with the genesis of its own network",
     Audience Holder "display.audience" "what stands in public was signed for the public" "do not trust this: somebody shows what was meant for one service",
-    Claims Holder "display.claims" "a badge discloses the legal name and nothing else" "show family_name and given_name alone",
+    Claims Holder "display.claims" "a badge discloses the legal name and nothing else" "show family_name and given_name alone, or legal_name alone of an organisation",
+    Kind Verifier "display.kind" "a badge says whose name it shows as its person signed it, and the name comes from a PID or from an organisation's credential accordingly" "do not trust this copy: a person's name and an organisation's do not stand for each other",
     Life Holder "display.life" "a display ends within 400 days of its making, and after it" "make it again with a nearer end",
     Future Holder "display.future" "a display was not made in the future" "set the clock of wallet or verifier",
     Expired Holder "display.expired" "a display has not ended" "show the name again",
-    Terms Verifier "display.terms" "the person signed the terms that were asked for: network, platform, handle and end" "answer the request as it stands",
+    Terms Verifier "display.terms" "the person signed the terms that were asked for: network, platform, handle, whose name, and end" "answer the request as it stands",
     NotAnchored Verifier "display.not_anchored" "the digest of a display is on the ledger" "do not trust this badge; its platform never anchored it",
     TakenBack Holder "display.taken_back" "a display has not been withdrawn" "take this copy down: its person or its platform withdrew it",
     Record Verifier "display.record" "the ledger's record names the platform, its registrar and the key that the person signed" "do not trust this badge",
@@ -79,6 +80,8 @@ pub struct Terms {
     /// The platform's registration id.
     pub service: Hash32,
     pub handle: Handle,
+    /// Whose name it is.
+    pub kind: Kind,
     /// Unix seconds.
     pub expires_s: u64,
 }
@@ -86,15 +89,10 @@ pub struct Terms {
 impl Terms {
     /// The entry of a request's `transaction_data`, for the credential with this id.
     pub fn to_transaction_data(&self, credential_id: &str) -> String {
-        let data = json!({
-            "type": TRANSACTION_TYPE,
-            "credential_ids": [credential_id],
-            "network": self.network.as_str(),
-            "service": self.service.to_string(),
-            "handle": self.handle.as_str(),
-            "exp": self.expires_s,
-        });
-        URL_SAFE_NO_PAD.encode(data.to_string())
+        let mut data = self.members();
+        data.insert("type".to_owned(), TRANSACTION_TYPE.into());
+        data.insert("credential_ids".to_owned(), json!([credential_id]));
+        URL_SAFE_NO_PAD.encode(Value::from(data).to_string())
     }
 
     /// Reads such an entry; `credential_id` is the one that it must be about.
@@ -106,9 +104,23 @@ impl Terms {
         ours.then(|| Self::read(&data))?
     }
 
+    fn members(&self) -> Map<String, Value> {
+        let mut members = Map::new();
+        let mut put = |name: &str, value: Value| _ = members.insert(name.to_owned(), value);
+        put("network", self.network.as_str().into());
+        put("service", self.service.to_string().into());
+        put("handle", self.handle.as_str().into());
+        put("exp", self.expires_s.into());
+        if let Some(word) = self.kind.word() {
+            put("kind", word.into());
+        }
+        members
+    }
+
     fn read(value: &Value) -> Option<Self> {
         let text = |name: &str| value.get(name).and_then(Value::as_str);
         Some(Self {
+            kind: Kind::of_word(value.get("kind"))?,
             network: text("network")?.parse().ok()?,
             service: text("service")?.parse().ok()?,
             handle: Handle::parse(text("handle")?).ok()?,
@@ -121,51 +133,10 @@ impl Terms {
     }
 }
 
-/// The name that a badge shows.
-#[derive(Clone, PartialEq, Eq)]
-pub struct LegalName {
-    pub family: String,
-    pub given: String,
-}
-
-/// A name is shown on pages, never in logs.
-impl std::fmt::Debug for LegalName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("LegalName")
-    }
-}
-
-impl LegalName {
-    /// As people write it: Han names family first and without a space, others given name first.
-    pub fn text(&self) -> String {
-        let han = |text: &str| text.chars().all(handle::is_han);
-        if han(&self.family) && han(&self.given) {
-            format!("{}{}", self.family, self.given)
-        } else {
-            format!("{} {}", self.given, self.family)
-        }
-    }
-
-    fn of(claims: &Map<String, Value>) -> Option<Self> {
-        let text = |name: &str| claims.get(name).and_then(Value::as_str).map(str::to_owned);
-        let name = Self {
-            family: text(NAME_CLAIMS[0])?,
-            given: text(NAME_CLAIMS[1])?,
-        };
-        (claims.len() == NAME_CLAIMS.len()).then_some(name)
-    }
-}
-
-/// The paths of the legal name.
-pub fn name_paths() -> Vec<ClaimPath> {
-    let paths = NAME_CLAIMS.iter().filter_map(|name| ClaimPath::of(&[name]));
-    paths.collect()
-}
-
 // ---- the wallet ---------------------------------------------------------------------------
 
-/// Makes a display of a PID copy. `salt` is fresh and random, `withdrawal` the commitment to the key
-/// that takes it back (rules Y2 and Y3).
+/// Makes a display of a copy of the PID, or of an organisation's credential. `salt` is fresh and random,
+/// `withdrawal` the commitment to the key that takes it back (rules Y2 and Y3).
 pub fn show(
     copy: &ParsedSdJwt,
     terms: &Terms,
@@ -177,20 +148,18 @@ pub fn show(
     if !terms.ends_in_time(now_s) {
         return Err(DisplayError::Life.into());
     }
-    let signed = json!({
-        "network": terms.network.as_str(),
-        "service": terms.service.to_string(),
-        "handle": terms.handle.as_str(),
-        "exp": terms.expires_s,
-        "withdrawal": withdrawal.to_string(),
-    });
-    let more = Map::from_iter([(TERMS.to_owned(), signed)]);
+    if copy.vct() != terms.kind.vct() {
+        return Err(DisplayError::Kind.into());
+    }
+    let mut signed = terms.members();
+    signed.insert("withdrawal".to_owned(), withdrawal.to_string().into());
+    let more = Map::from_iter([(TERMS.to_owned(), signed.into())]);
     let binding = Binding {
         nonce: &URL_SAFE_NO_PAD.encode(salt),
         aud: AUDIENCE,
         iat_s: now_s,
     };
-    let shown = copy.select(&name_paths())?;
+    let shown = copy.select(&terms.kind.paths())?;
     Ok(shown.bind_with(&binding, &more, key)?)
 }
 
@@ -208,7 +177,7 @@ pub struct Claimed {
     pub made_s: u64,
     /// What stands on the ledger.
     pub digest: Hash32,
-    /// The URL of the PID's issuer.
+    /// The URL of the credential's issuer.
     pub issuer: String,
 }
 
@@ -246,20 +215,21 @@ impl Claimed {
 
 /// Verifies both signatures of a display and that it discloses a name alone (rules Y4 and Y5).
 ///
-/// The PID copy must have been valid when the display was made, not when it is looked at: a copy lives
+/// The copy must have been valid when the display was made, not when it is looked at: a copy lives
 /// for days, a display for months, and the ledger says whether it still stands.
 pub fn verify_presentation(
     presentation: &str,
     claimed: &Claimed,
     issuer: Option<&Issuer>,
 ) -> Result<LegalName, VpError> {
-    let issuer_keys = vp::issuer_keys(presentation, issuer)?;
-    let shown = sd_jwt::verify(
+    let issuer_keys = vp::issuer_keys(presentation, issuer, None)?;
+    let kind = claimed.terms.kind;
+    let verified = sd_jwt::verify(
         presentation,
         &sd_jwt::Evidence {
             issuer: sd_jwt::IssuerEvidence {
                 issuer_keys: &issuer_keys,
-                accepted_vcts: &[pid::VCT],
+                accepted_vcts: &[kind.vct()],
                 now_s: claimed.made_s,
                 clock_skew_s: CLOCK_SKEW_S,
             },
@@ -267,11 +237,16 @@ pub fn verify_presentation(
             aud: AUDIENCE,
             max_kb_age_s: 0,
         },
-    )?;
+    );
+    let shown = match verified {
+        // Signed by whoever issues both, and for the other kind of name.
+        Err(SdJwtError::VctRefused) => return Err(DisplayError::Kind.into()),
+        verified => verified?,
+    };
     if !claimed.terms.ends_in_time(claimed.made_s) {
         return Err(DisplayError::Life.into());
     }
-    Ok(LegalName::of(&shown.claims).ok_or(DisplayError::Claims)?)
+    Ok(LegalName::of(kind, &shown.claims).ok_or(DisplayError::Claims)?)
 }
 
 /// What the gate checks before it asks the registrar: that this is the answer to its own request.
@@ -304,6 +279,7 @@ pub struct Badge {
     network: String,
     service: Hash32,
     handle: String,
+    kind: Kind,
     presentation: String,
     registration: String,
     claimed: Claimed,
@@ -319,6 +295,7 @@ impl Badge {
             network: claimed.terms.network.as_str().to_owned(),
             service: claimed.terms.service,
             handle: claimed.terms.handle.as_str().to_owned(),
+            kind: claimed.terms.kind,
             presentation,
             registration,
             claimed,
@@ -328,14 +305,18 @@ impl Badge {
 
     /// The JSON that stands at the badge's URL.
     pub fn to_json(&self) -> Value {
-        json!({
+        let mut badge = json!({
             "type": BADGE_TYPE,
             "network": self.network,
             "service": self.service.to_string(),
             "handle": self.handle,
             "presentation": self.presentation,
             "registration": self.registration,
-        })
+        });
+        if let Some(word) = self.kind.word() {
+            badge["kind"] = word.into();
+        }
+        badge
     }
 
     /// Reads a badge from a file or an answer.
@@ -357,6 +338,7 @@ impl Badge {
                 .and_then(|id| id.parse().ok())
                 .ok_or(malformed)?,
             handle: text("handle").ok_or(malformed)?,
+            kind: Kind::of_word(value.get("kind")).ok_or(malformed)?,
             ..Self::new(presentation, registration)?
         })
     }
@@ -365,7 +347,7 @@ impl Badge {
         &self.claimed
     }
 
-    /// The PID's issuer and the registrar: which records of the ledger to fetch.
+    /// The credential's issuer and the registrar: which records of the ledger to fetch.
     pub fn issuers(&self, by: HashFunction) -> [Hash32; 2] {
         [
             issuer_id(by, &self.claimed.issuer),
@@ -381,10 +363,9 @@ pub fn badge_address(page: &Url) -> Url {
     url.set_query(None);
     url.set_fragment(None);
     let path = url.path().trim_end_matches('/');
-    if !path.ends_with(FILE) {
-        let path = path.strip_suffix("/embed").unwrap_or(path).to_owned();
-        url.set_path(&(path + FILE));
-    }
+    let folder = path.strip_suffix(FILE).or(path.strip_suffix("/embed"));
+    let file = folder.unwrap_or(path).to_owned() + FILE;
+    url.set_path(&file);
     url
 }
 
@@ -418,7 +399,7 @@ pub struct Verified {
     pub sandbox: bool,
     /// Unix seconds.
     pub made_s: u64,
-    /// The URL of the PID's issuer.
+    /// The URL of the credential's issuer.
     pub issuer: String,
 }
 
@@ -443,6 +424,9 @@ pub fn verify(
     let handle = terms.handle.as_str();
     if badge.handle != handle || place.handle.is_some_and(|seen| seen != handle) {
         return Err(DisplayError::Handle.into());
+    }
+    if badge.kind != terms.kind {
+        return Err(DisplayError::Kind.into());
     }
     let service = records.service.ok_or(DisplayError::Platform)?;
     let registrar = records.registrar.ok_or(RegistrationError::Registrar)?;

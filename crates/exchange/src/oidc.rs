@@ -54,6 +54,8 @@ pub const ACR: &str = "https://realdid.org/acr/pid-did";
 /// The `acr` of a login by person: a RealPass with the person's pseudonym at this service and the
 /// signature of this service's own DID, or that DID alone in the epoch in which both were shown.
 pub const ACR_REALPASS: &str = "https://realdid.org/acr/realpass";
+/// The `acr` of a login that knows nobody again: a verified person's PID over the gate's nonce.
+pub const ACR_PID: &str = "https://realdid.org/acr/pid";
 /// How long a pushed request waits for its browser, in seconds.
 pub const PUSHED_LIFE_S: u64 = 90;
 
@@ -82,14 +84,21 @@ pub enum Accounts {
     /// One account a DID, with a copy of the PID: for wallets that know no RealPass. A person can
     /// have several.
     Did,
+    /// None: claims of a PID are shown, and each time somebody else comes. Any wallet can answer that
+    /// holds a PID, since neither a RealPass nor a DID is asked for.
+    None,
 }
 
 impl Accounts {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Person, Self::Did, Self::None];
+
     /// The word in configurations.
     pub fn name(self) -> &'static str {
         match self {
             Self::Person => "person",
             Self::Did => "did",
+            Self::None => "none",
         }
     }
 
@@ -98,6 +107,7 @@ impl Accounts {
         match self {
             Self::Person => ACR_REALPASS,
             Self::Did => ACR,
+            Self::None => ACR_PID,
         }
     }
 
@@ -111,7 +121,7 @@ impl Accounts {
         match self {
             // In two parts: it is a claim, and no code of a refusal.
             Self::Person => concat!("realpass", ".assurance"),
-            Self::Did => "assurance",
+            Self::Did | Self::None => "assurance",
         }
     }
 }
@@ -284,7 +294,7 @@ pub fn discovery(issuer: &str, claims: &[String]) -> Value {
             supported.push(top);
         }
     }
-    let acrs = [Accounts::Person, Accounts::Did].map(|accounts| {
+    let acrs = Accounts::ALL.map(|accounts| {
         let assured = LEVELS.map(|level| accounts.assured(level));
         [vec![accounts.acr().to_owned()], assured.to_vec()].concat()
     });

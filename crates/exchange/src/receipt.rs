@@ -31,8 +31,8 @@ use crate::did_proof::{self, DidProofError};
 use crate::refusal::refusals;
 use crate::registration::Purpose;
 use crate::vp::{
-    self, Ask, CheckedRequest, ClaimedRequest, Expected, PassClaim, Presented, RequestEvidence,
-    RequestRefused, ResponseEvidence, VpError, WalletLink,
+    self, AnswerTo, Ask, CheckedRequest, ClaimedRequest, Expected, PassClaim, Presented,
+    RequestEvidence, RequestRefused, ResponseEvidence, VpError, WalletLink,
 };
 
 /// The `type` of a receipt.
@@ -367,7 +367,10 @@ impl Receipt {
 
     /// Whether the seal is of this key, over this evidence and time.
     fn sealed_by(&self, request: &CheckedRequest) -> bool {
-        let key = &request.registration.cnf.0;
+        let Some(registration) = &request.registration else {
+            return false;
+        };
+        let key = &registration.cnf.0;
         let sealed = jose::verify_compact(&self.seal, key, SEAL_TYP).and_then(|jws| jws.claims());
         sealed.is_ok_and(|sealed| {
             sealed.get("digest").and_then(Value::as_str) == Some(&self.evidence.digest())
@@ -452,7 +455,7 @@ pub fn verify(receipt: &Receipt, trust: &Trust) -> Result<Verified, ReceiptError
     Ok(Verified {
         service: request.service_id,
         organisation: request.service_name.clone(),
-        sandbox: request.registration.sandbox,
+        sandbox: request.registration.is_some_and(|own| own.sandbox),
         network: home.genesis.network.clone(),
         person_network: light.genesis().network.clone(),
         predicates: shown.predicates,
@@ -559,18 +562,20 @@ fn answered(
     let ask = Ask {
         pass: request.asked.pass.as_ref().map(|pass| pass.facts.clone()),
         pid: None,
+        did: true,
+        long_lived: false,
     };
     let presented = Presented {
         state: String::new(),
         pass: Some(evidence.pass.clone()),
         pid: None,
-        did_proof: evidence.did_proof.clone(),
+        did_proof: Some(evidence.did_proof.clone().into()),
     };
     let expected = Expected {
         client_id: &request.client_id,
         nonce: &request.nonce,
         ask: &ask,
-        response_uri: &request.response_uri,
+        answer_to: AnswerTo::Uri(&request.response_uri),
         encrypt_to: None,
         now_ms: freshness.now_ms,
         max_age_s: freshness.max_age_ms / 1000,
@@ -582,6 +587,7 @@ fn answered(
         light,
         freshness,
         recognised,
+        status_list: None,
     };
     let checked = vp::check_response(&presented, &expected, &by)?;
     let proved = checked.pass.as_ref().map(|pass| proof(pass, request));

@@ -13,6 +13,7 @@
 use realdid_core::hash::{Domain, Hash32, hash};
 use realdid_core::state::{Issuer, KeyStatus, KeyUse, Service, Standing};
 use realdid_credential::jose::{self, Jwk, SigningKey};
+use realdid_credential::text::is_invisible;
 use realdid_credential::{ClaimPath, PathElement};
 use serde_json::{Map, Value, json};
 use url::{Host, Url};
@@ -93,7 +94,7 @@ impl Purpose {
         match self {
             Self::Login => &[&["realpass", "continuity"]],
             Self::Age => &[&["age_equal_or_over"], &["realpass", "adult"]],
-            Self::RealName => &[&["given_name"], &["family_name"]],
+            Self::RealName => &[&["given_name"], &["family_name"], &["legal_name"]],
             Self::Kyc => &[
                 &["given_name"],
                 &["family_name"],
@@ -349,11 +350,6 @@ impl Registration {
         };
         Some(registration)
     }
-}
-
-/// Zero-width and bidirectional control characters.
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// What stands on the ledger for a registration (rule S2).

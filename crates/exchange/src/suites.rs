@@ -4,6 +4,7 @@
 use realdid_core::genesis::Parameters;
 use realdid_core::suite::{PublicKey, SecretKey, Suite};
 use realdid_credential::jose::{Alg, JwsError, SigningKey, VerifyingKey};
+use std::sync::{Mutex, PoisonError};
 
 /// The algorithm of a suite's keys.
 pub fn alg(suite: Suite) -> Alg {
@@ -47,6 +48,29 @@ pub fn verifying_key(key: &PublicKey) -> Result<VerifyingKey, JwsError> {
         Suite::P256 => VerifyingKey::p256(key.bytes()),
         Suite::Sm2 => VerifyingKey::sm2(key.bytes()),
     }
+}
+
+/// The keys of issuers that were asked for last.
+static ISSUER_KEYS: Mutex<Vec<(PublicKey, VerifyingKey)>> = Mutex::new(Vec::new());
+/// How many are kept.
+const KEPT_KEYS: usize = 64;
+
+/// [`verifying_key`] of an issuer's key. Issuers have few, and each is asked for at every login: what was
+/// parsed is kept, since finding the point behind 33 bytes costs as much as half of a verification.
+pub fn issuer_key(key: &PublicKey) -> Result<VerifyingKey, JwsError> {
+    // A list is only ever changed by one push or remove: a poisoned one is sound.
+    let kept = || ISSUER_KEYS.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = kept().iter().find(|(known, _)| known == key).cloned();
+    if let Some((_, parsed)) = known {
+        return Ok(parsed);
+    }
+    let parsed = verifying_key(key)?;
+    let mut kept = kept();
+    if kept.len() >= KEPT_KEYS {
+        kept.remove(0);
+    }
+    kept.push((key.clone(), parsed.clone()));
+    Ok(parsed)
 }
 
 /// Whether a network's documents may be signed by keys of this algorithm.
@@ -108,6 +132,9 @@ mod tests {
             let signing = signing_key(&secret).unwrap();
             assert_eq!(signing.alg(), alg(suite));
             let public = verifying_key(&secret.public()).unwrap();
+            for _ in 0..2 {
+                assert_eq!(issuer_key(&secret.public()).unwrap(), public);
+            }
             assert_eq!(signing.verifying_key(), public);
             assert_eq!(public.to_bytes(), secret.public().bytes());
         }

@@ -9,20 +9,21 @@
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType};
 use realdid_core::codec;
 use realdid_core::did::{Inception, Keys, commitment};
-use realdid_core::hash::{Domain, Hash32, HashFunction, hash};
+use realdid_core::hash::{Domain, Hash32, HashFunction, ListPath, hash};
 use realdid_core::state::{
-    EpochKey, Issuer, IssuerKey, KeyStatus, KeyUse, PassPublicKey, ReasonCode, Service, Standing,
-    did_key, issuer_key, service_key,
+    Batch, EpochKey, Issuer, IssuerKey, KeyStatus, KeyUse, PassPublicKey, ReasonCode, Service,
+    Standing, batch_key, did_key, issuer_key, service_key,
 };
 use realdid_core::suite::{SecretKey, Suite};
 use realdid_core::trie::Key;
 use realdid_credential::jose::{self, Jwk, SigningKey};
 use realdid_credential::{mdoc, pid, sd_jwt};
+use realdid_exchange::batch::{self, InBatch};
 use realdid_pass::facts::{self, Adult, Assurance, Continuity, Facts, Kind, Region};
 use realdid_pass::{Credential, IssuerKey as PassIssuer, PseudonymSecrets};
 use realdid_testkit::chain::TestLedger;
 use realdid_testkit::person::TestRandom;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 const BY: HashFunction = HashFunction::Sha256;
 pub const AUTHORITY: &str = "https://authority.example";
@@ -256,6 +257,38 @@ impl World {
         realdid_core::state::decode_record(&answer.value.unwrap().0).unwrap()
     }
 
+    /// Puts a batch on the ledger, as of a height, that has this copy among others.
+    pub fn anchor_copy(&mut self, credential: &str, height: u64) -> Vec<Hash32> {
+        let mut items: Vec<Hash32> = (1u8..20).map(|n| Hash32([n; 32])).collect();
+        items.push(batch::item(BY, credential).unwrap());
+        items.sort();
+        let root = BY.list_root(&items);
+        let issuer = realdid_core::state::issuer_id(BY, AUTHORITY);
+        let batch = Batch {
+            key: commitment(&self.authority_key.public()),
+            count: items.len() as u64,
+            height,
+        };
+        self.ledger.set(
+            batch_key(BY, &issuer, &root),
+            Some(codec::encode(&batch)),
+            self.now_ms,
+        );
+        items
+    }
+
+    /// What a wallet shows of the batch that has these items, by the newest checkpoint.
+    pub fn in_batch(&self, credential: &str, items: Vec<Hash32>) -> InBatch {
+        let item = batch::item(BY, credential).unwrap();
+        let index = items.iter().position(|known| *known == item).unwrap();
+        let issuer = realdid_core::state::issuer_id(BY, AUTHORITY);
+        let key = batch_key(BY, &issuer, &BY.list_root(&items));
+        InBatch {
+            path: ListPath::of(BY, &items, index).unwrap(),
+            record: self.ledger.answer(&key),
+        }
+    }
+
     /// A PID copy of the person, as issued.
     pub fn pid(&self) -> String {
         self.pid_with(AUTHORITY, &self.authority_key, self.now_ms / 1000 + 60)
@@ -300,15 +333,16 @@ impl World {
     }
 
     pub fn pid_with(&self, iss: &str, key: &SecretKey, exp_s: u64) -> String {
-        let claims: Map<String, Value> = json!({
+        let claims = json!({
             "given_name": "Wei",
             "birthdate": "1990-03-07",
             "age_equal_or_over": {"18": true},
             "nationalities": ["CN"],
-        })
-        .as_object()
-        .unwrap()
-        .clone();
+        });
+        self.pid_saying(&claims, iss, key, exp_s)
+    }
+
+    pub fn pid_saying(&self, claims: &Value, iss: &str, key: &SecretKey, exp_s: u64) -> String {
         let terms = sd_jwt::Terms {
             iss,
             vct: pid::VCT,
@@ -319,7 +353,7 @@ impl World {
         };
         let mut salt = 0u8;
         sd_jwt::issue(
-            &claims,
+            claims.as_object().unwrap(),
             &[],
             &terms,
             &Jwk(jose_key(&self.holder).verifying_key()),

@@ -4,7 +4,8 @@
 //! In the order of the specification: offer (§4), token (§6), nonce (§7), credential (§8),
 //! metadata (§12). Offers and metadata are values that both sides read; the checks of the
 //! issuer's side are [`CodeState::redeem`] and [`CredentialRequest::check`], the wallet's are
-//! [`parse_offer`] and [`IssuerMetadata::parse`]. Who waits, stores and sends is somebody else.
+//! [`parse_offer`], [`IssuerMetadata::parse`] and
+//! [`AuthorizationRequest::read_answer`](authorization::AuthorizationRequest::read_answer). Who waits, stores and sends is somebody else.
 //!
 //! One request brings a batch of key proofs and gets one copy of the credential for each: copies
 //! are shown once, so that services cannot link them. All copies say the same times, the start of
@@ -33,13 +34,15 @@ pub use credential::{
 };
 pub use later::{DeferredRequest, DeferredResponse, Notification, NotificationEvent};
 pub use metadata::{
-    BatchIssuance, ErrorResponse, IssuerMetadata, METADATA_TYP, ServerMetadata, well_known,
+    BatchIssuance, ErrorResponse, IssuerMetadata, MAX_METADATA_BYTES, METADATA_TYP, ServerMetadata,
+    well_known,
 };
 pub use offer::{
-    CredentialOffer, OfferGrants, PreAuthorizedGrant, ReceivedOffer, TxCode, parse_offer,
+    AuthorizationCodeGrant, CredentialOffer, OfferGrants, PreAuthorizedGrant, ReceivedOffer,
+    TxCode, parse_offer,
 };
 pub use pass::{PASS_CONFIGURATION, PassAnswer, PassRequest};
-pub use proof::{VerifiedProof, build_proof, verify_proof};
+pub use proof::{VerifiedProof, build_attested_proof, build_proof, verify_proof};
 pub use token::{CodeState, TokenRequest, TokenResponse};
 
 /// The grant type of a pre-authorised code.
@@ -59,8 +62,12 @@ pub const PID_CONFIGURATION: &str = "pid-sd-jwt";
 /// The configuration id of the same with its issuer's certificate in the header, for whoever does
 /// not read the ledger.
 pub const X5C_CONFIGURATION: &str = "pid-sd-jwt-x5c";
+/// The configuration id of a PID that lives long and has a status (spec/status.md).
+pub const LONG_CONFIGURATION: &str = "pid-long-sd-jwt";
 /// The configuration id of our PID as an mdoc.
 pub const MDOC_CONFIGURATION: &str = "pid-mdoc";
+/// The configuration id of an organisation's credential.
+pub const ORGANISATION_CONFIGURATION: &str = "organisation-sd-jwt";
 /// The format of an mdoc.
 pub const MDOC: &str = realdid_credential::mdoc::FORMAT;
 /// How many copies one request may bring.
@@ -101,6 +108,7 @@ refusals! {
     UnknownConfiguration Holder "vci.unknown_configuration" "the credential configuration is one of the metadata" "use an id of credential_configurations_supported",
     UnknownIdentifier Holder "vci.unknown_identifier" "a request names an identifier where the token response named some, and a configuration where it did not" "use what the token response names",
     Encryption Holder "vci.encryption" "a response is encrypted to a P-256 key by ECDH-ES with A128GCM or A256GCM, not compressed" "name such a jwk with its alg, and enc",
+    RequestEncryption Holder "vci.request_encryption" "an encrypted request is a JWE to a key of the issuer's metadata, by ECDH-ES on P-256 with A128GCM or A256GCM" "encrypt to that key and send it as application/jwt, or, where that is not required, send JSON",
     Batch Holder "vci.batch" "a request brings between one and batch_size proofs" "split the request",
     ProofMissing Holder "vci.proof_missing" "a request proves possession of at least one key" "send proofs.jwt",
     ProofForm Holder "vci.proof_form" "a proof is a JWT of typ openid4vci-proof+jwt with its key as jwk, and no other key" "build the proof as in OpenID4VCI 1.0 appendix F.1",
@@ -110,6 +118,7 @@ refusals! {
     ProofTime Holder "vci.proof_time" "the proof was made within the last five minutes" "set the clock and make a new proof",
     ProofNonce Holder "vci.proof_nonce" "every proof of a request carries the same fresh nonce of this issuer" "ask the nonce endpoint and make new proofs",
     ProofKeys Holder "vci.proof_keys" "every proof of a batch is of another key" "make one key for each copy",
+    KeyAttestationMissing Holder "vci.key_attestation_missing" "this issuer issues to keys that a wallet's provider attests" "use a wallet whose provider attests keys",
     KeyAttestation Holder "vci.key_attestation" "a key attestation is signed by a provider that is trusted here, has not expired, and attests at most batch_size keys, that of the proof among them" "have the wallet's provider attest the keys anew",
     TransactionId Holder "vci.transaction_id" "the transaction is one that this authority named to this holder, and not answered" "ask for the credential anew",
     NotificationRequest Holder "vci.notification_request" "a notification names an id and one of the three events" "send the members of OpenID4VCI 1.0 §11.1",
@@ -120,15 +129,22 @@ refusals! {
     PassEpoch Holder "vci.pass_epoch" "a RealPass is issued for the current epoch, and for the next within the refresh lead" "ask for the current epoch, and set this device's clock",
     Denied Holder "vci.denied" "the holder's enrolment is active" "ask the authority about the enrolment",
     Offer Issuer "vci.offer" "an offer is a JSON object, or an openid-credential-offer URI that carries one, of at most 8 kB" "ask the authority for another offer",
-    OfferGrant Issuer "vci.offer_grant" "the offer can be taken with a pre-authorized code" "ask for an offer with a pre-authorized code",
+    OfferGrant Issuer "vci.offer_grant" "the offer can be taken with a pre-authorized code or an authorization code, at a server that its issuer names" "ask for such an offer",
     Metadata Issuer "vci.metadata" "the metadata is of the issuer of the offer and names its endpoints under https, or on loopback" "ask the authority to correct its metadata",
     PassMarked Issuer "vci.pass_marked" "a RealPass says the epoch that was asked for and facts of the closed sets, and nothing else" "do not use it, and report the authority: it could be told from others'",
     Response Issuer "vci.response" "the issuer answers as the specification says, one credential for each proof" "ask the authority to correct its answer",
+    ResponseEncryption Issuer "vci.response_encryption" "what was asked for encrypted comes as a JWE to the key of this very request" "ask the issuer to encrypt its answers as its metadata say",
+    Server Issuer "vci.server" "the authorization server takes pushed requests (RFC 9126) and challenges by S256 (RFC 7636), as HAIP 1.0 asks" "ask the issuer for an offer with a pre-authorized code",
+    Answer Issuer "vci.answer" "a browser brings back a code, or an error of RFC 6749, each parameter once" "begin again; if it stays, tell the issuer's operator",
+    AnswerState Issuer "vci.answer_state" "what a browser brings back carries the state of this very request" "go on in the browser where you began, or begin again",
+    AnswerIssuer Issuer "vci.answer_issuer" "what a browser brings back names the server that was asked (RFC 9207)" "do not go on: another server may have answered in its place",
+    NotAuthorized Holder "vci.not_authorized" "the person logs in at the issuer and agrees" "begin again, and agree there",
+    Unbound Issuer "vci.unbound" "a token that was asked for with a DPoP proof is bound to its key, and another is a bearer's" "do not use this issuer; ask its operator to bind tokens as its metadata say",
 }
 
 impl VciError {
     /// The error code of the specification: OpenID4VCI §6.3 and §8.3.1, RFC 6749 §5.2, RFC 6750
-    /// §3.1. The last five are the wallet's own and travel nowhere.
+    /// §3.1. The wallet's own travel nowhere.
     pub fn error(self) -> &'static str {
         match self {
             Self::TokenRequest
@@ -138,7 +154,14 @@ impl VciError {
             | Self::OfferGrant
             | Self::Metadata
             | Self::PassMarked
-            | Self::Response => "invalid_request",
+            | Self::Response
+            | Self::ResponseEncryption
+            | Self::Server
+            | Self::Answer
+            | Self::AnswerState
+            | Self::AnswerIssuer
+            | Self::Unbound => "invalid_request",
+            Self::NotAuthorized => "access_denied",
             Self::AuthorizationRequest | Self::RedirectUri | Self::Pkce | Self::PushedUnknown => {
                 "invalid_request"
             }
@@ -160,7 +183,7 @@ impl VciError {
             Self::CredentialRequest | Self::Batch | Self::PassEpoch => "invalid_credential_request",
             Self::UnknownConfiguration => "unknown_credential_configuration",
             Self::UnknownIdentifier => "unknown_credential_identifier",
-            Self::Encryption => "invalid_encryption_parameters",
+            Self::Encryption | Self::RequestEncryption => "invalid_encryption_parameters",
             Self::ProofMissing
             | Self::ProofForm
             | Self::ProofAlg
@@ -168,6 +191,7 @@ impl VciError {
             | Self::ProofAudience
             | Self::ProofTime
             | Self::KeyAttestation
+            | Self::KeyAttestationMissing
             | Self::PassForm
             | Self::PassProof
             | Self::PassCommitment
@@ -187,13 +211,36 @@ pub fn secret_hash(secret: &str) -> [u8; 32] {
 
 /// §12.2.1: `https`; plain `http` only where no network lies between, on loopback.
 fn is_safe(url: &Url) -> bool {
-    let loopback = match url.host() {
+    url.has_host() && (url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url)))
+}
+
+/// Whether a URL leads to the device itself.
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
         Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
         Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
         Some(url::Host::Domain(name)) => name == "localhost",
         None => false,
+    }
+}
+
+/// Whether a URL says by itself that it leads no further than the device or the network around it.
+fn is_local(url: &Url) -> bool {
+    let local_v4 = |ip: std::net::Ipv4Addr| {
+        ip.is_loopback() || ip.is_private() || ip.is_link_local() || ip.is_unspecified()
     };
-    url.has_host() && (url.scheme() == "https" || (url.scheme() == "http" && loopback))
+    match url.host() {
+        Some(url::Host::Ipv4(ip)) => local_v4(ip),
+        Some(url::Host::Ipv6(ip)) => {
+            let own = ip.is_loopback() || ip.is_unspecified() || ip.is_unique_local();
+            own || ip.is_unicast_link_local() || ip.to_ipv4_mapped().is_some_and(local_v4)
+        }
+        Some(url::Host::Domain(name)) => {
+            let last = name.trim_end_matches('.').rsplit('.').next();
+            matches!(last, Some("localhost" | "local"))
+        }
+        None => false,
+    }
 }
 
 #[cfg(test)]

@@ -14,26 +14,35 @@
 //! service's registration in its `jwt` header, and is signed by the key that the registration
 //! names. The wallet holds the registration against the ledger and the request against the
 //! registration, so a service can neither pose as another nor ask for more than was registered.
+//! Wallets that do not read the ledger are asked under a certificate (`x509_hash:`, `x509_san_dns:`) or a DID
+//! (`decentralized_identifier:`; [`Signer`]), for a PID alone: by link and QR code as above, or through the browser's
+//! Digital Credentials API ([`AnswerTo::Browser`]), where an answer goes back to the page.
 //!
 //! An answer is up to three entries of one `vp_token`: `pass`, a RealPass with the person's pseudonym
 //! at this service; `pid`, the official credential as SD-JWT VC with only the asked claims disclosed;
-//! and `did`, the signature of this service's own DID ([`crate::did_proof`]). All cover the request's
+//! and `did`, the signature of this service's own DID ([`crate::did_proof`]). Where an organisation's name is to be shown to
+//! everybody ([`crate::display`]), `organisation` stands in the place of `pid`. All cover the request's
 //! nonce and client id, and the last covers the others.
 //!
 //! - [`Ask`]: what a gate may ask for
 //! - `request`: what a gate sends, and what a wallet checks in it
+//! - `certified`: what a wallet checks in a request of somebody who is not registered
 //! - `response`: what a wallet answers, and what a gate checks in it
 
+mod certified;
 mod request;
 mod response;
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use realdid_core::hash::Hash32;
 use realdid_credential::ClaimPath;
 use realdid_credential::mdoc::MdocError;
 use realdid_credential::realpass::{Fact, RealPassError};
 use realdid_credential::sd_jwt::SdJwtError;
+use sha2::{Digest as _, Sha256};
 use url::{Url, form_urlencoded};
 
 use crate::did_proof::DidProofError;
@@ -41,21 +50,30 @@ use crate::display::DisplayError;
 use crate::refusal::refusals;
 use crate::registration::RegistrationError;
 
+pub use certified::{CertifiedRequest, CertifiedVerifier, SAN_DNS_PREFIX};
 pub use request::{
-    Asked, AskedMdoc, AskedPass, AskedPid, CheckedRequest, ClaimedRequest, RequestContent,
-    RequestEvidence,
+    AnswerTo, Asked, AskedMdoc, AskedPass, AskedPid, CheckedRequest, Claimed, ClaimedRequest,
+    RequestContent, RequestEvidence, Signer, Takes,
 };
 pub(crate) use response::issuer_keys;
 pub use response::{
     Answer, CheckedLogin, Expected, PassClaim, PassKeyId, Presented, ResponseEvidence,
-    VerifiedLogin, VerifiedPass, WalletError, WalletResponse, check_response, claimed_pid_issuer,
-    refusal_form, response_form,
+    VerifiedLogin, VerifiedPass, WalletError, WalletResponse, audience_of, check_response,
+    claimed_pid_issuer, form_of, pid_key, refusal_form, response_form,
 };
 
 /// The `typ` of a request object.
 pub const REQUEST_TYP: &str = "oauth-authz-req+jwt";
 /// The client id prefix of OpenID4VP 1.0 §5.9.3.
 pub const CLIENT_ID_PREFIX: &str = "verifier_attestation:";
+/// The same of who is known by the hash of a certificate.
+pub const X509_HASH_PREFIX: &str = "x509_hash:";
+/// The same of who is known by a DID.
+pub const DID_PREFIX: &str = "decentralized_identifier:";
+/// Before the origin of a page in the audience of what is shown through a browser (appendix A.4).
+pub const ORIGIN_PREFIX: &str = "origin:";
+/// The protocol of a signed request in the Digital Credentials API (appendix A.1).
+pub const BROWSER_PROTOCOL: &str = "openid4vp-v1-signed";
 /// The audience of a request object for a wallet that nobody knows beforehand (§5.8).
 pub const WALLET_AUDIENCE: &str = "https://self-issued.me/v2";
 /// The media type of a request object.
@@ -66,6 +84,9 @@ pub const PASS_ID: &str = "pass";
 pub const PID_ID: &str = "pid";
 /// The query's id of the same as an mdoc.
 pub const MDOC_ID: &str = "pid_mdoc";
+/// The query's id of an organisation's credential, in the place of the PID where its name is to be shown to
+/// everybody.
+pub const ORGANISATION_ID: &str = "organisation";
 /// The query's id of the DID's signature.
 pub const DID_ID: &str = "did";
 /// Our format of the DID's signature, in a query.
@@ -94,6 +115,13 @@ refusals! {
     TooLong Verifier "vp.request_too_long" "a request object is at most 32 kB" "ask for less",
     Malformed Verifier "vp.request_malformed" "a request object is a signed JWT of type oauth-authz-req+jwt with the members of spec/login.md" "use a gate of this version",
     ClientId Verifier "vp.client_id" "client_id is verifier_attestation: and the service id of the registration, in link and request alike" "use the gate's own registration",
+    ClientIdPrefix Verifier "vp.client_id_prefix" "client_id begins with verifier_attestation:, x509_san_dns: or x509_hash:, since a request is signed by whom it names" "sign with a certificate, or register; redirect_uri: names nobody whose signature could be checked",
+    NoAuthority Holder "vp.no_authority" "the person trusts an authority for verifiers that are not registered" "if you know who stands behind its certificate: `realdid wallet ca add FILE`, or --trust-ca FILE",
+    CertificateChain Verifier "vp.certificate_chain" "x5c in the header leads from a leaf, which is no authority's, to an authority that this wallet trusts, by P-256 with SHA-256, each allowed to sign the one before" "send the whole chain but the root, leaf first, under an authority that people trust",
+    CertificateTime Verifier "vp.certificate_time" "each certificate of the request is valid now" "renew the certificate",
+    CertificateName Verifier "vp.certificate_name" "client_id is a DNS name that the certificate has, character by character, or the SHA-256 of the certificate in base64url" "use such a client_id",
+    CertifiedUri Verifier "vp.certified_uri" "an answer to a certified verifier goes over https, and to the host that client_id names" "answer at that host",
+    CertifiedAsk Verifier "vp.certified_ask" "a verifier that is not registered asks for claims of SD-JWT VCs and mdocs by their names, has the answer encrypted, and asks for nothing that is for registered services" "ask so by direct_post.jwt (HAIP 1.0), or register the service",
     Audience Verifier "vp.request_audience" "aud is https://self-issued.me/v2" "sign the request for wallets",
     ResponseType Verifier "vp.response_type" "response_type is vp_token and response_mode is direct_post or direct_post.jwt" "ask by direct_post or direct_post.jwt",
     Encryption Verifier "vp.encryption" "direct_post.jwt names a P-256 key for ECDH-ES in client_metadata, and A128GCM or A256GCM" "put such a key into client_metadata.jwks",
@@ -101,7 +129,7 @@ refusals! {
     Expired Verifier "vp.request_expired" "the request is recent" "ask again",
     Future Verifier "vp.request_future" "the request was not made in the future" "set the clock of gate or wallet",
     WalletNonce Verifier "vp.wallet_nonce" "the request repeats the wallet's nonce" "sign a new request for each wallet_nonce",
-    Query Verifier "vp.query" "the query asks for a RealPass, a PID as dc+sd-jwt or mso_mdoc, or both, and at most one rdid_proof, each once and by plain claim paths; alternatives are the two formats of the PID, or the DID alone where it tells nothing else" "ask in the form of spec/login.md",
+    Query Verifier "vp.query" "the query asks for a RealPass, a PID as dc+sd-jwt or mso_mdoc, or both, and at most one rdid_proof, each once and by plain claim paths; an organisation's credential for its display alone; alternatives are the two formats of the PID, or the DID alone where it tells nothing else" "ask in the form of spec/login.md",
     Unregistered Verifier "registration.unknown" "the service is registered on the ledger" "register the service",
     Suspended Verifier "registration.suspended" "the service's registration is active" "ask the registrar",
     RegistrarUnknown Verifier "registration.registrar_unknown" "the registrar is admitted on the ledger" "register with an admitted registrar",
@@ -151,7 +179,8 @@ refusals! {
     Unaccepted Holder "recognition.unaccepted" "this network accepts credentials of this kind and assurance from the other network" "log in with a credential that it accepts: `realdid network show` lists them",
     KeyUnknown Issuer "credential.kid_unknown" "the credential is signed by a PID key of its issuer" "receive the credential anew",
     Suite Holder "credential.suite" "a credential is signed, and bound to a key, by algorithms that its network admits for documents" "receive the credential anew with a key of a suite that the network admits",
-    KeyCompromised Issuer "credential.key_compromised" "the credential's signing key is not known to be in other hands" "receive the credential anew, under the authority's new key",
+    KeyCompromised Issuer "credential.key_compromised" "the credential's signing key is not known to be in other hands, or the credential is shown to have been there before" "receive the credential anew, under the authority's new key",
+    Batch Holder "credential.batch" "the batch that is shown holds the credential, is its issuer's and its key's, and is proved by a recent checkpoint" "show the path that the authority gave for this copy, with the batch's present state",
     ClaimMissing Holder "vp.claim_missing" "every claim that was asked for is shown" "show what the person consented to, or decline",
     OverDisclosed Holder "vp.over_disclosed" "nothing is shown that was not asked for" "disclose the asked claims only",
 }
@@ -271,15 +300,26 @@ pub fn client_id(service_id: &Hash32) -> String {
     format!("{CLIENT_ID_PREFIX}{service_id}")
 }
 
+/// The client id of whoever has a certificate (§5.9.3): the SHA-256 of its DER.
+pub fn certified_client_id(leaf: &[u8]) -> String {
+    let hash = URL_SAFE_NO_PAD.encode(Sha256::digest(leaf));
+    format!("{X509_HASH_PREFIX}{hash}")
+}
+
 // ---- what is asked ------------------------------------------------------------------------
 
-/// What a gate asks for in one login, beside the signature of this service's own DID.
+/// What a gate asks for in one login.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ask {
     /// The facts of a RealPass; none where no RealPass is asked for.
     pub pass: Option<Vec<Fact>>,
-    /// The claims of a PID; none where no PID is asked for.
+    /// The claims of a PID, or of what stands in its place where a name is to be shown to everybody; none
+    /// where neither is asked for.
     pub pid: Option<Vec<ClaimPath>>,
+    /// Whether the signature of this service's own DID is.
+    pub did: bool,
+    /// Whether a PID that lives long will do, whose status is looked up.
+    pub long_lived: bool,
 }
 
 impl Ask {
@@ -296,6 +336,26 @@ impl Ask {
         Self {
             pid: (!pass || !of_pid.is_empty()).then_some(of_pid),
             pass: pass.then_some(facts),
+            did: true,
+            long_lived: false,
+        }
+    }
+
+    /// Claims of a PID and nothing else: nobody is known again by it.
+    pub fn pid_alone(claims: &[ClaimPath]) -> Self {
+        Self {
+            pass: None,
+            pid: Some(claims.to_vec()),
+            did: false,
+            long_lived: false,
+        }
+    }
+
+    /// The same where a PID that lives long will do too.
+    pub fn or_long_lived(self, will_do: bool) -> Self {
+        Self {
+            long_lived: will_do,
+            ..self
         }
     }
 
@@ -360,6 +420,9 @@ fn is_http_url(text: &str) -> bool {
             .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.host().is_some())
 }
 
+#[cfg(test)]
+#[path = "vp/display_tests.rs"]
+mod display_tests;
 #[cfg(test)]
 #[path = "vp/mdoc_tests.rs"]
 mod mdoc_tests;

@@ -3,6 +3,7 @@
 
 use super::request::Asked;
 use super::*;
+use crate::batch::InBatch;
 use crate::did_proof::{self, ProofContent};
 use crate::jwe::DecryptionKey;
 use crate::test_world::{self as world, AUTHORITY, Registered, SERVICE_ID, World};
@@ -14,6 +15,8 @@ use realdid_core::suite::{SecretKey, Suite};
 use realdid_credential::jose::{Alg, SigningKey};
 use realdid_credential::pid;
 use realdid_credential::sd_jwt::{self, Binding, ParsedSdJwt};
+use realdid_credential::status::token::{self, VerifiedList};
+use realdid_credential::status::{Reference, Status, StatusList, Width};
 use realdid_light::{Freshness, LightClient};
 use serde_json::{Value, json};
 
@@ -86,12 +89,12 @@ impl Asking {
     fn sign(&self) -> String {
         let signed = RequestContent {
             network: "dev",
-            service_id: self.service_id,
             registration: &self.world.registration,
+            signer: Signer::Registration(self.service_id),
             purpose: self.purpose,
             ask: &Ask::new(self.person, &self.claims),
             algs: self.algs,
-            response_uri: self.response_uri,
+            answer_to: AnswerTo::Uri(self.response_uri),
             nonce: "n-1",
             state: "s-1",
             wallet_nonce: self.wallet_nonce,
@@ -468,6 +471,9 @@ struct Show {
     inception: Option<Inception>,
     staple: StateAnswer,
     shown_hash: Option<[u8; 32]>,
+    batch: Option<InBatch>,
+    long_lived: bool,
+    list: Option<VerifiedList>,
     issuer: Option<Issuer>,
     tamper_pid: Option<fn(String) -> String>,
     tamper_proof: Option<fn(String) -> String>,
@@ -498,6 +504,9 @@ fn show_in(world: World) -> Show {
         inception: Some(world.did.inception.clone()),
         staple: world.ledger.answer(&world.did.state_key()),
         shown_hash: None,
+        batch: None,
+        long_lived: false,
+        list: None,
         issuer: Some(world.issuer(AUTHORITY)),
         tamper_pid: None,
         tamper_proof: None,
@@ -537,6 +546,7 @@ impl Show {
                 shown_hash: self
                     .shown_hash
                     .unwrap_or(did_proof::shown_hash(None, Some(&pid))),
+                batch: self.batch.as_ref(),
             },
             &self.proof_key,
         )
@@ -548,24 +558,30 @@ impl Show {
             state: "s-1".to_owned(),
             pass: None,
             pid: Some(pid),
-            did_proof,
+            did_proof: Some(did_proof.into()),
         }
     }
 
     fn verify(&self) -> Result<VerifiedLogin, VpError> {
+        let ask = Ask::new(false, &self.asked).or_long_lived(self.long_lived);
+        self.check(&self.present(), &ask)
+    }
+
+    fn check(&self, presented: &Presented, ask: &Ask) -> Result<VerifiedLogin, VpError> {
         let checked = check_response(
-            &self.present(),
+            presented,
             &Expected {
                 client_id: &self.audience,
                 nonce: self.nonce,
-                ask: &Ask::new(false, &self.asked),
-                response_uri: "https://shop.example/vp/response",
+                ask,
+                answer_to: AnswerTo::Uri("https://shop.example/vp/response"),
                 encrypt_to: None,
                 now_ms: self.now_ms,
                 max_age_s: 300,
                 display: None,
             },
             &ResponseEvidence {
+                status_list: self.list.as_ref(),
                 recognised: None,
                 pid_issuer: self.issuer.as_ref(),
                 pass_issuer: None,
@@ -592,14 +608,15 @@ fn a_login_shows_the_asked_claims_and_an_unanchored_did() {
         Value::Object(login.claims),
         json!({"age_equal_or_over": {"18": true}})
     );
-    assert_eq!(login.did.did, show().world.did.inception.did());
+    let did = login.did.unwrap();
+    assert_eq!(did.did, show().world.did.inception.did());
     assert!(matches!(
-        login.did.standing,
+        did.standing,
         realdid_light::DidStanding::Implicit(_)
     ));
     assert_eq!(login.lapses_s, Some(NOW_MS / 1000 + 60));
     assert!(login.pass.is_none());
-    assert_eq!(login.did.staple_age_ms, 0);
+    assert_eq!(did.staple_age_ms, 0);
     let silent = Show {
         shown: Vec::new(),
         asked: Vec::new(),
@@ -889,7 +906,7 @@ fn a_login_is_judged_by_the_dids_present_state() {
     };
     let found = anchored(|_| {}).verify().unwrap();
     assert!(matches!(
-        found.did.standing,
+        found.did.unwrap().standing,
         realdid_light::DidStanding::Anchored(_)
     ));
     assert!(
@@ -997,7 +1014,7 @@ fn an_answer_in_another_form_is_refused() {
     );
     assert_eq!(state("[]"), Err(ResponseRefused::Malformed));
     assert_eq!(state(r#"{"pid":"a~"}"#), Err(ResponseRefused::Malformed));
-    assert_eq!(state(r#"{"pid":["a~"]}"#), Err(ResponseRefused::Incomplete));
+    assert_eq!(state(r#"{"pid":["a~"]}"#), Ok(()));
     assert_eq!(
         state(r#"{"pid":["a~","a~"],"did":["b"]}"#),
         Err(ResponseRefused::Incomplete)
@@ -1020,6 +1037,79 @@ fn an_answer_in_another_form_is_refused() {
 }
 
 #[test]
+fn a_pid_alone_is_an_answer_where_nothing_else_is_asked_for() {
+    let show = show();
+    let alone = Ask::pid_alone(&show.asked);
+    let bare = Presented {
+        did_proof: None,
+        ..show.present()
+    };
+    let login = show.check(&bare, &alone).unwrap();
+    assert!(login.did.is_none() && login.pass.is_none());
+    assert_eq!(
+        Value::Object(login.claims),
+        json!({"age_equal_or_over": {"18": true}})
+    );
+    assert_eq!(login.lapses_s, Some(NOW_MS / 1000 + 60));
+
+    let code = |presented: &Presented, ask: &Ask| show.check(presented, ask).unwrap_err().code();
+    assert_eq!(code(&show.present(), &alone), "vp.over_disclosed");
+    let with_did = Ask::new(false, &show.asked);
+    assert_eq!(code(&bare, &with_did), "vp.incomplete");
+    let nothing = Presented { pid: None, ..bare };
+    assert_eq!(code(&nothing, &alone), "vp.incomplete");
+}
+
+/// What a wallet that does not read the ledger is asked (§5.9.3, HAIP 1.0 §5).
+#[test]
+fn a_request_under_a_certificate_carries_it_and_asks_for_a_pid_alone() {
+    let asking = ask();
+    let chain = [b"leaf".to_vec(), b"between".to_vec()];
+    let signer = Signer::Certificate(&chain);
+    let content = RequestContent {
+        network: "dev",
+        registration: &asking.world.registration,
+        signer,
+        purpose: asking.purpose,
+        ask: &Ask::pid_alone(&asking.claims),
+        algs: asking.algs,
+        answer_to: AnswerTo::Uri(asking.response_uri),
+        nonce: "n-1",
+        state: "s-1",
+        wallet_nonce: None,
+        encrypt_to: None,
+        display: None,
+        iat_s: NOW_MS / 1000,
+        exp_s: NOW_MS / 1000 + 300,
+    };
+    let signed = content.sign(&asking.key).unwrap();
+    let jws = realdid_credential::jose::decode_unverified(&signed).unwrap();
+    // base64, not base64url (RFC 7515 §4.1.6)
+    assert_eq!(jws.header["x5c"], json!(["bGVhZg==", "YmV0d2Vlbg=="]));
+    assert!(jws.header.get("jwt").is_none());
+    let claims = Value::Object(jws.claims().unwrap());
+    // openssl: printf leaf | sha256sum, in base64url
+    let client_id = "x509_hash:n5EWH0NDPkmm3m22gNefYBWfLkrJFyYhoShGQoFYRAs";
+    assert_eq!(claims["client_id"], signer.client_id());
+    assert_eq!(claims["client_id"], client_id);
+    assert_eq!(
+        claims["verifier_info"][0]["data"],
+        asking.world.registration
+    );
+    let query = &claims["dcql_query"];
+    let formats = query["credentials"].as_array().unwrap();
+    let formats: Vec<_> = formats.iter().map(|one| &one["format"]).collect();
+    assert_eq!(formats, ["dc+sd-jwt", "mso_mdoc"]);
+    assert_eq!(
+        query["credential_sets"],
+        json!([{"options": [["pid"], ["pid_mdoc"]]}])
+    );
+    let known = claims["client_metadata"]["vp_formats_supported"].as_object();
+    let known: Vec<_> = known.unwrap().keys().collect();
+    assert_eq!(known, ["dc+sd-jwt", "mso_mdoc"]);
+}
+
+#[test]
 fn what_a_wallet_sends_a_gate_reads() {
     let request = ask().check().unwrap();
     let body = response_form(&request, &pid_answer("a~b~c"), &[1; 44]).unwrap();
@@ -1027,7 +1117,7 @@ fn what_a_wallet_sends_a_gate_reads() {
         state: "s-1".to_owned(),
         pass: None,
         pid: Some("a~b~c".to_owned()),
-        did_proof: "x.y.z".to_owned(),
+        did_proof: Some("x.y.z".to_owned().into()),
     };
     assert_eq!(
         WalletResponse::parse(body.as_bytes(), None),
@@ -1195,7 +1285,7 @@ fn a_login_by_sm2_verifies_with_every_key_of_it_and_not_with_another() {
         show_in(world)
     };
     let login = all_of_sm2().verify().unwrap();
-    assert_eq!(login.did.key.suite(), Suite::Sm2);
+    assert_eq!(login.did.unwrap().key.suite(), Suite::Sm2);
 
     let with_key = |proof_key| Show {
         proof_key,
@@ -1246,4 +1336,216 @@ fn a_credential_of_a_suite_that_its_network_does_not_admit_is_refused() {
     ] {
         assert_eq!(judge(parameters, &algs), Some("credential.suite"));
     }
+}
+
+/// A login by a copy whose key is in other hands since height 9, with a batch of `height` that has it.
+fn show_in_batch(height: u64) -> Show {
+    let mut world = new_world();
+    let pid = world.pid();
+    let batch = world.anchor_copy(&pid, height);
+    world.change_issuer(AUTHORITY, |issuer| {
+        issuer.keys[0].status = KeyStatus::Compromised(9)
+    });
+    // as it stands at the newest checkpoint
+    let batch = world.in_batch(&pid, batch);
+    Show {
+        batch: Some(batch),
+        pid,
+        ..show_in(world)
+    }
+}
+
+#[test]
+fn p7_after_a_compromise_a_copy_of_an_anchored_batch_stands_and_no_other() {
+    assert!(show_in_batch(8).verify().is_ok());
+    // as old as the compromise, or newer, or in none: whoever has the key may have made it
+    for height in [9, 10] {
+        assert_eq!(show_in_batch(height).code(), "credential.key_compromised");
+    }
+    let anchored = show_in_batch(8);
+    let late = Show {
+        batch: None,
+        ..show_in_batch(8)
+    };
+    assert_eq!(late.code(), "credential.key_compromised");
+
+    // A path of another's copy, or to a batch that the ledger does not have, is no path of this one.
+    let forged = Show {
+        pid: anchored
+            .world
+            .pid_with(AUTHORITY, &anchored.world.authority_key, NOW_MS / 1000 + 59),
+        ..show_in_batch(8)
+    };
+    assert_eq!(forged.code(), "credential.batch");
+    let change = |change: fn(&mut InBatch)| {
+        let mut show = show_in_batch(8);
+        change(show.batch.as_mut().unwrap());
+        show.code()
+    };
+    assert_eq!(change(|batch| batch.path.index ^= 1), "credential.batch");
+    assert_eq!(
+        change(|batch| batch.record.value = None),
+        "credential.batch"
+    );
+    let long = |batch: &mut InBatch| batch.path.siblings = vec![Hash32([1; 32]); 65];
+    assert_eq!(change(long), "credential.batch");
+    // of another key of the same issuer
+    let mut rotated = show_in_batch(8);
+    let other = world::p256(77);
+    rotated.issuer.as_mut().unwrap().keys[0].key = other.public();
+    rotated.pid = rotated
+        .world
+        .pid_with(AUTHORITY, &other, NOW_MS / 1000 + 60);
+    assert_eq!(rotated.code(), "credential.batch");
+    // The ledger's word about the batch is as recent as that about the DID.
+    let mut stale = show_in_batch(8);
+    stale.world.now_ms = NOW_MS - 40_000;
+    let items = stale.world.anchor_copy(&stale.pid, 8);
+    stale.batch = Some(stale.world.in_batch(&stale.pid, items.clone()));
+    assert_eq!(stale.code(), "credential.batch");
+    stale.world.ledger.seal(NOW_MS);
+    stale.batch = Some(stale.world.in_batch(&stale.pid, items));
+    assert!(stale.verify().is_ok());
+}
+
+#[test]
+fn a_batch_that_is_shown_without_need_changes_nothing() {
+    let mut show = show_in_batch(8);
+    show.issuer.as_mut().unwrap().keys[0].status = KeyStatus::Retired(9);
+    assert!(show.verify().is_ok());
+    let proof = show.present().did_proof.unwrap();
+    assert_eq!(
+        did_proof::claimed_batch(proof.as_str()).unwrap(),
+        show.batch
+    );
+}
+
+const LIST: &str = "https://authority.example/status/1";
+
+/// A login by a PID that lives long, at an entry of a list in which 1 is revoked and 2 suspended.
+fn show_long(idx: u64) -> Show {
+    let world = new_world();
+    let key = world::jose_key(&world.authority_key);
+    let kid = world::kid(&world.authority_key);
+    let now_s = NOW_MS / 1000;
+    let terms = sd_jwt::Terms {
+        iss: AUTHORITY,
+        vct: pid::LONG_VCT,
+        kid: &kid,
+        iat_s: now_s - 86_400,
+        exp_s: now_s + 86_400,
+        x5c: &[],
+    };
+    let status = Reference {
+        uri: LIST.to_owned(),
+        idx,
+    };
+    let claims = json!({"age_equal_or_over": {"18": true}});
+    let holder = realdid_credential::jose::Jwk(world::jose_key(&world.holder).verifying_key());
+    let mut salt = 0u8;
+    let made = sd_jwt::issue_with_status(
+        claims.as_object().unwrap(),
+        &[],
+        &terms,
+        Some(&status),
+        &holder,
+        &key,
+        &mut || {
+            salt += 1;
+            [salt; 16]
+        },
+    );
+    let mut list = StatusList::new(Width::Two, 16).unwrap();
+    list.change(1, Status::Invalid).unwrap();
+    list.change(2, Status::Suspended).unwrap();
+    let signed = token::issue_jwt(
+        &list,
+        &token::Terms {
+            uri: LIST,
+            kid: &kid,
+            iat_s: now_s,
+            exp_s: now_s + 600,
+            ttl_s: 60,
+            x5c: &[],
+        },
+        &key,
+    );
+    let keys = [sd_jwt::IssuerKey {
+        iss: AUTHORITY.to_owned(),
+        kid: kid.clone(),
+        key: key.verifying_key(),
+    }];
+    let verified = token::verify_jwt(
+        &signed.unwrap(),
+        &token::Evidence {
+            iss: AUTHORITY,
+            issuer_keys: &keys,
+            uri: LIST,
+            now_s,
+            clock_skew_s: 0,
+            max_bytes: 100,
+            ledger: Some(list.digest(LIST)),
+        },
+    );
+    Show {
+        pid: made.unwrap(),
+        long_lived: true,
+        list: Some(verified.unwrap()),
+        ..show_in(world)
+    }
+}
+
+#[test]
+fn a_pid_that_lives_long_is_taken_where_it_is_asked_for_and_its_status_is_plainly_valid() {
+    assert!(show_long(0).verify().is_ok());
+    assert_eq!(show_long(1).code(), "credential.revoked");
+    assert_eq!(show_long(2).code(), "credential.suspended");
+    assert_eq!(show_long(16).code(), "status.index");
+    let unread = Show {
+        list: None,
+        ..show_long(0)
+    };
+    assert_eq!(unread.code(), "credential.status_missing");
+    let unasked = Show {
+        long_lived: false,
+        ..show_long(0)
+    };
+    assert_eq!(unasked.code(), "credential.vct_refused");
+    // A one-time copy is as good as ever.
+    let copy = Show {
+        long_lived: true,
+        ..show()
+    };
+    assert!(copy.verify().is_ok());
+    // One that names no list would be above every status.
+    let mut bare = show_long(0);
+    let plain = ParsedSdJwt::parse(&show().pid).unwrap();
+    assert!(plain.status().is_none());
+    let key = world::jose_key(&bare.world.authority_key);
+    let kid = world::kid(&bare.world.authority_key);
+    let terms = sd_jwt::Terms {
+        iss: AUTHORITY,
+        vct: pid::LONG_VCT,
+        kid: &kid,
+        iat_s: NOW_MS / 1000 - 10,
+        exp_s: NOW_MS / 1000 + 60,
+        x5c: &[],
+    };
+    let claims = json!({"age_equal_or_over": {"18": true}});
+    let holder = realdid_credential::jose::Jwk(world::jose_key(&bare.world.holder).verifying_key());
+    let claims = claims.as_object().unwrap();
+    bare.pid = sd_jwt::issue(claims, &[], &terms, &holder, &key, &mut || [7; 16]).unwrap();
+    assert_eq!(bare.code(), "credential.status_missing");
+}
+
+#[test]
+fn a_query_names_the_long_lived_type_where_it_will_do() {
+    let types = |ask: &Ask| {
+        let query = super::request::query(ask);
+        query["credentials"][0]["meta"]["vct_values"].clone()
+    };
+    let ask = Ask::new(false, &[age()]);
+    assert_eq!(types(&ask), json!([pid::VCT]));
+    let long = ask.or_long_lived(true);
+    assert_eq!(types(&long), json!([pid::VCT, pid::LONG_VCT]));
 }

@@ -117,12 +117,14 @@ impl Abroad {
 
     /// A recognition ends at the next checkpoint, so its record is asked for as often as that.
     async fn words(&self, home: &View, follower: &Follower) {
-        let tick = Rhythm::of(home).tick;
+        let rhythm = Rhythm::of(home.snapshot().light.genesis());
         loop {
             for neighbour in self.neighbours() {
                 neighbour.ask(home, follower).await;
             }
-            tokio::time::sleep(tick).await;
+            let slots = self.neighbours();
+            let slots = slots.map(|neighbour| neighbour.recognition.sealed_slot());
+            tokio::time::sleep(rhythm.pause(slots.min().flatten(), now_ms())).await;
         }
     }
 }
@@ -160,7 +162,7 @@ impl Neighbour {
     }
 
     async fn run(&self) {
-        let rhythm = Rhythm::of(&self.view);
+        let rhythm = Rhythm::of(self.view.snapshot().light.genesis());
         let mut refreshed_ms = 0;
         loop {
             self.follower.checkpoints(&self.view).await;
@@ -170,7 +172,7 @@ impl Neighbour {
                 refreshed_ms = now;
                 self.remember();
             }
-            tokio::time::sleep(rhythm.tick).await;
+            tokio::time::sleep(rhythm.pause(self.view.sealed_slot(), now_ms())).await;
         }
     }
 }

@@ -7,10 +7,11 @@ use realdid_core::hash::Hash32;
 use realdid_credential::realpass::{self, Fact};
 use realdid_exchange::oidc::{Accounts, Client, secret_hash};
 use realdid_exchange::registration::{self, Purpose};
-use realdid_serve::{ConfigError, TlsFiles, config, files};
+use realdid_serve::{ConfigError, RateConfig, TlsFiles, config, files};
 use serde::Deserialize;
 
 use crate::GateError;
+use crate::access::{AccessDid, AccessName};
 use crate::standing::Hearing;
 
 /// Prefix of the environment variables that override the file.
@@ -48,6 +49,19 @@ pub struct GateConfig {
     /// Whether wallets encrypt what they show.
     #[serde(default)]
     pub response_mode: ResponseMode,
+    /// The certificate under which wallets that do not read the ledger are asked, where a client has no
+    /// accounts.
+    #[serde(default)]
+    pub access: Option<TlsFiles>,
+    /// By what the client id names it.
+    #[serde(default)]
+    pub access_name: AccessName,
+    /// The DID by which such wallets are asked, instead or beside.
+    #[serde(default)]
+    pub access_did: Option<AccessDid>,
+    /// Whether PIDs that live long are taken, whose status lists are fetched from their issuers.
+    #[serde(default)]
+    pub long_lived: bool,
     /// Where to write down what wallets show, for `realdid wallet unlink-check` alone: it keeps what a
     /// gate otherwise forgets.
     #[serde(default)]
@@ -60,6 +74,9 @@ pub struct GateConfig {
     /// Real names in public, where this platform shows them.
     #[serde(default)]
     pub displays: Option<DisplaysConfig>,
+    /// What each source may ask.
+    #[serde(default)]
+    pub rate: RateConfig,
 }
 
 /// Another network, for a light client of its own.
@@ -159,6 +176,7 @@ impl GateConfig {
         ]
         .into_iter()
         .chain(&mut config.transcript)
+        .chain(config.access_did.iter_mut().map(|did| &mut did.key))
         .chain(config.recognised.iter_mut().map(|other| &mut other.genesis))
         .chain(
             config
@@ -168,7 +186,8 @@ impl GateConfig {
         ) {
             *file = folder.join(&*file);
         }
-        config.tls.iter_mut().for_each(|tls| tls.within(folder));
+        let pairs = config.tls.iter_mut().chain(&mut config.access);
+        pairs.for_each(|pair| pair.within(folder));
         Ok(config)
     }
 }
@@ -211,10 +230,15 @@ impl ClientConfig {
                 None => claim.split('.').next() != Some(realpass::CLAIM),
             }
         };
+        // Somebody of whom nothing is known, not even whether they came before, is nobody.
+        let something = self.accounts != Accounts::None || !client.claims.is_empty();
         let absolute = |uri: &String| {
             url::Url::parse(uri).is_ok_and(|uri| matches!(uri.scheme(), "http" | "https"))
         };
-        if client.claims.iter().all(showable) && self.backchannel_logout_uri.iter().all(absolute) {
+        if something
+            && client.claims.iter().all(showable)
+            && self.backchannel_logout_uri.iter().all(absolute)
+        {
             Ok(client)
         } else {
             Err(refused())
@@ -264,6 +288,21 @@ pub struct ClientSetup {
     pub purpose: Option<String>,
 }
 
+/// The defaults of [`RateConfig`], explained.
+const RATE: &str = r#"
+# What each source may ask of this gate, beside the limits on open logins. Above it the answer is 429
+# with Retry-After. Your website's own servers redeem everybody's codes: name them as exempt.
+# [rate]
+# burst = 600                  # requests at once
+# per_second = 100.0           # and sustained
+# max_sources = 65536          # how many sources are remembered
+# The proxies in front, by address or network: of them the forwarding header is believed, and of nobody
+# else. Without it every visitor behind a proxy is one source.
+# trusted_proxies = ["10.0.0.7"]
+# forwarded_by = "x-forwarded-for"     # or "forwarded" (RFC 7239)
+# exempt = ["127.0.0.0/8", "::1"]      # who has no limit
+"#;
+
 /// The annotated file with these values.
 pub fn render_config(setup: &GateSetup) -> String {
     let text = |value: &str| toml_text(value);
@@ -309,6 +348,17 @@ max_lag_slots = {max_lag_slots}
 login_s = 300
 # Whether wallets encrypt what they show ("direct_post.jwt"), or send it inside TLS ("direct_post").
 response_mode = "direct_post.jwt"
+# A certificate for signing requests to wallets that do not read this ledger, and its key, both PEM and of
+# P-256: the leaf first, without the root. It is used for websites with accounts = "none".
+# access = {{ cert = "access.pem", key = "access-key.pem" }}
+# What names the certificate to wallets: its hash ("x509_hash"), or the host of public_url ("x509_san_dns").
+# access_name = "x509_hash"
+# A DID for the same, by the DID URL of its key: for wallets that know DIDs instead of certificates. The document of
+# a did:web at this gate's own host is served here.
+# access_did = {{ id = "did:web:login.example.org#key-1", key = "did-key.pem" }}
+# Whether a PID that lives long is taken too, where a PID is asked for. Its issuer's whole status list is
+# fetched and held against the ledger, so such a login needs the issuer or a list that still lives.
+# long_lived = false
 "#,
         listen = text(&setup.listen.to_string()),
         supervised = setup.supervised,
@@ -319,6 +369,7 @@ response_mode = "direct_post.jwt"
         max_staple_age_s = setup.max_staple_age_s,
         max_lag_slots = setup.max_lag_slots,
     );
+    out.push_str(RATE);
     match &setup.policy {
         Some(policy) => out.push_str(&format!(
             "\n# When an account has to show a real name (docs/displays.md).\n[displays]\npolicy = {}\n",
@@ -361,7 +412,9 @@ name = {name}
 redirect_uris = {redirect_uris}
 # "person": one account a person, by a RealPass; a lost phone or a new identifier changes nothing, and
 # nobody gets a second account. "did": one account an identifier, with a copy of the official
-# credential; for wallets that know no RealPass. Changing it gives everybody a new subject.
+# credential; for wallets that know no RealPass. "none": no accounts, the claims below of the official
+# credential and a new subject each time; any wallet that holds one can answer. Changing it gives everybody
+# a new subject.
 accounts = {accounts}
 # Where browsers may go after signing out.
 # post_logout_redirect_uris = ["https://shop.example.org/"]
@@ -455,6 +508,28 @@ mod tests {
     }
 
     #[test]
+    fn the_rate_that_the_example_explains_is_the_default() {
+        let set = |line: &str| line.starts_with('[') || line.contains(" = ");
+        let lines = RATE.lines().filter_map(|line| line.strip_prefix("# "));
+        let explained: Vec<&str> = lines.filter(|line| set(line)).collect();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gate.toml");
+        let text = example_config().replace(RATE, &format!("\n{}\n", explained.join("\n")));
+        std::fs::write(&path, text).unwrap();
+        let (read, default) = (GateConfig::load(&path).unwrap().rate, RateConfig::default());
+        assert_eq!(
+            (read.burst, read.per_second),
+            (default.burst, default.per_second)
+        );
+        assert_eq!(
+            (read.max_sources, &read.exempt),
+            (default.max_sources, &default.exempt)
+        );
+        assert_eq!(read.forwarded_by, default.forwarded_by);
+        assert_eq!(read.trusted_proxies, ["10.0.0.7".parse().unwrap()]);
+    }
+
+    #[test]
     fn a_client_needs_one_good_secret_and_sound_redirects() {
         let good = ClientConfig {
             client_id: "shop".to_owned(),
@@ -475,7 +550,7 @@ mod tests {
             client_secret: Some("short".to_owned()),
             ..good.clone()
         };
-        let none = ClientConfig {
+        let no_secret = ClientConfig {
             client_secret: None,
             ..good.clone()
         };
@@ -496,11 +571,12 @@ mod tests {
             claims: vec![claim.to_owned()],
             ..good.clone()
         };
-        let (person, did) = (Accounts::Person, Accounts::Did);
+        let (person, did, none) = (Accounts::Person, Accounts::Did, Accounts::None);
         for (accounts, claim) in [
             (person, "realpass.adult"),
             (person, "birthdate"),
             (did, "sex"),
+            (none, "sex"),
         ] {
             assert!(claims(accounts, claim).client(&[]).is_ok(), "{claim}");
         }
@@ -508,9 +584,14 @@ mod tests {
         let unknown = claims(person, "realpass.name");
         let whole = claims(person, "realpass");
         let without_pass = claims(did, "realpass.adult");
+        let unknowable = claims(none, "realpass.adult");
+        let of_nobody = ClientConfig {
+            accounts: none,
+            ..good.clone()
+        };
         for wrong in [
             short,
-            none,
+            no_secret,
             script,
             fragment,
             logout,
@@ -518,6 +599,8 @@ mod tests {
             unknown,
             whole,
             without_pass,
+            unknowable,
+            of_nobody,
         ] {
             assert_eq!(wrong.client(&[]).unwrap_err().code(), "gate.client");
         }

@@ -3,10 +3,11 @@
 //! A platform reports how many followers its accounts have. The [`policy`] says when one must show a
 //! name; the [`book`] keeps accounts and writes each decision into the [`log`]; [`flow`] asks the wallet,
 //! has the registrar put the digest on the ledger and serves the badge; [`api`] is what websites and
-//! visitors call. The rules are in the first three and in `realdid-exchange`, without sockets.
+//! visitors call, and [`card`] what visitors see. The rules are in the first three and in `realdid-exchange`, without sockets.
 
 pub(crate) mod api;
 pub(crate) mod book;
+pub(crate) mod card;
 pub(crate) mod flow;
 pub(crate) mod log;
 pub(crate) mod policy;

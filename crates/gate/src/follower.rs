@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use realdid_core::answer::{HandOver, StateAnswer};
 use realdid_core::certificate::claimed_epoch;
+use realdid_core::genesis::Genesis;
 use realdid_core::hash::Hash32;
 use realdid_core::header::Checkpoint;
 use realdid_core::state::{Issuer, issuer_key};
@@ -18,29 +19,52 @@ use crate::{GateError, now_ms};
 
 /// How long a wallet waits while a record that was never seen is fetched.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(3);
+/// The least and the most between two questions for a checkpoint, in milliseconds.
+const MIN_PAUSE_MS: u64 = 100;
+const MAX_PAUSE_MS: u64 = 10_000;
 
 pub(crate) struct Follower {
     /// One client for each node: an answer that does not hold must lead to the next node.
     nodes: Vec<NodeClient>,
 }
 
-/// How often a network's nodes are asked.
+/// When a network's nodes are asked.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rhythm {
-    /// Twice a slot: a checkpoint appears somewhere inside it.
-    pub tick: Duration,
+    slot_ms: u64,
+    block_ms: u64,
     /// Half a status period, so that a record is never older than one while a node answers.
     pub records_ms: u64,
 }
 
 impl Rhythm {
-    pub fn of(view: &View) -> Self {
-        let snapshot = view.snapshot();
-        let parameters = &snapshot.light.genesis().parameters;
+    pub fn of(genesis: &Genesis) -> Self {
+        let parameters = &genesis.parameters;
         Self {
-            tick: Duration::from_millis((parameters.slot_s * 500).clamp(250, 10_000)),
+            slot_ms: parameters.slot_s * 1000,
+            block_ms: parameters
+                .block_interval_ms
+                .clamp(MIN_PAUSE_MS, MAX_PAUSE_MS),
             records_ms: parameters.status_period_s * 500,
         }
+    }
+
+    /// How long to wait at `now_ms` for the checkpoint behind the one that sealed `slot`.
+    ///
+    /// A slot is closed and sealed about two blocks after its end (spec/headers.md, H10), so that is when its
+    /// checkpoint is asked for. Until it is there it is asked for again, first block by block and then, the
+    /// longer it is late, the more rarely: a network that stands still, or a clock that is fast, costs little.
+    pub fn pause(&self, slot: Option<u64>, now_ms: u64) -> Duration {
+        let rarely = (self.slot_ms / 2).clamp(self.block_ms, MAX_PAUSE_MS);
+        let wait = slot.map_or(rarely, |slot| {
+            let ends = slot.saturating_add(2).saturating_mul(self.slot_ms);
+            let due = ends.saturating_add(self.block_ms);
+            match due.saturating_sub(now_ms) {
+                0 => (now_ms - due).clamp(self.block_ms, rarely),
+                early => early.min(self.slot_ms).min(MAX_PAUSE_MS),
+            }
+        });
+        Duration::from_millis(wait)
     }
 }
 
@@ -180,5 +204,46 @@ impl Follower {
             }
         }
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_is_asked_for_when_it_is_due_and_more_rarely_the_longer_it_is_late() {
+        let rhythm = Rhythm {
+            slot_ms: 2000,
+            block_ms: 200,
+            records_ms: 5000,
+        };
+        // Slot 10 lasts until 22 000, and what is behind it until 24 000.
+        for (now_ms, expected_ms) in [
+            (22_300, 1900),
+            (24_199, 1),
+            (24_200, 200),
+            (24_400, 200),
+            (24_600, 400),
+            (25_000, 800),
+            (40_000, 1000),
+            // A clock that is slow.
+            (12_000, 2000),
+        ] {
+            let found = rhythm.pause(Some(10), now_ms);
+            assert_eq!(found, Duration::from_millis(expected_ms), "at {now_ms}");
+        }
+        assert_eq!(rhythm.pause(None, 24_200), Duration::from_secs(1));
+        // Of a minute's slots nobody waits for longer than ten seconds.
+        let minutes = Rhythm {
+            slot_ms: 60_000,
+            ..rhythm
+        };
+        assert_eq!(minutes.pause(Some(10), 661_000), Duration::from_secs(10));
+        assert_eq!(
+            minutes.pause(Some(10), 715_000),
+            Duration::from_millis(5200)
+        );
+        assert_eq!(rhythm.pause(Some(u64::MAX), 0), Duration::from_secs(2));
     }
 }

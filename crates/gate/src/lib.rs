@@ -8,10 +8,12 @@
 //!
 //! Start reading at `routes` (the steps of a login over HTTP), then `logins` (what binds browser,
 //! wallet and website together), `passes` (proofs verified together), `returning` (a DID alone) and
-//! `trust` (what is known of the ledger, and how old it is), `abroad` (people of recognised networks). `displays` are real names in
+//! `trust` (what is known of the ledger, and how old it is), `abroad` (people of recognised networks), `access` (wallets that do not
+//! read the ledger). `displays` are real names in
 //! public, `receipts` what a know-your-customer login leaves behind; both keep logs by `chain`. The protocols themselves are in `realdid-exchange`.
 
 mod abroad;
+mod access;
 mod chain;
 mod config;
 mod displays;
@@ -26,6 +28,7 @@ mod refusal;
 mod returning;
 mod routes;
 mod standing;
+mod statuses;
 mod transcript;
 mod trust;
 mod view;
@@ -44,6 +47,7 @@ use realdid_serve::files::FileError;
 use realdid_serve::{Bound, ConfigError, Probes, ServeError, ServeOptions};
 use utoipa::OpenApi as _;
 
+pub use access::{AccessDid, AccessName};
 pub use config::{
     ClientConfig, ClientSetup, ENV_PREFIX, GateConfig, GateSetup, OtherNetwork, ResponseMode,
     example_config, render_config, write_config,
@@ -53,6 +57,7 @@ pub use keys::{GateKeys, init_gate, rotate_gate};
 pub use realdid_exchange::oidc::Accounts;
 
 use abroad::Abroad;
+use access::{ByDid, Certified};
 use displays::flow::Displays;
 use follower::Follower;
 use logins::Logins;
@@ -61,6 +66,7 @@ use receipts::Receipts;
 use returning::Returning;
 use routes::{GateApi, Inner};
 use standing::Standings;
+use statuses::Statuses;
 use trust::Trust;
 use view::Limits;
 
@@ -85,7 +91,7 @@ pub enum GateError {
     Genesis,
     #[error("{}: the registration must be the registrar's JWT; fault: operator; do: register again with `realdid gate register`", self.code())]
     Registration,
-    #[error("{}: client {client_id} must have a secret or its hash, http(s) redirect URIs without fragment, claims that its kind of account can show and a purpose; fault: operator; do: correct it in the gate's configuration", self.code())]
+    #[error("{}: client {client_id} must have a secret or its hash, http(s) redirect URIs without fragment, claims that its kind of account can show (with accounts = \"none\" at least one) and a purpose; fault: operator; do: correct it in the gate's configuration", self.code())]
     Client { client_id: String },
     #[error("{}: nodes must be at least one http(s) URL; fault: operator; do: correct nodes in the gate's configuration", self.code())]
     Nodes,
@@ -93,6 +99,10 @@ pub enum GateError {
     Recognised,
     #[error("{}: each key file must hold 32 bytes in hex; fault: operator; do: restore the gate's keys from a backup", self.code())]
     Keys,
+    #[error("{}: {} must hold the PEM of a P-256 key, or of a certificate for signing with that key, below a root that it leaves out, and with the host of public_url where access_name says so; fault: operator; do: correct access in the gate's configuration", self.code(), path.display())]
+    Access { path: PathBuf },
+    #[error("{}: access_did must name a key by its DID URL, as in did:web:login.example.org#key-1; fault: operator; do: correct it in the gate's configuration", self.code())]
+    AccessDid,
     #[error("{}: {} must be a policy like the example of docs/displays.md; fault: operator; do: compare it with the example", self.code(), path.display())]
     Policy { path: PathBuf },
     #[error("{}: line {line} of {} must go on from the line before it; fault: whoever changed it; do: restore it from a copy, and find out who changed it", self.code(), path.display())]
@@ -119,6 +129,8 @@ impl GateError {
             Self::Nodes => "gate.nodes",
             Self::Recognised => "gate.recognised",
             Self::Keys => "gate.keys",
+            Self::Access { .. } => "gate.access",
+            Self::AccessDid => "gate.access_did",
             Self::Policy { .. } => "gate.policy",
             Self::Decisions { .. } => "gate.decisions",
             Self::Receipts { .. } => "gate.receipts",
@@ -206,10 +218,18 @@ impl Gate {
                 abroad,
                 follower: Follower::new(&config.nodes)?,
                 keys: init_gate(&config.dir, suite)?,
+                access: config
+                    .access
+                    .as_ref()
+                    .map(|files| Certified::open(files, config.access_name, &public_url))
+                    .transpose()?,
+                access_did: config.access_did.as_ref().map(ByDid::open).transpose()?,
+                origin: origin_of(&public_url),
                 algs,
                 logins: Logins::new(),
                 grants: Mutex::new(Grants::default()),
                 standings: Standings::new(hearings.collect()),
+                statuses: config.long_lived.then(Statuses::new).transpose()?,
                 clients,
                 issuer: public_url,
                 encrypted: config.response_mode == ResponseMode::DirectPostJwt,
@@ -270,6 +290,7 @@ pub async fn run(config: GateConfig) -> Result<(), GateError> {
     options.public_url = config.public_url.clone();
     options.tls = config.tls.clone();
     options.supervised = config.supervised;
+    options.rate = Some(config.rate.clone());
     let bound = Bound::bind(options).await?;
     let gate = Gate::open(&config, bound.public_url())?;
     let following = tokio::spawn({
@@ -279,6 +300,13 @@ pub async fn run(config: GateConfig) -> Result<(), GateError> {
     let served = bound.serve("gate", gate.router(), gate.probes()).await;
     following.abort();
     Ok(served?)
+}
+
+/// The origin of the gate's pages.
+fn origin_of(public_url: &str) -> String {
+    let url = url::Url::parse(public_url);
+    url.map(|url| url.origin().ascii_serialization())
+        .unwrap_or_default()
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, GateError> {

@@ -7,7 +7,7 @@
 //! [`Logins::finish`]).
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -31,14 +31,13 @@ pub(crate) struct Logins {
 }
 
 struct Open {
-    start: Start,
+    start: Arc<Start>,
     cookie_hash: [u8; 32],
     tries: u32,
     phase: Phase,
 }
 
 /// What stands at the start of a login and does not change.
-#[derive(Clone)]
 pub(crate) struct Start {
     pub request: AuthorizationRequest,
     pub client: Client,
@@ -82,7 +81,7 @@ pub(crate) struct Answered {
 
 /// A login whose browser came back.
 pub(crate) struct Finished {
-    pub start: Start,
+    pub start: Arc<Start>,
     pub outcome: Outcome,
 }
 
@@ -138,7 +137,7 @@ impl Logins {
         open.insert(
             id.clone(),
             Open {
-                start,
+                start: Arc::new(start),
                 cookie_hash,
                 tries: 0,
                 phase: Phase::Waiting,
@@ -153,12 +152,12 @@ impl Logins {
     }
 
     /// The login that waits for a wallet.
-    pub fn waiting(&self, id: &str, now_s: u64) -> Result<Start, Refusal> {
+    pub fn waiting(&self, id: &str, now_s: u64) -> Result<Arc<Start>, Refusal> {
         let mut open = self.lock();
         let login = find(&mut open, id, now_s)?;
         match login.phase {
             Phase::Waiting if login.tries >= MAX_TRIES => Err(Refusal::LOGIN_TRIES),
-            Phase::Waiting => Ok(login.start.clone()),
+            Phase::Waiting => Ok(Arc::clone(&login.start)),
             Phase::Answered { .. } => Err(Refusal::REPLAYED),
         }
     }
@@ -204,7 +203,7 @@ impl Logins {
         id: &str,
         cookie: Option<&str>,
         now_s: u64,
-    ) -> Result<(Start, Progress), Refusal> {
+    ) -> Result<(Arc<Start>, Progress), Refusal> {
         let mut open = self.lock();
         let login = find(&mut open, id, now_s)?;
         owns(login, cookie)?;
@@ -212,7 +211,7 @@ impl Logins {
             Phase::Waiting => Progress::Waiting,
             Phase::Answered { .. } => Progress::Answered,
         };
-        Ok((login.start.clone(), progress))
+        Ok((Arc::clone(&login.start), progress))
     }
 
     /// Finishes a login, once: the browser that started it comes back with the code that the

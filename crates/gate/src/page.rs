@@ -1,4 +1,5 @@
-//! The pages that people see. They work without scripts, by keyboard and with a screen reader.
+//! The pages that people see. They work without scripts, by keyboard and with a screen reader; one script adds
+//! the browser's Digital Credentials API to the page of a login.
 
 use askama::Template;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -6,10 +7,14 @@ use axum::response::{Html, IntoResponse, Response};
 use fast_qr::convert::{Builder as _, Shape, svg::SvgBuilder};
 use fast_qr::{ECL, QRBuilder};
 
+use realdid_credential::realpass::{self, Fact};
+
 use crate::refusal::Refusal;
 
 /// The style of all pages.
 pub(crate) const STYLE: &str = include_str!("../assets/gate.css");
+/// The script of a login's page.
+pub(crate) const SCRIPT: &str = include_str!("../assets/browser.js");
 
 #[derive(Template)]
 #[template(path = "login.html")]
@@ -19,10 +24,14 @@ pub(crate) struct LoginPage<'a> {
     /// The website, from the gate's configuration.
     pub client: &'a str,
     pub purpose: &'a str,
-    pub claims: Vec<String>,
+    pub claims: Vec<Asked>,
     pub sandbox: bool,
     pub wallet_link: &'a str,
     pub qr_svg: String,
+    /// The same for wallets that do not read the ledger, where they can answer.
+    pub others: Vec<OtherWay>,
+    /// Whether the browser may ask such a wallet.
+    pub browser: bool,
     pub login_id: &'a str,
     pub answered: bool,
     /// The refusal of a typed code.
@@ -30,6 +39,58 @@ pub(crate) struct LoginPage<'a> {
     pub cancel_uri: &'a str,
     pub minutes: u64,
     pub checkpoint_age_s: u64,
+}
+
+/// A way to a wallet that does not read the ledger.
+pub(crate) struct OtherWay {
+    /// What such a wallet knows the verifier by.
+    pub by: &'static str,
+    pub link: String,
+    pub qr_svg: String,
+}
+
+/// A claim that a website asks for.
+pub(crate) struct Asked {
+    /// Its name in the registration.
+    pub name: String,
+    /// What it tells; empty where it has a name alone.
+    pub words: String,
+}
+
+impl From<String> for Asked {
+    fn from(name: String) -> Self {
+        let words = words(&name);
+        Self { name, words }
+    }
+}
+
+/// What a claim tells, in words for the person.
+fn words(name: &str) -> String {
+    let known = match name.split_once('.') {
+        Some((realpass::CLAIM, fact)) => {
+            let mut facts = Fact::ALL.into_iter();
+            let fact = facts.find(|known| known.name() == fact);
+            fact.map_or("", Fact::words)
+        }
+        Some(("age_equal_or_over", years)) => {
+            return format!("whether you are {years} or older");
+        }
+        Some(("address", "region")) => "your region of residence",
+        _ => match name {
+            "family_name" => "your family name",
+            "given_name" => "your given name",
+            "legal_name" => "the name of your organisation",
+            "birthdate" => "your date of birth",
+            "sex" => "your sex",
+            "nationalities" => "your nationalities",
+            "personal_administrative_number" => "your resident number",
+            "issuing_authority" => "which authority verified you",
+            "issuing_country" => "in which country you were verified",
+            "assurance" => Fact::Assurance.words(),
+            _ => "",
+        },
+    };
+    known.to_owned()
 }
 
 #[derive(Template)]
@@ -75,6 +136,29 @@ pub(crate) fn html(
     status: StatusCode,
     redirect_uri: Option<&str>,
 ) -> Response {
+    html_with(page, status, redirect_uri, "")
+}
+
+/// The same of a page that has a script of the gate's.
+pub(crate) fn html_with_script(
+    page: &impl Template,
+    status: StatusCode,
+    redirect_uri: Option<&str>,
+) -> Response {
+    html_with(
+        page,
+        status,
+        redirect_uri,
+        " script-src 'self'; connect-src 'self';",
+    )
+}
+
+fn html_with(
+    page: &impl Template,
+    status: StatusCode,
+    redirect_uri: Option<&str>,
+    more: &str,
+) -> Response {
     let Ok(body) = page.render() else {
         return Refusal::INTERNAL.problem().into_response();
     };
@@ -83,7 +167,7 @@ pub(crate) fn html(
         .map(|uri| uri.origin().ascii_serialization())
         .unwrap_or_default();
     let policy = format!(
-        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self' {target}; \
+        "default-src 'none';{more} style-src 'self'; img-src 'self'; form-action 'self' {target}; \
          base-uri 'none'; frame-ancestors 'none'"
     );
     let mut response = (status, Html(body)).into_response();
@@ -93,4 +177,28 @@ pub(crate) fn html(
             .insert(header::CONTENT_SECURITY_POLICY, policy);
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use realdid_exchange::registration::Purpose;
+
+    #[test]
+    fn whatever_can_be_registered_is_told_in_words() {
+        let facts = Fact::ALL.map(|fact| format!("{}.{}", realpass::CLAIM, fact.name()));
+        let all = Purpose::ALL.into_iter().flat_map(Purpose::claims);
+        let below = |claim: &&[&str]| match **claim {
+            ["realpass"] => "realpass.adult".to_owned(),
+            ["age_equal_or_over"] => "age_equal_or_over.18".to_owned(),
+            ["address"] => "address.region".to_owned(),
+            ref names => names.join("."),
+        };
+        for name in all.map(below).chain(facts) {
+            assert!(!words(&name).is_empty(), "{name}");
+        }
+        assert_eq!(words("age_equal_or_over.21"), "whether you are 21 or older");
+        assert_eq!(words("realpass.shoe_size"), "");
+        assert_eq!(words("shoe_size"), "");
+    }
 }

@@ -36,7 +36,7 @@ pub(crate) fn router() -> Router<Arc<Inner>> {
 
 /// The discovery document (OpenID Connect Discovery 1.0).
 #[utoipa::path(get, path = "/.well-known/openid-configuration", tag = "openid connect",
-    responses((status = 200, description = "provider metadata")))]
+    responses((status = 200, description = "provider metadata", body = Object)))]
 pub(crate) async fn discovery(State(gate): Gate) -> Json<Value> {
     let mut claims: Vec<String> = gate.clients.iter().flat_map(|c| c.claims.clone()).collect();
     claims.sort();
@@ -45,7 +45,7 @@ pub(crate) async fn discovery(State(gate): Gate) -> Json<Value> {
 
 /// The key that signs ID tokens (RFC 7517).
 #[utoipa::path(get, path = "/jwks", tag = "openid connect",
-    responses((status = 200, description = "JSON Web Key Set")))]
+    responses((status = 200, description = "JSON Web Key Set", body = Object)))]
 pub(crate) async fn jwks(State(gate): Gate) -> Json<Value> {
     Json(oidc::jwks(&gate.keys.oidc_public()))
 }
@@ -55,7 +55,7 @@ pub(crate) async fn jwks(State(gate): Gate) -> Json<Value> {
     request_body(content = String, content_type = "application/x-www-form-urlencoded",
         description = "the parameters of an authorization request; the client by client_secret_basic or client_secret_post"),
     responses(
-        (status = 201, description = "request_uri, expires_in"),
+        (status = 201, description = "request_uri, expires_in", body = Object),
         (status = 400, description = "invalid_request"),
         (status = 401, description = "invalid_client"),
     ))]
@@ -91,10 +91,12 @@ pub(crate) async fn push(State(gate): Gate, headers: HeaderMap, body: Bytes) -> 
         ("request_uri" = Option<String>, Query, description = "of a pushed request, instead of all but client_id"),
     ),
     responses(
-        (status = 200, description = "a page, or JSON"),
+        (status = 200, description = "a page, or JSON", content((String = "text/html"), (Object = "application/json"))),
         (status = 303, description = "to the client, with an error"),
-        (status = 400, description = "client or redirect URI unknown"),
-        (status = 503, description = "light.stale, registration.unknown, registration.suspended"),
+        (status = 400, description = "client or redirect URI unknown", content((String = "text/html"), (Object = "application/json"))),
+        (status = 401, description = "client unknown", content((String = "text/html"), (Object = "application/json"))),
+        (status = 503, description = "light.stale, registration.unknown, registration.suspended, login.busy",
+            content((String = "text/html"), (Object = "application/problem+json"))),
     ))]
 pub(crate) async fn authorize(
     State(gate): Gate,
@@ -105,7 +107,17 @@ pub(crate) async fn authorize(
 }
 
 /// The same by POST, as OpenID Connect Core §3.1.2.1 asks.
-async fn authorize_post(State(gate): Gate, headers: HeaderMap, body: Bytes) -> Response {
+#[utoipa::path(post, path = "/authorize", tag = "openid connect",
+    request_body(content = String, content_type = "application/x-www-form-urlencoded", description = "the parameters of GET"),
+    responses(
+        (status = 200, description = "a page, or JSON", content((String = "text/html"), (Object = "application/json"))),
+        (status = 303, description = "to the client, with an error"),
+        (status = 400, description = "client or redirect URI unknown", content((String = "text/html"), (Object = "application/json"))),
+        (status = 401, description = "client unknown", content((String = "text/html"), (Object = "application/json"))),
+        (status = 503, description = "light.stale, registration.unknown, registration.suspended, login.busy",
+            content((String = "text/html"), (Object = "application/problem+json"))),
+    ))]
+pub(crate) async fn authorize_post(State(gate): Gate, headers: HeaderMap, body: Bytes) -> Response {
     let text = std::str::from_utf8(&body).unwrap_or_default();
     start_login(&gate, text, &headers)
 }
@@ -157,7 +169,7 @@ fn start_login(gate: &Inner, query: &str, headers: &HeaderMap) -> Response {
     request_body(content = String, content_type = "application/x-www-form-urlencoded",
         description = "grant_type=authorization_code, code, redirect_uri, code_verifier; the client by client_secret_basic or client_secret_post"),
     responses(
-        (status = 200, description = "access_token, id_token, token_type, expires_in"),
+        (status = 200, description = "access_token, id_token, token_type, expires_in", body = Object),
         (status = 400, description = "invalid_grant, invalid_request, unsupported_grant_type"),
         (status = 401, description = "invalid_client"),
     ))]
@@ -186,8 +198,8 @@ pub(crate) async fn token(State(gate): Gate, headers: HeaderMap, body: Bytes) ->
 }
 
 /// The claims of a login (OpenID Connect Core §5.3), for some minutes after it.
-#[utoipa::path(get, path = "/userinfo", tag = "openid connect",
-    responses((status = 200, description = "sub, and the claims that were asked for"), (status = 401, description = "invalid_token")))]
+#[utoipa::path(method(get, post), path = "/userinfo", tag = "openid connect",
+    responses((status = 200, description = "sub, and the claims that were asked for", body = Object), (status = 401, description = "invalid_token")))]
 pub(crate) async fn userinfo(State(gate): Gate, method: Method, headers: HeaderMap) -> Response {
     let ask = || {
         let spoken = Spoken {
@@ -222,9 +234,9 @@ fn dpop_header(headers: &HeaderMap) -> Result<Option<&str>, OidcError> {
         ("post_logout_redirect_uri" = Option<String>, Query), ("state" = Option<String>, Query),
     ),
     responses(
-        (status = 200, description = "a page"),
+        (status = 200, description = "a page", content_type = "text/html", body = String),
         (status = 303, description = "to the registered address"),
-        (status = 400, description = "oidc.logout_hint, oidc.logout_redirect"),
+        (status = 400, description = "oidc.logout_hint, oidc.logout_redirect", content((String = "text/html"), (Object = "application/json"))),
     ))]
 pub(crate) async fn logout(
     State(gate): Gate,
@@ -235,7 +247,14 @@ pub(crate) async fn logout(
 }
 
 /// The same by POST, which RP-Initiated Logout §2 asks for too.
-async fn logout_post(State(gate): Gate, headers: HeaderMap, body: Bytes) -> Response {
+#[utoipa::path(post, path = "/logout", tag = "openid connect",
+    request_body(content = String, content_type = "application/x-www-form-urlencoded", description = "the parameters of GET"),
+    responses(
+        (status = 200, description = "a page", content_type = "text/html", body = String),
+        (status = 303, description = "to the registered address"),
+        (status = 400, description = "oidc.logout_hint, oidc.logout_redirect", content((String = "text/html"), (Object = "application/json"))),
+    ))]
+pub(crate) async fn logout_post(State(gate): Gate, headers: HeaderMap, body: Bytes) -> Response {
     let form = std::str::from_utf8(&body).unwrap_or_default();
     sign_out(&gate, form, &headers)
 }

@@ -12,7 +12,6 @@ use axum::extract::{Path as UrlPath, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use realdid_core::hash::Hash32;
-use realdid_exchange::did_proof;
 use realdid_exchange::oidc::{self, Login};
 use realdid_exchange::receipt::{
     self, Abroad, Evidence, Ledger, Receipt, ReceiptError, Trust, receipt_id,
@@ -26,7 +25,7 @@ use crate::chain::{self, Line, Link};
 use crate::follower::Follower;
 use crate::logins::Start;
 use crate::refusal::{Refusal, oauth};
-use crate::routes::{Gate, Inner, ask, claimed_pass_issuer, header_text};
+use crate::routes::{Gate, Inner, Via, ask, claimed_pass_issuer, header_text};
 use crate::view::View;
 use crate::{GateError, now_ms};
 
@@ -176,15 +175,16 @@ impl Inner {
     ) -> Result<Evidence, Refusal> {
         let side = self.side(presented)?;
         let pass = presented.pass.clone().ok_or(Refusal::INTERNAL)?;
+        let did_proof = presented.did_proof.as_ref().ok_or(Refusal::INTERNAL)?;
         let issuer = claimed_pass_issuer(&pass).ok_or(Refusal::INTERNAL)?;
         let abroad = match side.recognised {
             None => None,
             Some(_) => {
-                let did = did_proof::claimed_did(&presented.did_proof);
-                let network = did.map_err(|_| Refusal::INTERNAL)?.network;
+                let did = did_proof.claimed_did();
+                let network = &did.map_err(|_| Refusal::INTERNAL)?.network;
                 Some(Abroad {
                     ledger: ledger(side.view, side.follower).await?,
-                    recognition: self.abroad.word(&network).ok_or(Refusal::STALE)?,
+                    recognition: self.abroad.word(network).ok_or(Refusal::STALE)?,
                 })
             }
         };
@@ -192,9 +192,9 @@ impl Inner {
         let begun_s = start.expires_s.saturating_sub(self.login_s);
         let (service, registrar) = self.trust.own_answers().ok_or(Refusal::STALE)?;
         Ok(Evidence {
-            request: self.signed_request(id, start, None, begun_s)?,
+            request: self.signed_request(id, start, Via::Ledger, None, begun_s)?,
             pass,
-            did_proof: presented.did_proof.clone(),
+            did_proof: did_proof.as_str().to_owned(),
             home: ledger(&self.trust.home, &self.follower).await?,
             registrar,
             service,

@@ -1,6 +1,7 @@
 //! A refusal of the gate: code, rule and fix, on its way to a problem answer or a page.
 
 use axum::http::StatusCode;
+use realdid_credential::status::StatusError;
 use realdid_exchange::oidc::OidcError;
 use realdid_exchange::vp::{RequestRefused, ResponseRefused, VpError};
 use realdid_serve::{OAuthError, Problem};
@@ -60,6 +61,18 @@ impl Refusal {
         "the network that this gate follows is the one that is recognised",
         "the operator compares the genesis file with the digest in `realdid network show`",
     );
+    pub const STATUS_ADDRESS: Self = Self::new(
+        400,
+        "status.address",
+        "a status list stands below its issuer's URL, at /status/",
+        "show a credential of an issuer whose lists stand there",
+    );
+    pub const STATUS_UNAVAILABLE: Self = Self::new(
+        503,
+        "status.unavailable",
+        "the issuer serves its status list",
+        "try again, or show a short-lived copy, which needs none",
+    );
     pub const DISPLAY_ABROAD: Self = Self::new(
         400,
         "display.abroad",
@@ -95,6 +108,12 @@ impl Refusal {
         "login.unknown",
         "the login was started here, has not expired and is not finished",
         "start the login again",
+    );
+    pub const NO_DID: Self = Self::new(
+        404,
+        "access.no_did",
+        "this gate asks wallets by a did:web of its own host",
+        "set access_did in the gate's configuration, or look where the DID's own method says",
     );
     pub const LOGIN_BUSY: Self = Self::new(
         503,
@@ -204,16 +223,10 @@ impl Refusal {
         "a handle does not look like another that shows a name",
         "choose a handle that nobody mistakes for the other",
     );
-    pub const ORGANISATION: Self = Self::new(
-        403,
-        "display.organisation",
-        "an organisation's name is shown by a credential of the organisation",
-        "wait until an authority of this network issues one; the platform can uphold an appeal until then",
-    );
     pub const PURPOSE_MISSING: Self = Self::new(
         403,
         "display.purpose",
-        "the platform is registered for the purpose real-name with family_name and given_name",
+        "the platform is registered for the purpose real-name with family_name and given_name, and with legal_name where an organisation's name is asked for",
         "register the platform for it",
     );
     pub const RETURN_URI: Self = Self::new(
@@ -255,6 +268,13 @@ impl Refusal {
         } else {
             problem
         }
+    }
+}
+
+impl Refusal {
+    /// What a status list breaks.
+    pub fn of_status(error: StatusError) -> Self {
+        VpError::Pid(error.into()).into()
     }
 }
 

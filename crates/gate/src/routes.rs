@@ -9,37 +9,41 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use realdid_core::did::{Did, DidId};
 use realdid_core::governance::Recognised;
 use realdid_core::hash::Hash32;
 use realdid_core::state::{Issuer, Standing, issuer_id};
-use realdid_credential::jose::Alg;
+use realdid_credential::jose::{Alg, SigningKey};
 use realdid_credential::realpass::RealPassError;
-use realdid_exchange::did_proof::{self, DidProofError};
+use realdid_exchange::did_proof::{self, DidProofError, ReceivedProof};
 use realdid_exchange::jwe::DecryptionKey;
 use realdid_exchange::oidc::{Accounts, AuthorizationRequest, Client, Grants, Login, OidcError};
 use realdid_exchange::registration::{self, Registration};
 use realdid_exchange::vp::{
-    self, Ask, Expected, Presented, RequestContent, ResponseEvidence, ResponseRefused, VpError,
-    WalletLink, WalletResponse,
+    self, AnswerTo, Ask, Expected, Presented, RequestContent, ResponseEvidence, ResponseRefused,
+    Signer, VpError, WalletLink, WalletResponse,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use subtle::ConstantTimeEq as _;
 use url::form_urlencoded;
 
 use crate::abroad::Abroad;
+use crate::access::{ByDid, Certified};
 use crate::displays::api;
 use crate::displays::flow::Displays;
 use crate::follower::Follower;
 use crate::keys::{GateKeys, random};
 use crate::logins::{Answered, Finished, Logins, Outcome, Progress, Start, Started};
-use crate::page::{self, FrontPage, LoginPage, RefusedPage};
+use crate::page::{self, Asked, FrontPage, LoginPage, OtherWay, RefusedPage};
 use crate::passes::Passes;
 use crate::provider;
 use crate::receipts::{self, Receipts};
 use crate::refusal::Refusal;
 use crate::returning::{Person, Returning};
 use crate::standing::Standings;
+use crate::statuses::Statuses;
 use crate::transcript;
 use crate::trust::Trust;
 use crate::view::{Snapshot, View};
@@ -56,11 +60,17 @@ pub(crate) struct Inner {
     pub follower: Follower,
     pub abroad: Abroad,
     pub keys: GateKeys,
+    /// Where wallets are asked that do not read the ledger, under a certificate.
+    pub access: Option<Certified>,
+    /// The same by a DID.
+    pub access_did: Option<ByDid>,
     /// The algorithms of the credentials and DIDs that it takes.
     pub algs: Vec<Alg>,
     pub logins: Logins,
     pub grants: Mutex<Grants>,
     pub standings: Standings,
+    /// Where PIDs that live long are taken.
+    pub statuses: Option<Statuses>,
     pub passes: Passes,
     pub returning: Returning,
     /// Where the configuration has a policy.
@@ -70,6 +80,8 @@ pub(crate) struct Inner {
     pub clients: Vec<Client>,
     /// The public URL: the OpenID Connect issuer, without a trailing slash.
     pub issuer: String,
+    /// The origin of its pages.
+    pub origin: String,
     /// Whether wallets encrypt what they show (`direct_post.jwt`).
     pub encrypted: bool,
     pub login_s: u64,
@@ -91,14 +103,25 @@ pub(crate) type Gate = State<Arc<Inner>>;
         provider::jwks,
         provider::push,
         provider::authorize,
+        provider::authorize_post,
         provider::token,
         provider::userinfo,
         provider::logout,
+        provider::logout_post,
         receipts::receipt_file,
         request_object,
         request_object_post,
         respond,
-        proceed
+        request_by,
+        request_by_post,
+        respond_by,
+        browser_request,
+        browser_respond,
+        did_document,
+        proceed,
+        front,
+        style,
+        script
     )
 )]
 pub(crate) struct GateApi;
@@ -113,10 +136,19 @@ pub(crate) fn router(inner: Arc<Inner>) -> Router {
             get(request_object).post(request_object_post),
         )
         .route("/vp/response/{id}", post(respond))
+        .route(
+            "/vp/request/{id}/{by}",
+            get(request_by).post(request_by_post),
+        )
+        .route("/vp/response/{id}/{by}", post(respond_by))
+        .route("/vp/request/{id}/browser", get(browser_request))
+        .route("/vp/response/{id}/browser", post(browser_respond))
+        .route("/.well-known/did.json", get(did_document))
         .route("/continue", get(proceed))
         .route("/kyc/receipts/{id}", get(receipts::receipt_file))
         .route("/", get(front))
         .route("/assets/gate.css", get(style))
+        .route("/assets/browser.js", get(script))
         .with_state(inner)
 }
 
@@ -124,48 +156,124 @@ pub(crate) fn router(inner: Arc<Inner>) -> Router {
 
 /// The signed request object of a login.
 #[utoipa::path(get, path = "/vp/request/{id}", tag = "openid4vp", params(("id" = String, Path)),
-    responses((status = 200, description = "application/oauth-authz-req+jwt"), (status = 404, description = "login.unknown")))]
+    responses((status = 200, description = "signed", content_type = "application/oauth-authz-req+jwt", body = String), (status = 404, description = "login.unknown")))]
 async fn request_object(State(gate): Gate, Path(id): Path<String>) -> Response {
-    gate.sign_request(&id, None)
-        .unwrap_or_else(|refusal| refusal.problem().into_response())
+    gate.request_for(&id, Via::Ledger, None)
 }
 
 /// The same, with the wallet's own nonce in it (OpenID4VP 1.0 §5.10).
 #[utoipa::path(post, path = "/vp/request/{id}", tag = "openid4vp", params(("id" = String, Path)),
     request_body(content = String, content_type = "application/x-www-form-urlencoded", description = "wallet_nonce"),
-    responses((status = 200, description = "application/oauth-authz-req+jwt"), (status = 404, description = "login.unknown")))]
+    responses((status = 200, description = "signed", content_type = "application/oauth-authz-req+jwt", body = String), (status = 404, description = "login.unknown")))]
 async fn request_object_post(State(gate): Gate, Path(id): Path<String>, body: Bytes) -> Response {
-    let nonce = form_urlencoded::parse(&body[..body.len().min(MAX_FORM_BYTES)])
+    gate.request_for(&id, Via::Ledger, wallet_nonce(&body).as_deref())
+}
+
+/// The request for wallets that do not read the ledger: signed under a certificate (`x509`) or by a DID
+/// (`did`), and asking for a PID alone.
+#[utoipa::path(get, path = "/vp/request/{id}/{by}", tag = "openid4vp", params(("id" = String, Path), ("by" = String, Path, description = "x509 or did")),
+    responses((status = 200, description = "signed", content_type = "application/oauth-authz-req+jwt", body = String), (status = 404, description = "login.unknown")))]
+async fn request_by(State(gate): Gate, Path((id, by)): Path<(String, String)>) -> Response {
+    match Via::named(&by) {
+        Some(via) => gate.request_for(&id, via, None),
+        None => Refusal::LOGIN_UNKNOWN.problem().into_response(),
+    }
+}
+
+/// The same, with the wallet's own nonce in it (OpenID4VP 1.0 §5.10).
+#[utoipa::path(post, path = "/vp/request/{id}/{by}", tag = "openid4vp", params(("id" = String, Path), ("by" = String, Path, description = "x509 or did")),
+    request_body(content = String, content_type = "application/x-www-form-urlencoded", description = "wallet_nonce"),
+    responses((status = 200, description = "signed", content_type = "application/oauth-authz-req+jwt", body = String), (status = 404, description = "login.unknown")))]
+async fn request_by_post(
+    State(gate): Gate,
+    Path((id, by)): Path<(String, String)>,
+    body: Bytes,
+) -> Response {
+    match Via::named(&by) {
+        Some(via) => gate.request_for(&id, via, wallet_nonce(&body).as_deref()),
+        None => Refusal::LOGIN_UNKNOWN.problem().into_response(),
+    }
+}
+
+/// The requests of a login for the Digital Credentials API of the browser that began it (OpenID4VP 1.0,
+/// appendix A): of each the wallet may take one.
+#[utoipa::path(get, path = "/vp/request/{id}/browser", tag = "openid4vp", params(("id" = String, Path)),
+    responses((status = 200, description = "requests: protocol and data of each", body = Object), (status = 403, description = "login.other_browser"), (status = 404, description = "login.unknown")))]
+async fn browser_request(
+    State(gate): Gate,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    let requests = gate.own_browser(&id, &headers).and_then(|()| {
+        let now_s = now_ms() / 1000;
+        let start = gate.logins.waiting(&id, now_s)?;
+        gate.browser_requests(&start, now_s)
+    });
+    match requests {
+        Ok(requests) => Json(json!({ "requests": requests })).into_response(),
+        Err(refusal) => refusal.problem().into_response(),
+    }
+}
+
+/// What the browser's API has given to the page. Accepted: `{"redirect_uri"}`, where the page goes on.
+#[utoipa::path(post, path = "/vp/response/{id}/browser", tag = "openid4vp", params(("id" = String, Path)),
+    request_body(content = Object, content_type = "application/json", description = "protocol, and data with response, or with vp_token where nothing is encrypted"),
+    responses((status = 200, description = "where the browser goes on", body = Object), (status = 400, description = "the rule that failed"), (status = 403, description = "login.other_browser"), (status = 404, description = "login.unknown")))]
+async fn browser_respond(
+    State(gate): Gate,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    match gate.own_browser(&id, &headers) {
+        Ok(()) => gate.answer(&id, Via::Browser, &body).await,
+        Err(refusal) => refusal.problem().into_response(),
+    }
+}
+
+/// The document of the gate's own DID, where that is a `did:web` of this host.
+#[utoipa::path(get, path = "/.well-known/did.json", tag = "openid4vp",
+    responses((status = 200, description = "a DID document", content_type = "application/did+json", body = Object), (status = 404, description = "access.no_did")))]
+async fn did_document(State(gate): Gate) -> Response {
+    let own = gate.access_did.as_ref();
+    match own.and_then(|own| own.document(&gate.issuer)) {
+        Some(document) => (
+            [(header::CONTENT_TYPE, "application/did+json")],
+            document.to_string(),
+        )
+            .into_response(),
+        None => Refusal::NO_DID.problem().into_response(),
+    }
+}
+
+fn wallet_nonce(body: &Bytes) -> Option<String> {
+    form_urlencoded::parse(&body[..body.len().min(MAX_FORM_BYTES)])
         .find(|(name, _)| name == "wallet_nonce")
         .map(|(_, nonce)| nonce.into_owned())
-        .filter(|nonce| nonce.len() <= MAX_WALLET_NONCE_BYTES);
-    gate.sign_request(&id, nonce.as_deref())
-        .unwrap_or_else(|refusal| refusal.problem().into_response())
+        .filter(|nonce| nonce.len() <= MAX_WALLET_NONCE_BYTES)
 }
 
 /// A wallet's answer. Accepted: `{"redirect_uri","confirmation_code"}`; the wallet opens the first
 /// in the browser of its own device, or shows the second for the person to type in another.
 #[utoipa::path(post, path = "/vp/response/{id}", tag = "openid4vp", params(("id" = String, Path)),
     request_body(content = String, content_type = "application/x-www-form-urlencoded", description = "vp_token and state, or error and state"),
-    responses((status = 200, description = "where the browser goes on"), (status = 400, description = "the rule that failed")))]
+    responses((status = 200, description = "where the browser goes on", body = Object), (status = 400, description = "the rule that failed"), (status = 404, description = "login.unknown")))]
 async fn respond(State(gate): Gate, Path(id): Path<String>, body: Bytes) -> Response {
-    match gate.take_answer(&id, &body).await {
-        Ok((outcome, answered)) => {
-            count(outcome);
-            let mut redirect_uri = gate.continue_uri(&id);
-            redirect_uri.push_str("&response_code=");
-            redirect_uri.push_str(&answered.response_code);
-            Json(json!({
-                "redirect_uri": redirect_uri,
-                "confirmation_code": answered.short_code,
-            }))
-            .into_response()
-        }
-        Err(refusal) => {
-            count(refusal.code);
-            tracing::info!(code = refusal.code, "a wallet's answer was refused");
-            refusal.problem().into_response()
-        }
+    gate.answer(&id, Via::Ledger, &body).await
+}
+
+/// The same to a request that was signed under a certificate or by a DID.
+#[utoipa::path(post, path = "/vp/response/{id}/{by}", tag = "openid4vp", params(("id" = String, Path), ("by" = String, Path, description = "x509 or did")),
+    request_body(content = String, content_type = "application/x-www-form-urlencoded", description = "vp_token and state, or error and state"),
+    responses((status = 200, description = "where the browser goes on", body = Object), (status = 400, description = "the rule that failed"), (status = 404, description = "login.unknown")))]
+async fn respond_by(
+    State(gate): Gate,
+    Path((id, by)): Path<(String, String)>,
+    body: Bytes,
+) -> Response {
+    match Via::named(&by) {
+        Some(via) => gate.answer(&id, via, &body).await,
+        None => Refusal::LOGIN_UNKNOWN.problem().into_response(),
     }
 }
 
@@ -173,9 +281,12 @@ async fn respond(State(gate): Gate, Path(id): Path<String>, body: Bytes) -> Resp
 #[utoipa::path(get, path = "/continue", tag = "openid connect",
     params(("login" = String, Query), ("response_code" = Option<String>, Query)),
     responses(
-        (status = 200, description = "still open: the page, or {\"status\"}"),
+        (status = 200, description = "still open: the page, or {\"status\"}", content((String = "text/html"), (Object = "application/json"))),
         (status = 303, description = "to the client's redirect_uri, with code and state"),
-        (status = 403, description = "login.other_browser"),
+        (status = 400, description = "login.code_wrong, login.too_many_tries", content((String = "text/html"), (Object = "application/problem+json"))),
+        (status = 403, description = "login.other_browser", content((String = "text/html"), (Object = "application/problem+json"))),
+        (status = 404, description = "login.unknown", content((String = "text/html"), (Object = "application/problem+json"))),
+        (status = 503, description = "light.stale", content((String = "text/html"), (Object = "application/problem+json"))),
     ))]
 async fn proceed(State(gate): Gate, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
     let (mut id, mut code) = (String::new(), None);
@@ -205,6 +316,7 @@ async fn proceed(State(gate): Gate, RawQuery(query): RawQuery, headers: HeaderMa
 }
 
 /// The gate's own address, for whoever opens it without a login.
+#[utoipa::path(get, path = "/", tag = "page", responses((status = 200, description = "a page", content_type = "text/html", body = String)))]
 async fn front(State(gate): Gate) -> Response {
     let clients = gate.clients.iter().map(|client| client.name.as_str());
     let page = FrontPage {
@@ -213,6 +325,8 @@ async fn front(State(gate): Gate) -> Response {
     page::html(&page, StatusCode::OK, None)
 }
 
+/// The pages' style sheet.
+#[utoipa::path(get, path = "/assets/gate.css", tag = "page", responses((status = 200, description = "a style sheet", content_type = "text/css", body = String)))]
 async fn style() -> Response {
     (
         [
@@ -224,6 +338,19 @@ async fn style() -> Response {
         .into_response()
 }
 
+/// The script of a login's page.
+#[utoipa::path(get, path = "/assets/browser.js", tag = "page", responses((status = 200, description = "a script", content_type = "text/javascript", body = String)))]
+async fn script() -> Response {
+    (
+        [
+            (header::CONTENT_TYPE, "text/javascript"),
+            (header::CACHE_CONTROL, "max-age=3600"),
+        ],
+        page::SCRIPT,
+    )
+        .into_response()
+}
+
 /// What a login asks of the wallet. The client's configuration was read as paths, so all are.
 pub(crate) fn ask(request: &AuthorizationRequest) -> Ask {
     let claims = request.wallet_claims();
@@ -231,7 +358,10 @@ pub(crate) fn ask(request: &AuthorizationRequest) -> Ask {
         .iter()
         .filter_map(|claim| registration::claim_path(claim))
         .collect();
-    Ask::new(request.accounts == Accounts::Person, &paths)
+    match request.accounts {
+        Accounts::None => Ask::pid_alone(&paths),
+        accounts => Ask::new(accounts == Accounts::Person, &paths),
+    }
 }
 
 /// The issuer that a RealPass claims: which record of the ledger to fetch.
@@ -241,11 +371,53 @@ pub(crate) fn claimed_pass_issuer(presentation: &str) -> Option<Hash32> {
 
 // ---- the steps of a login -----------------------------------------------------------------
 
+/// On which way a wallet is asked and answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Via {
+    /// By the registration, which the wallet holds against the ledger.
+    Ledger,
+    /// By a certificate.
+    Certificate,
+    /// By a DID.
+    Did,
+    /// Through the browser's Digital Credentials API, by a certificate or a DID.
+    Browser,
+}
+
+impl Via {
+    /// The two ways that a wallet which does not read the ledger goes itself.
+    const OTHERS: [Self; 2] = [Self::Certificate, Self::Did];
+
+    /// What its addresses end with.
+    fn path(self) -> &'static str {
+        match self {
+            Self::Ledger => "",
+            Self::Certificate => "/x509",
+            Self::Did => "/did",
+            Self::Browser => "/browser",
+        }
+    }
+
+    /// One of these two by the end of its addresses.
+    fn named(by: &str) -> Option<Self> {
+        let mut others = Self::OTHERS.into_iter();
+        others.find(|via| via.path().strip_prefix('/') == Some(by))
+    }
+
+    /// What a wallet knows the gate by, in words.
+    fn words(self) -> &'static str {
+        match self {
+            Self::Did => "DIDs",
+            _ => "certificates",
+        }
+    }
+}
+
 /// A login with what its page or its JSON needs.
 pub(crate) struct OpenLogin {
     pub(crate) id: String,
     pub(crate) cookie: String,
-    start: Start,
+    start: Arc<Start>,
     registration: Arc<Registration>,
 }
 
@@ -264,11 +436,12 @@ pub(crate) struct Side<'a> {
 }
 
 /// A verified staple hangs on a checkpoint that may be newer than ours.
-pub(crate) fn learn_from(view: &View, did: &did_proof::VerifiedDid, presented: &Presented) {
+pub(crate) fn learn_from(view: &View, did: Option<&did_proof::VerifiedDid>, presented: &Presented) {
     let snapshot = view.snapshot();
     let known = snapshot.light.newest().map(|newest| newest.header.height);
-    if known < Some(did.at.header.height)
-        && let Ok(staple) = did_proof::unverified_staple(&presented.did_proof)
+    if let (Some(did), Some(proof)) = (did, &presented.did_proof)
+        && known < Some(did.at.header.height)
+        && let Ok(staple) = proof.unverified_staple()
     {
         // Its certificate has just been verified; what can fail is a race with the follower.
         let _ = view.advance(&staple.checkpoint);
@@ -342,7 +515,7 @@ impl Inner {
             .clone();
         // Every wallet would refuse such a request; the operator should hear it first.
         let response_uri =
-            url::Url::parse(&self.response_uri("x")).map_err(|_| Refusal::INTERNAL)?;
+            url::Url::parse(&self.response_uri("x", Via::Ledger)).map_err(|_| Refusal::INTERNAL)?;
         registration
             .allows(&response_uri, &client.purpose, &ask(&request).claims())
             .map_err(|_| Refusal::REGISTRATION_WIDTH)?;
@@ -369,29 +542,92 @@ impl Inner {
         })
     }
 
-    fn sign_request(&self, id: &str, wallet_nonce: Option<&str>) -> Result<Response, Refusal> {
+    fn request_for(&self, id: &str, via: Via, wallet_nonce: Option<&str>) -> Response {
         let now_s = now_ms() / 1000;
-        let start = self.logins.waiting(id, now_s)?;
-        let signed = self.signed_request(id, &start, wallet_nonce, now_s)?;
-        Ok(([(header::CONTENT_TYPE, vp::REQUEST_MEDIA_TYPE)], signed).into_response())
+        let start = self.logins.waiting(id, now_s);
+        let signed =
+            start.and_then(|start| self.signed_request(id, &start, via, wallet_nonce, now_s));
+        match signed {
+            Ok(signed) => {
+                ([(header::CONTENT_TYPE, vp::REQUEST_MEDIA_TYPE)], signed).into_response()
+            }
+            Err(refusal) => refusal.problem().into_response(),
+        }
+    }
+
+    /// Who asks on this way; `login.unknown` where it is not one of this login's.
+    fn signer(&self, start: &Start, via: Via) -> Result<(Signer<'_>, &SigningKey), Refusal> {
+        if via == Via::Ledger {
+            let signer = Signer::Registration(self.trust.service_id());
+            return Ok((signer, &self.keys.request));
+        }
+        // Wallets that do not read the ledger have a PID and nothing else that is asked for.
+        let by_pid = start.request.accounts == Accounts::None;
+        let certified = self.access.as_ref();
+        let by_did = self.access_did.as_ref();
+        let found = match via {
+            Via::Certificate => certified.map(|own| (own.signer(), &own.key)),
+            Via::Did => by_did.map(|own| (own.signer(), &own.key)),
+            Via::Ledger | Via::Browser => None,
+        };
+        found.filter(|_| by_pid).ok_or(Refusal::LOGIN_UNKNOWN)
+    }
+
+    /// The ways on which wallets can be asked that do not read the ledger.
+    fn other_ways(&self, start: &Start) -> impl Iterator<Item = Via> {
+        let can = |via: &Via| self.signer(start, *via).is_ok();
+        Via::OTHERS.into_iter().filter(can)
+    }
+
+    /// The requests of a login for its browser.
+    fn browser_requests(&self, start: &Start, iat_s: u64) -> Result<Vec<Value>, Refusal> {
+        let to = AnswerTo::Browser(&self.origin);
+        let requests = self.other_ways(start).map(|via| {
+            let request = self.sign_request((start, via), to, None, iat_s)?;
+            Ok(json!({ "protocol": vp::BROWSER_PROTOCOL, "data": { "request": request } }))
+        });
+        let requests: Vec<_> = requests.collect::<Result<_, Refusal>>()?;
+        match requests.is_empty() {
+            true => Err(Refusal::LOGIN_UNKNOWN),
+            false => Ok(requests),
+        }
+    }
+
+    /// Whether this is the browser that began a login.
+    fn own_browser(&self, id: &str, headers: &HeaderMap) -> Result<(), Refusal> {
+        let cookie = cookie_value(headers, &self.cookie_name(id));
+        self.logins.progress(id, cookie, now_ms() / 1000).map(drop)
     }
 
     pub(crate) fn signed_request(
         &self,
         id: &str,
         start: &Start,
+        via: Via,
+        wallet_nonce: Option<&str>,
+        iat_s: u64,
+    ) -> Result<String, Refusal> {
+        let uri = self.response_uri(id, via);
+        self.sign_request((start, via), AnswerTo::Uri(&uri), wallet_nonce, iat_s)
+    }
+
+    fn sign_request(
+        &self,
+        (start, via): (&Start, Via),
+        answer_to: AnswerTo<'_>,
         wallet_nonce: Option<&str>,
         iat_s: u64,
     ) -> Result<String, Refusal> {
         let snapshot = self.trust.home.snapshot();
+        let (signer, key) = self.signer(start, via)?;
         let signed = RequestContent {
             network: snapshot.light.genesis().network.as_str(),
-            service_id: self.trust.service_id(),
             registration: self.trust.registration_jwt(),
+            signer,
             purpose: &start.client.purpose,
-            ask: &ask(&start.request),
+            ask: &self.ask(&start.request),
             algs: &self.algs,
-            response_uri: &self.response_uri(id),
+            answer_to,
             nonce: &start.nonce,
             state: &start.state,
             wallet_nonce,
@@ -400,42 +636,72 @@ impl Inner {
             iat_s,
             exp_s: start.expires_s,
         }
-        .sign(&self.keys.request)?;
+        .sign(key)?;
         Ok(signed)
+    }
+
+    /// Takes a wallet's answer, and tells it where the browser goes on.
+    async fn answer(&self, id: &str, via: Via, body: &[u8]) -> Response {
+        match self.take_answer(id, via, body).await {
+            Ok((outcome, answered)) => {
+                count(outcome);
+                let mut redirect_uri = self.continue_uri(id);
+                redirect_uri.push_str("&response_code=");
+                redirect_uri.push_str(&answered.response_code);
+                Json(json!({
+                    "redirect_uri": redirect_uri,
+                    "confirmation_code": answered.short_code,
+                }))
+                .into_response()
+            }
+            Err(refusal) => {
+                count(refusal.code);
+                tracing::info!(code = refusal.code, "a wallet's answer was refused");
+                refusal.problem().into_response()
+            }
+        }
     }
 
     /// Takes a wallet's answer: what to count it as, and what the wallet is told.
     async fn take_answer(
         &self,
         id: &str,
+        via: Via,
         body: &[u8],
     ) -> Result<(&'static str, Answered), Refusal> {
         let start = self.logins.waiting(id, now_ms() / 1000)?;
-        let response = WalletResponse::parse(body, start.encrypt_to.as_ref())?;
-        let state = match &response {
-            WalletResponse::Presented(presented) => &presented.state,
-            WalletResponse::Declined { state, .. } => state,
+        let key = start.encrypt_to.as_ref();
+        let response = if via == Via::Browser {
+            // The cookie says in which login it comes.
+            WalletResponse::Presented(WalletResponse::parse_from_browser(body, key)?)
+        } else {
+            let response = WalletResponse::parse(body, key)?;
+            let state = match &response {
+                WalletResponse::Presented(presented) => &presented.state,
+                WalletResponse::Declined { state, .. } => state,
+            };
+            // Who does not know the state has not read the request: not even a try is counted.
+            if !bool::from(state.as_bytes().ct_eq(start.state.as_bytes())) {
+                return Err(ResponseRefused::State.into());
+            }
+            response
         };
-        // Who does not know the state has not read the request: not even a try is counted.
-        if !bool::from(state.as_bytes().ct_eq(start.state.as_bytes())) {
-            return Err(ResponseRefused::State.into());
-        }
         let (name, outcome, entered) = match response {
             WalletResponse::Declined { .. } => ("declined", Outcome::Declined, None),
             WalletResponse::Presented(presented) => {
-                let (mut login, entered) =
-                    self.verify(id, &start, &presented)
-                        .await
-                        .inspect_err(|refusal| {
-                            // Our own staleness or haste is not the wallet's failure.
-                            if refusal.status < 500 {
-                                self.logins.failed(id);
-                            }
-                        })?;
+                let (mut login, entered) = self
+                    .verify(id, &start, via, &presented)
+                    .await
+                    .inspect_err(|refusal| {
+                        // Our own staleness or haste is not the wallet's failure.
+                        if refusal.status < 500 {
+                            self.logins.failed(id);
+                        }
+                    })?;
                 self.leave_receipt(id, &start, &presented, &mut login)
                     .await?;
                 self.write_down(&login, &presented);
-                ("ok", Outcome::Verified(Box::new(login)), Some(entered))
+                ("ok", Outcome::Verified(Box::new(login)), entered)
             }
         };
         let secret = random().map_err(|_| Refusal::INTERNAL)?;
@@ -461,17 +727,37 @@ impl Inner {
         &self,
         id: &str,
         start: &Start,
+        via: Via,
         presented: &Presented,
-    ) -> Result<(Login, Entered), Refusal> {
+    ) -> Result<(Login, Option<Entered>), Refusal> {
         let side = self.side(presented)?;
         let issuers = self.claimed_issuers(&side, presented).await?;
+        let list = match (&self.statuses, &presented.pid, &issuers.pid) {
+            (Some(statuses), Some(pid), Some(issuer)) => {
+                let at = (side.view, side.follower);
+                statuses.list_of(at, pid, issuer).await?
+            }
+            _ => None,
+        };
         let now_ms = now_ms();
         let snapshot = side.view.snapshot();
+        let uri = self.response_uri(id, via);
+        let (audience, answer_to) = match via {
+            // Whichever of the requests it answers, it is shown to this page.
+            Via::Browser if self.other_ways(start).next().is_some() => {
+                let origin = &self.origin;
+                (vp::audience_of(origin), AnswerTo::Browser(origin))
+            }
+            via => {
+                let (signer, _) = self.signer(start, via)?;
+                (signer.client_id(), AnswerTo::Uri(&uri))
+            }
+        };
         let expected = Expected {
-            client_id: &vp::client_id(&self.trust.service_id()),
+            client_id: &audience,
             nonce: &start.nonce,
-            ask: &ask(&start.request),
-            response_uri: &self.response_uri(id),
+            ask: &self.ask(&start.request),
+            answer_to,
             encrypt_to: start.encrypt_to.as_ref(),
             now_ms,
             max_age_s: self.login_s,
@@ -483,6 +769,7 @@ impl Inner {
             light: &snapshot.light,
             freshness: &side.view.freshness(now_ms),
             recognised: side.recognised.as_ref(),
+            status_list: list.as_deref(),
         };
         let checked = vp::check_response(presented, &expected, &evidence).map_err(|error| {
             let own_age_ms = side.view.checkpoint_age_ms(now_ms);
@@ -496,7 +783,7 @@ impl Inner {
                 error => error.into(),
             }
         })?;
-        learn_from(side.view, &checked.did, presented);
+        learn_from(side.view, checked.did.as_ref(), presented);
         let verdict = match &checked.pass {
             Some(claim) => Some(self.passes.verify(claim).await?),
             None => None,
@@ -508,15 +795,18 @@ impl Inner {
             issuer: pass.issuer,
             ends_ms: parameters.pass_ends_ms(pass.epoch),
         });
-        let did = verified.did.did.id;
+        let did = verified.did.map(|verified| verified.did);
         let service_id = self.trust.service_id();
-        let (subject, person) = match start.request.accounts {
-            Accounts::Did => (self.keys.subject_of_did(&service_id, &did)?, None),
-            Accounts::Person => {
+        let (subject, person) = match (start.request.accounts, &did) {
+            // G19: nobody is known again.
+            (Accounts::None, _) => (URL_SAFE_NO_PAD.encode(random()?), None),
+            (_, None) => return Err(ResponseRefused::Incomplete.into()),
+            (Accounts::Did, Some(did)) => (self.keys.subject_of_did(&service_id, &did.id)?, None),
+            (Accounts::Person, Some(did)) => {
                 let person = match shown {
                     Some(person) => person,
                     // Only the home network's people come here: rule V15 asks others for more.
-                    None => self.returning_person(&did, &snapshot, now_ms)?,
+                    None => self.returning_person(&did.id, &snapshot, now_ms)?,
                 };
                 let subject = self
                     .keys
@@ -535,20 +825,27 @@ impl Inner {
             acr,
             auth_time_s: now_ms / 1000,
         };
-        let entered = Entered {
+        let entered = did.map(|did| Entered {
             subject: login.subject.clone(),
-            did: verified.did.did,
+            did,
             person,
             lapses_s: lapses_s.unwrap_or_default(),
-        };
+        });
         Ok((login, entered))
+    }
+
+    /// What a login asks for here.
+    fn ask(&self, request: &AuthorizationRequest) -> Ask {
+        ask(request).or_long_lived(self.statuses.is_some())
     }
 
     /// The network whose ledger says what the presented is worth: this gate's own, or one of which
     /// this one accepts something now.
     pub(crate) fn side(&self, presented: &Presented) -> Result<Side<'_>, Refusal> {
-        // What cannot be read is refused in its turn, by the home network's rules.
-        let Ok(did) = did_proof::claimed_did(&presented.did_proof) else {
+        // What cannot be read is refused in its turn, by the home network's rules. A PID alone is judged
+        // by them too.
+        let proof = presented.did_proof.as_ref();
+        let Some(Ok(did)) = proof.map(ReceivedProof::claimed_did) else {
             return Ok(self.home());
         };
         let home = &self.trust.home;
@@ -580,7 +877,8 @@ impl Inner {
     ) -> Result<ClaimedIssuers, Refusal> {
         let (view, follower) = (side.view, side.follower);
         // A wallet may hear of the next committee before this gate does.
-        if let Ok(staple) = did_proof::unverified_staple(&presented.did_proof) {
+        let proof = presented.did_proof.as_ref();
+        if let Some(Ok(staple)) = proof.map(ReceivedProof::unverified_staple) {
             follower.follow_anyone(view, &staple.checkpoint).await;
         }
         let pid = match &presented.pid {
@@ -685,12 +983,12 @@ impl Inner {
         })
     }
 
-    fn request_uri(&self, id: &str) -> String {
-        format!("{}/vp/request/{id}", self.issuer)
+    fn request_uri(&self, id: &str, via: Via) -> String {
+        format!("{}/vp/request/{id}{}", self.issuer, via.path())
     }
 
-    fn response_uri(&self, id: &str) -> String {
-        format!("{}/vp/response/{id}", self.issuer)
+    fn response_uri(&self, id: &str, via: Via) -> String {
+        format!("{}/vp/response/{id}{}", self.issuer, via.path())
     }
 
     fn continue_uri(&self, id: &str) -> String {
@@ -701,10 +999,21 @@ impl Inner {
         let client_id = vp::client_id(&self.trust.service_id());
         WalletLink {
             client_id,
-            request_uri: self.request_uri(id),
+            request_uri: self.request_uri(id, Via::Ledger),
             post: false,
         }
         .to_string()
+    }
+
+    /// The link for wallets that do not read the ledger, on one of their ways, where they can answer.
+    fn other_wallet_link(&self, id: &str, start: &Start, via: Via) -> Option<String> {
+        let (signer, _) = self.signer(start, via).ok()?;
+        let link = WalletLink {
+            client_id: signer.client_id(),
+            request_uri: self.request_uri(id, via),
+            post: false,
+        };
+        Some(link.to_string())
     }
 
     /// One cookie for each login, so that two tabs do not end each other's.
@@ -737,14 +1046,22 @@ impl Inner {
 
 impl OpenLogin {
     pub(crate) fn json(&self, gate: &Inner) -> Response {
-        Json(json!({
-            "request_uri": gate.request_uri(&self.id),
+        let mut told = json!({
+            "request_uri": gate.request_uri(&self.id, Via::Ledger),
             "wallet_link": gate.wallet_link(&self.id),
             "continue_uri": gate.continue_uri(&self.id),
             "expires_in": gate.login_s,
             "checkpoint_age_s": gate.checkpoint_age_s(),
-        }))
-        .into_response()
+        });
+        for (name, via) in [
+            ("other_wallet_link", Via::Certificate),
+            ("did_wallet_link", Via::Did),
+        ] {
+            if let Some(link) = gate.other_wallet_link(&self.id, &self.start, via) {
+                told[name] = link.into();
+            }
+        }
+        Json(told).into_response()
     }
 
     pub(crate) fn page(
@@ -754,15 +1071,29 @@ impl OpenLogin {
         problem: Option<Refusal>,
     ) -> Response {
         let wallet_link = gate.wallet_link(&self.id);
+        let others: Vec<OtherWay> = gate
+            .other_ways(&self.start)
+            .filter_map(|via| {
+                let link = gate.other_wallet_link(&self.id, &self.start, via)?;
+                Some(OtherWay {
+                    by: via.words(),
+                    qr_svg: page::qr_svg(&link),
+                    link,
+                })
+            })
+            .collect();
         let request = &self.start.request;
+        let claims = request.wallet_claims();
         let page = LoginPage {
             organisation: &self.registration.name,
             client: &self.start.client.name,
             purpose: &self.start.client.purpose,
-            claims: request.wallet_claims(),
+            claims: claims.into_iter().map(Asked::from).collect(),
             sandbox: self.registration.sandbox,
             qr_svg: page::qr_svg(&wallet_link),
             wallet_link: &wallet_link,
+            browser: !others.is_empty(),
+            others,
             login_id: &self.id,
             answered: progress == Progress::Answered,
             problem,
@@ -775,7 +1106,11 @@ impl OpenLogin {
         } else {
             StatusCode::OK
         };
-        page::html(&page, status, Some(&request.redirect_uri))
+        let redirect_uri = Some(request.redirect_uri.as_str());
+        match page.browser {
+            true => page::html_with_script(&page, status, redirect_uri),
+            false => page::html(&page, status, redirect_uri),
+        }
     }
 }
 

@@ -25,10 +25,12 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use world::{AUTHORITY, REGISTRAR, Registered, SERVICE_ID, World};
 
+mod access;
 mod displays;
 mod lies;
 mod mdoc;
 mod realpass;
+mod status;
 #[path = "../../exchange/src/test_world.rs"]
 mod world;
 
@@ -205,6 +207,10 @@ impl Town {
 
     /// What is in it: the PID and the DID's proof.
     fn presentations(&self, request: &CheckedRequest) -> (String, String) {
+        self.presentations_of(&self.world.pid(), request)
+    }
+
+    fn presentations_of(&self, pid: &str, request: &CheckedRequest) -> (String, String) {
         let world = &self.world;
         let now_s = now_ms() / 1000;
         let binding = Binding {
@@ -212,7 +218,7 @@ impl Town {
             aud: &request.client_id,
             iat_s: now_s,
         };
-        let credential = ParsedSdJwt::parse(&world.pid()).unwrap();
+        let credential = ParsedSdJwt::parse(pid).unwrap();
         let holder = world::jose_key(&world.holder);
         let pid = sd_jwt::present(&credential, &request.claims, &binding, &holder).unwrap();
         let proof = did_proof::build(
@@ -225,6 +231,7 @@ impl Town {
                 nonce: &request.nonce,
                 now_s,
                 shown_hash: did_proof::shown_hash(None, Some(&pid)),
+                batch: None,
             },
             &world.did.current,
         )
@@ -401,7 +408,7 @@ async fn a_stock_library_signs_a_person_in_with_every_replica_down_p3() {
         let started = json_of(response).await;
         let request = town.fetch(&started).await;
         assert_eq!(request.purpose, "age");
-        assert!(request.registration.sandbox);
+        assert!(request.registration.as_ref().unwrap().sandbox);
         let answer = json_of(
             town.post(&request.response_uri, town.answer(&request))
                 .await,

@@ -4,6 +4,7 @@
 //! wallet's answers, and is meant for that check alone: the file is its owner's to read, and a
 //! warning in the log says at each start that it is kept.
 
+use realdid_exchange::did_proof::ReceivedProof;
 use realdid_exchange::vp::Presented;
 use serde_json::json;
 use std::fs::OpenOptions;
@@ -20,7 +21,7 @@ pub fn line(time_ms: u64, subject: &str, presented: &Presented) -> String {
             "vp_token": {
                 "pass": presented.pass,
                 "pid": presented.pid,
-                "did": presented.did_proof,
+                "did": presented.did_proof.as_ref().map(ReceivedProof::as_str),
             },
         },
     })
@@ -53,7 +54,7 @@ mod tests {
                 state: "s".into(),
                 pass: Some(format!("pass-of-{person}")),
                 pid: None,
-                did_proof: format!("proof-of-{person}"),
+                did_proof: Some(format!("proof-of-{person}").into()),
             };
             append(&path, &line(7, person, &presented)).unwrap();
         }

@@ -163,7 +163,7 @@ impl Trust {
 
     /// Follows until the process ends.
     pub async fn run(&self, follower: &Follower) {
-        let rhythm = Rhythm::of(&self.home);
+        let rhythm = Rhythm::of(self.home.snapshot().light.genesis());
         let mut refreshed_ms = 0;
         loop {
             follower.checkpoints(&self.home).await;
@@ -176,7 +176,7 @@ impl Trust {
             if let Some(age_ms) = self.home.checkpoint_age_ms(now_ms()) {
                 metrics::gauge!("checkpoint_age_seconds").set(age_ms as f64 / 1000.0);
             }
-            tokio::time::sleep(rhythm.tick).await;
+            tokio::time::sleep(rhythm.pause(self.home.sealed_slot(), now_ms())).await;
         }
     }
 

@@ -75,6 +75,8 @@ pub(crate) struct Known<T> {
     value: Option<T>,
     /// The time of the checkpoint, Unix milliseconds.
     at_ms: u64,
+    /// The slot at whose end it was so.
+    slot: u64,
     pub answer: StateAnswer,
 }
 
@@ -83,6 +85,7 @@ impl<T> Known<T> {
         Self {
             value: proved.value,
             at_ms: proved.at.header.time_ms,
+            slot: proved.at.header.sealed.slot,
             answer,
         }
     }
@@ -128,6 +131,13 @@ impl<T: Clone> Kept<T> {
     pub fn answer(&self) -> Option<StateAnswer> {
         let kept = self.0.read().unwrap_or_else(PoisonError::into_inner);
         kept.as_ref().map(|known| known.answer.clone())
+    }
+
+    /// The slot at whose end it was proved.
+    pub fn sealed_slot(&self) -> Option<u64> {
+        let kept = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let known = kept.as_ref();
+        known.map(|known| known.slot)
     }
 
     /// The same in bytes.
@@ -188,6 +198,13 @@ impl View {
             max_age_ms: self.limits.max_age_ms,
             max_lag_slots: self.limits.max_lag_slots,
         }
+    }
+
+    /// The newest slot whose end is known.
+    pub fn sealed_slot(&self) -> Option<u64> {
+        let snapshot = self.snapshot();
+        let newest = snapshot.light.newest();
+        newest.map(|newest| newest.header.sealed.slot)
     }
 
     /// The age of the newest checkpoint, in milliseconds.
@@ -290,7 +307,7 @@ impl View {
 
     /// The term behind which hand-overs are missing, if so.
     pub fn unproved_from(&self) -> Option<u64> {
-        // Asked twice a slot, so nothing is copied.
+        // Asked each slot, so nothing is copied.
         let kept = self.hand_overs.lock();
         let kept = kept.unwrap_or_else(PoisonError::into_inner).len() as u64;
         (kept < self.snapshot().light.newest_term()).then_some(kept)

@@ -176,6 +176,8 @@ fn broken(error: &TermError) -> Rule {
         | TermError::Certificate(_)
         | TermError::Unknown { .. }
         | TermError::Outside { .. } => Rule::RecognitionCheckpoint,
-        TermError::Proof(_) | TermError::Fork | TermError::HandOver => Rule::RecognitionHandOver,
+        TermError::Proof(_) | TermError::Fork | TermError::HandOver | TermError::Past => {
+            Rule::RecognitionHandOver
+        }
     }
 }

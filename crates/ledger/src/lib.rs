@@ -348,6 +348,7 @@ fn change<R: Read>(
         | Body::ForeignCheckpoint(..)
         | Body::ForeignHandOver(..)
         | Body::ForeignFork(..)
+        | Body::StatusList(_)
         | Body::Govern(..) => registry::change(network, now, signed, records),
     }
 }

@@ -1,15 +1,15 @@
-//! What stands on the ledger for everybody to hold against: issuance batches, and names that are shown
-//! in public (spec/operations.md, rules B1, W1 to W3).
+//! What stands on the ledger for everybody to hold against: issuance batches, status lists, and names that
+//! are shown in public (spec/operations.md, rules B1, B2, W1 to W3).
 
 use crate::registry::{Asked, Outcome, acting_issuer, spend_record};
 use crate::state::{Read, Records};
 use realdid_core::did::commitment;
 use realdid_core::hash::Hash32;
-use realdid_core::operation::{AnchorBatch, Show};
+use realdid_core::operation::{AnchorBatch, PublishList, Show};
 use realdid_core::rule::Rule;
 use realdid_core::state::{
-    Batch, Display, DisplayStatus, KeyStatus, KeyUse, ReasonCode, Service, Standing, batch_key,
-    display_key, service_key,
+    Batch, Display, DisplayStatus, KeyStatus, KeyUse, ReasonCode, Service, Standing, StatusList,
+    batch_key, display_key, service_key, status_list_key,
 };
 
 /// B1: an issuer commits to credentials that an active key of its own has signed. It costs one of
@@ -44,6 +44,34 @@ pub(crate) fn batch<R: Read>(
         height: asked.now.height,
     };
     records.put(key, &batch);
+    Ok(Ok(()))
+}
+
+/// B2: an issuer says which version of a status list holds. A list costs one of the records that the
+/// issuer may pay for, and its later versions nothing, as they take the place of it.
+pub(crate) fn status_list<R: Read>(
+    asked: Asked<'_>,
+    published: &PublishList,
+    records: &mut Records<R>,
+) -> Outcome<(), R::Error> {
+    let issuer = rule!(acting_issuer(asked, &published.issuer, records)?);
+    let key = status_list_key(asked.hash(), &published.issuer, &published.list);
+    let known: Option<StatusList> = records.get(&key)?;
+    let next = known
+        .as_ref()
+        .map_or(0, |known| known.seq.saturating_add(1));
+    if published.seq != next {
+        return Ok(Err(Rule::Sequence));
+    }
+    if known.is_none() {
+        rule!(spend_record(asked, (&published.issuer, &issuer), records)?);
+    }
+    let list = StatusList {
+        seq: published.seq,
+        digest: published.digest,
+        height: asked.now.height,
+    };
+    records.put(key, &list);
     Ok(Ok(()))
 }
 

@@ -70,6 +70,7 @@ pub(crate) fn change<R: Read>(
         Body::ForeignHandOver(network, hand_over) => {
             abroad::hand_over(asked, network, hand_over, records)
         }
+        Body::StatusList(list) => public::status_list(asked, list, records),
         Body::ForeignFork(network, one, other) => {
             abroad::fork(asked, network, (one, other), records)
         }

@@ -4,10 +4,12 @@
 //! Several nodes may be named; each request goes to the first that answers, so one that is down
 //! costs a moment and not the answer.
 
+use crate::resolve::PastOf;
 use crate::{Freshness, LightClient, LightError, Proved, TermError};
 use realdid_core::answer::{
     BucketAnswer, HandOver, MAX_ANSWER_BYTES, MAX_BUCKET_BYTES, MAX_HAND_OVERS, MAX_NETWORKS_BYTES,
-    OtherNetwork, StateAnswer, decode_hand_overs, decode_networks,
+    MAX_PAST, OtherNetwork, PastAnswer, StateAnswer, decode_hand_overs, decode_networks,
+    decode_past,
 };
 use realdid_core::certificate::claimed_epoch;
 use realdid_core::codec::{self, CodecError};
@@ -213,6 +215,18 @@ impl NodeClient {
             .fetch(&path, realdid_core::answer::MAX_ANSWER_BYTES)
             .await?;
         Ok(StateAnswer::decode(&bytes)?)
+    }
+
+    /// What the node has kept of a DID's earlier versions: the last one up to what is asked for, and the
+    /// one that followed it.
+    pub async fn past(&self, key: &Key, of: PastOf) -> Result<Vec<PastAnswer>, NodeError> {
+        let query = match of {
+            PastOf::Seq(seq) => format!("seq={seq}"),
+            PastOf::TimeMs(time_ms) => format!("time_ms={time_ms}"),
+        };
+        let path = format!("/v1/past/{}?{query}", hex::encode(key));
+        let bytes = self.fetch(&path, MAX_PAST * MAX_ANSWER_BYTES).await?;
+        Ok(decode_past(&bytes)?)
     }
 
     /// All keys that share the first `bits` bits with `key`.

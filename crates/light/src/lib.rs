@@ -20,7 +20,7 @@ mod tests;
 
 pub use realdid_core::terms::{CheckedHeader, TermError, TrustedTerm};
 
-use realdid_core::answer::{BucketAnswer, HandOver, StateAnswer};
+use realdid_core::answer::{BucketAnswer, HandOver, PastAnswer, StateAnswer};
 use realdid_core::codec::{self, CodecError};
 use realdid_core::did::{Did, Inception};
 use realdid_core::genesis::Genesis;
@@ -28,9 +28,9 @@ use realdid_core::governance::{DecisionRecord, Recognition};
 use realdid_core::hash::{Hash32, HashFunction};
 use realdid_core::header::Checkpoint;
 use realdid_core::state::{
-    Batch, DidRecord, Display, Enrolment, Family, Issuer, PersonTag, Service, Totals, batch_key,
-    decision_key, decode_record, did_key, display_key, enrolment_key, issuer_key, recognition_key,
-    service_key, totals_key,
+    Batch, DidRecord, Display, Enrolment, Family, Issuer, PersonTag, Service, StatusList, Totals,
+    batch_key, decision_key, decode_record, did_key, display_key, enrolment_key, issuer_key,
+    recognition_key, service_key, status_list_key, totals_key,
 };
 use realdid_core::suite::PublicKey;
 use realdid_core::terms::Terms;
@@ -304,6 +304,14 @@ impl LightClient {
         })
     }
 
+    /// L13: the record that a DID had in an earlier state. How old that is does not matter: it is asked
+    /// for beside the newest.
+    pub fn past_did(&self, did: &Did, past: &PastAnswer) -> Result<DidRecord, LightError> {
+        let key = did_key(self.hash_function(), &did.id);
+        self.terms.past(&key, past)?;
+        Ok(decode_record(&past.value.0)?)
+    }
+
     /// An issuer's record, or its absence.
     pub fn issuer(
         &self,
@@ -359,6 +367,18 @@ impl LightClient {
         freshness: &Freshness,
     ) -> Result<Proved<Option<Batch>>, LightError> {
         let key = batch_key(self.hash_function(), issuer, root);
+        self.record(&key, answer, freshness)
+    }
+
+    /// Which version of an issuer's status list holds, or its absence: the list by the SHA-256 of its address.
+    pub fn status_list(
+        &self,
+        issuer: &Hash32,
+        list: &Hash32,
+        answer: &StateAnswer,
+        freshness: &Freshness,
+    ) -> Result<Proved<Option<StatusList>>, LightError> {
+        let key = status_list_key(self.hash_function(), issuer, list);
         self.record(&key, answer, freshness)
     }
 

@@ -86,17 +86,32 @@ pub fn admit(
         }
     }
     let signed: Vec<_> = verified.iter().map(|(_, known, _)| &known.signed).collect();
+    let judged = machine.tip().height;
     let outcomes = machine.try_verified(&signed, now_ms)?;
+    let mut added_here = Vec::new();
     for ((place, known, bytes), outcome) in verified.into_iter().zip(outcomes) {
+        let id = known.id;
         let added = match outcome {
             Ok(()) => mempool.add(known, bytes.0.clone()).map_err(Into::into),
             Err(rule) => Err(NotAdmitted::Rule(rule)),
         };
         match added {
-            Ok(()) if by == By::Client => mempool.outbox().put(bytes),
-            Ok(()) => {}
+            Ok(()) => {
+                added_here.push(id);
+                if by == By::Client {
+                    mempool.outbox().put(bytes);
+                }
+            }
             Err(why) => waits[place] = Err(why),
         }
+    }
+    // Another validator's block may have become final since it was judged, and have been settled before
+    // this one waited here: it would be put into a block a second time.
+    if machine.tip().height > judged {
+        let accepted = machine.accepted(&added_here)?;
+        let each = added_here.into_iter().zip(accepted);
+        let done = each.filter_map(|(id, accepted)| accepted.then_some(id));
+        mempool.forget(&done.collect::<Vec<_>>());
     }
     Ok(waits)
 }

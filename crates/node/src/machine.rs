@@ -1,13 +1,18 @@
 //! The machine: final blocks in, state, receipts and sealed roots out (spec/headers.md).
 //!
 //! It keeps the block log (the truth) and the state store in step. Blocks of the open slot are
-//! executed over the committed state in memory; when the first block of a later slot is final,
-//! everything before it is committed to the store as one, and the root that comes out is what a
-//! later header seals. After a crash [`Machine::open`] replays the blocks that the store lacks.
+//! executed over the committed state in memory; the first block of a later slot ends it. That block
+//! is executed, durable and told before [`Machine::close`] commits everything before it to the store
+//! as one: nobody who waits for it waits for the commit too. The root that comes out is what a later
+//! header seals. After a crash [`Machine::open`] replays the blocks that the store lacks.
 
-use crate::store::{BlockLog, BlockLogError, Change, LoggedOperation, StateStore, StoreError};
+use crate::store::{
+    BlockLog, BlockLogError, Change, LoggedOperation, LoggedPast, StateStore, StoreError,
+};
 use minicbor::{Decode, Encode};
-use realdid_core::answer::{HandOver, MAX_ANSWER_BYTES, MAX_HAND_OVERS, MAX_HEADERS_BACK};
+use realdid_core::answer::{
+    HandOver, MAX_ANSWER_BYTES, MAX_HAND_OVERS, MAX_HEADERS_BACK, MAX_PAST, PastAnswer,
+};
 use realdid_core::codec::{self, Bytes, CodecError};
 use realdid_core::genesis::{Genesis, Parameters};
 use realdid_core::governance::{
@@ -19,7 +24,7 @@ use realdid_core::header::{
 };
 use realdid_core::operation::SignedOperation;
 use realdid_core::rule::Rule;
-use realdid_core::state::{committee_key, decode_record, parameters_key};
+use realdid_core::state::{DidRecord, Family, committee_key, decode_record, parameters_key};
 use realdid_core::trie::{Key, Proof};
 use realdid_ledger::governance::begin_block;
 use realdid_ledger::state::{Read, Records};
@@ -35,7 +40,7 @@ pub(crate) const MAX_ENTRY_BYTES: usize = MAX_BLOCK_BYTES + 64;
 /// How many blocks are read at a time when replaying.
 const REPLAY_BATCH: usize = 256;
 
-/// Why the machine cannot go on. Nothing acknowledged is lost; the block is tried again.
+/// Why the machine cannot go on. Nothing acknowledged is lost; what failed is tried again.
 #[derive(Debug, thiserror::Error)]
 pub enum MachineError {
     #[error("the state: {0}")]
@@ -88,6 +93,9 @@ pub struct Machine {
     store: Arc<dyn StateStore>,
     log: BlockLog,
     open: Mutex<OpenSlot>,
+    /// Closed slots by the height of their last block. Beside the open slot, whose lock is held while
+    /// a slot is committed: who judges a proposal must not wait for that.
+    closed: Mutex<BTreeMap<u64, Sealed>>,
     progress: watch::Sender<Progress>,
 }
 
@@ -98,8 +106,17 @@ struct OpenSlot {
     receipts_root: Hash32,
     parameters: Arc<RunningParameters>,
     committee: Arc<Committee>,
-    /// Closed slots by the height of their last block.
-    closed: BTreeMap<u64, Sealed>,
+    /// The slot before, until it is committed.
+    ended: Option<EndedSlot>,
+}
+
+/// A slot whose last block is final, and what it changed.
+struct EndedSlot {
+    slot: u64,
+    height: u64,
+    receipts_root: Hash32,
+    committee: Arc<Committee>,
+    changes: BTreeMap<Key, Option<Vec<u8>>>,
 }
 
 /// One entry of the block log.
@@ -113,27 +130,30 @@ pub(crate) struct LogEntry {
     receipts_root: Hash32,
 }
 
-/// The record of the committee in a state that shows the next term.
+/// A record with its proof in a state that the store no longer has: of the committee where that shows the
+/// next term, or of a DID before it changed.
 #[derive(Encode, Decode)]
 #[cbor(array)]
 struct Shown {
     #[n(0)]
-    committee: Bytes,
+    record: Bytes,
     #[n(1)]
     proof: Proof,
 }
 
-/// The committed state with the open slot on top, as the rules read it.
+/// The committed state with what is not committed on top, as the rules read it.
 struct Below<'a> {
     store: &'a dyn StateStore,
-    changes: &'a BTreeMap<Key, Option<Vec<u8>>>,
+    open: &'a OpenSlot,
 }
 
 impl Read for Below<'_> {
     type Error = StoreError;
 
     fn read(&self, key: &Key) -> Result<Option<Vec<u8>>, StoreError> {
-        match self.changes.get(key) {
+        let ended = self.open.ended.as_ref();
+        let ended = ended.and_then(|slot| slot.changes.get(key));
+        match self.open.changes.get(key).or(ended) {
             Some(changed) => Ok(changed.clone()),
             None => self.store.get(key),
         }
@@ -192,13 +212,14 @@ impl Machine {
             genesis,
             store,
             log,
+            closed: Mutex::new(BTreeMap::from([(tip.sealed.height, tip.sealed)])),
             open: Mutex::new(OpenSlot {
-                closed: BTreeMap::from([(tip.sealed.height, tip.sealed)]),
                 tip,
                 changes: BTreeMap::new(),
                 receipts_root,
                 parameters,
                 committee,
+                ended: None,
             }),
             progress,
         };
@@ -242,7 +263,7 @@ impl Machine {
 
     /// What this node found sealed at a height, if it is remembered.
     pub fn closed_at(&self, height: u64) -> Option<Sealed> {
-        self.lock().closed.get(&height).copied()
+        self.closed_slots().get(&height).copied()
     }
 
     /// The final block at a height.
@@ -325,19 +346,22 @@ impl Machine {
         operations.iter().map(&mut each).collect()
     }
 
-    /// Takes the next final block: executes it and makes it durable. A block that is known is
-    /// accepted silently. After an error nothing has changed and the same block may come again.
+    /// Takes the next final block: executes it, makes it durable, and closes the slot that it ends. A
+    /// block that is known is accepted silently, and may come again after any error.
     pub fn finalise(
         &self,
         height: u64,
         bytes: &[u8],
         certificate: Option<&[u8]>,
     ) -> Result<Option<Block>, MachineError> {
-        self.finalise_knowing(height, bytes, certificate, &|_| None)
+        let block = self.finalise_knowing(height, bytes, certificate, &|_| None)?;
+        self.close()?;
+        Ok(block)
     }
 
-    /// The same where `verified` gives what was read from an operation's bytes, as they stand, if its
-    /// signatures were verified before.
+    /// The same without closing a slot, so that whoever waits for the block does not wait for that too:
+    /// [`Machine::close`] follows. After an error nothing has changed. `verified` gives what was read from
+    /// an operation's bytes, as they stand, if its signatures were verified before.
     pub fn finalise_knowing(
         &self,
         height: u64,
@@ -361,8 +385,18 @@ impl Machine {
         Ok(Some(block))
     }
 
-    /// Executes a final block on top of the open slot, closing the slot first where the block
-    /// begins another. Logs it, unless it comes from the log.
+    /// Commits the slot that has ended, if it is not committed yet. The next block waits for this, and
+    /// tries it again where it failed.
+    pub fn close(&self) -> Result<(), MachineError> {
+        let mut open = self.lock();
+        if self.close_ended(&mut open)? {
+            self.publish(&open, None);
+        }
+        Ok(())
+    }
+
+    /// Executes a final block on top of the open slot, which ends where the block is of a later one.
+    /// Logs it, unless it comes from the log.
     fn execute(
         &self,
         open: &mut OpenSlot,
@@ -377,10 +411,7 @@ impl Machine {
         if rules > NEWEST_RULES {
             return Err(MachineError::Rules { height, rules });
         }
-        let slot_s = self.genesis.parameters.slot_s;
-        if block.header.slot(slot_s) > open.tip.slot(slot_s) {
-            self.close_slot(open, block.header.slot(slot_s) - 1)?;
-        }
+        self.close_ended(open)?;
         let now = Moment {
             height: block.header.height,
             time_ms: block.header.time_ms,
@@ -400,6 +431,17 @@ impl Machine {
         if let Some((bytes, certificate)) = log {
             self.append(block.header.height, bytes, certificate, root, &receipts)?;
         }
+        let slot_s = self.genesis.parameters.slot_s;
+        let slot = block.header.slot(slot_s);
+        if slot > open.tip.slot(slot_s) {
+            open.ended = Some(EndedSlot {
+                slot: slot - 1,
+                height: open.tip.height,
+                receipts_root: open.receipts_root,
+                committee: open.committee.clone(),
+                changes: std::mem::take(&mut open.changes),
+            });
+        }
         open.changes.extend(changes);
         open.receipts_root = root;
         if let Some(decided) = decided {
@@ -412,35 +454,35 @@ impl Machine {
         Ok(())
     }
 
-    /// Commits all that lies before a block of a later slot.
-    fn close_slot(&self, open: &mut OpenSlot, slot: u64) -> Result<(), MachineError> {
-        let height = open.tip.height;
+    /// Commits all that lies before the open slot. Answers whether there was something.
+    fn close_ended(&self, open: &mut OpenSlot) -> Result<bool, MachineError> {
+        let Some(ended) = &open.ended else {
+            return Ok(false);
+        };
+        let height = ended.height;
         let known = self.store.committed_height() == Some(height);
         let root = if known {
             self.store.root()
         } else {
-            let changes: Vec<Change> = open
-                .changes
-                .iter()
-                .map(|(key, value)| (*key, value.clone()))
-                .collect();
+            self.keep_past(&ended.changes);
+            let changes = ended.changes.iter();
+            let changes: Vec<Change> = changes.map(|(key, value)| (*key, value.clone())).collect();
             self.store.commit(height, &changes)?
         };
-        open.changes.clear();
-        self.keep_shown(&open.committee, height);
-        open.closed.insert(
+        self.keep_shown(&ended.committee, height);
+        let sealed = Sealed {
+            slot: ended.slot,
             height,
-            Sealed {
-                slot,
-                height,
-                state_root: Hash32(root),
-                receipts_root: open.receipts_root,
-            },
-        );
-        while open.closed.len() > REMEMBERED_SLOTS {
-            open.closed.pop_first();
+            state_root: Hash32(root),
+            receipts_root: ended.receipts_root,
+        };
+        open.ended = None;
+        let mut closed = self.closed_slots();
+        closed.insert(height, sealed);
+        while closed.len() > REMEMBERED_SLOTS {
+            closed.pop_first();
         }
-        Ok(())
+        Ok(true)
     }
 
     fn append(
@@ -493,6 +535,7 @@ impl Machine {
                 next = height + 1;
             }
         }
+        self.close_ended(&mut open)?;
         let certificate = self.log.certificate(open.tip.height)?;
         self.publish(&open, certificate.as_deref());
         Ok(())
@@ -501,7 +544,10 @@ impl Machine {
     /// Tells those who wait. A checkpoint is the first certified header that seals the newest
     /// closed slot: the same for everybody, until the next slot closes.
     fn publish(&self, open: &OpenSlot, certificate: Option<&[u8]>) {
-        let newest = open.closed.last_key_value().map(|(_, sealed)| *sealed);
+        let newest = self
+            .closed_slots()
+            .last_key_value()
+            .map(|(_, sealed)| *sealed);
         self.progress.send_modify(|progress| {
             progress.tip = open.tip.clone();
             progress.parameters = open.parameters.clone();
@@ -518,6 +564,141 @@ impl Machine {
                 }));
             }
         });
+    }
+
+    /// Keeps the proofs of what DIDs are until now, before a commit changes them: the store proves its
+    /// newest state only, and somebody may ask for an earlier version (D18).
+    fn keep_past(&self, changes: &BTreeMap<Key, Option<Vec<u8>>>) {
+        if let Err(error) = self.try_to_keep_past(changes) {
+            tracing::error!(code = error.code(), %error, "versions of DIDs are without a proof");
+        }
+    }
+
+    fn try_to_keep_past(
+        &self,
+        changes: &BTreeMap<Key, Option<Vec<u8>>>,
+    ) -> Result<(), MachineError> {
+        let mut from: Key = [0; 32];
+        from[0] = Family::Dids as u8;
+        let mut all = Vec::new();
+        for (key, value) in changes.range(from..) {
+            if key[0] != Family::Dids as u8 {
+                break;
+            }
+            let Some(value) = value else { continue };
+            // An anchor has nothing before it.
+            if decode_record::<DidRecord>(value)?.seq == 0 {
+                continue;
+            }
+            let proved = self.store.prove(key)?;
+            if let Some(value) = proved.value {
+                let seq = decode_record::<DidRecord>(&value)?.seq;
+                let shown = Shown {
+                    record: Bytes(value),
+                    proof: proved.proof,
+                };
+                let past = LoggedPast {
+                    seq,
+                    height: proved.height,
+                    proof: codec::encode(&shown),
+                };
+                all.push((*key, past));
+            }
+        }
+        if !all.is_empty() {
+            self.log.put_past(&all)?;
+        }
+        Ok(())
+    }
+
+    /// What is kept of a DID's versions: the last one that `is_before` what is asked for, and the one that
+    /// followed it, as far as a header that seals their state is certified. The newest is not among them.
+    pub fn past(
+        &self,
+        key: &Key,
+        is_before: impl Fn(&DidRecord) -> bool,
+    ) -> Result<Vec<PastAnswer>, MachineError> {
+        let mut last = None;
+        let mut found = Vec::new();
+        for past in self.log.past(key)? {
+            let shown: Shown = codec::decode(&past.proof, MAX_ANSWER_BYTES)?;
+            let record: DidRecord = decode_record(&shown.record.0)?;
+            if is_before(&record) {
+                last = Some((past.height, shown));
+            } else {
+                found.extend(last.take());
+                found.push((past.height, shown));
+                break;
+            }
+        }
+        found.extend(last);
+        let answers = found.into_iter().take(MAX_PAST);
+        let answers = answers.map(|(height, shown)| self.past_answer(height, shown));
+        let answers: Vec<Option<PastAnswer>> = answers.collect::<Result<_, _>>()?;
+        Ok(answers.into_iter().flatten().collect())
+    }
+
+    /// A kept proof with the header that seals its state, and what certifies that.
+    fn past_answer(&self, height: u64, shown: Shown) -> Result<Option<PastAnswer>, MachineError> {
+        let Some((checkpoint, back)) = self.sealing(height)? else {
+            return Ok(None);
+        };
+        Ok(Some(PastAnswer {
+            checkpoint,
+            back,
+            value: shown.record,
+            proof: shown.proof,
+        }))
+    }
+
+    /// The first certified header from the one on that seals the state at `height`, and those between;
+    /// none where no header seals it, or none near is certified.
+    fn sealing(&self, height: u64) -> Result<Option<(Checkpoint, Vec<Bytes>)>, MachineError> {
+        let tip = self.tip().height;
+        // Headers never seal less than those before them (H8).
+        let (mut low, mut high) = (height, tip + 1);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self
+                .header(middle)?
+                .is_some_and(|h| h.sealed.height < height)
+            {
+                true => low = middle + 1,
+                false => high = middle,
+            }
+        }
+        let mut back = Vec::new();
+        for at in (low..=tip).take(MAX_HEADERS_BACK + 1) {
+            let Some(header) = self.header(at)? else {
+                return Ok(None);
+            };
+            if back.is_empty() && header.sealed.height != height {
+                return Ok(None);
+            }
+            let encoded = Bytes(codec::encode(&header));
+            if let Some(certificate) = self.log.certificate(at)? {
+                back.reverse();
+                let checkpoint = Checkpoint {
+                    header: encoded,
+                    certificate: Bytes(certificate),
+                };
+                return Ok(Some((checkpoint, back)));
+            }
+            back.push(encoded);
+        }
+        Ok(None)
+    }
+
+    /// The final header at a height; that of the genesis at 0.
+    fn header(&self, height: u64) -> Result<Option<Header>, MachineError> {
+        if height == 0 {
+            return Ok(Some(self.genesis.header()));
+        }
+        let Some(bytes) = self.log.block(height)? else {
+            return Ok(None);
+        };
+        let entry: LogEntry = codec::decode(&bytes, MAX_ENTRY_BYTES)?;
+        Ok(Some(Block::header_again(&entry.block.0)?))
     }
 
     /// Keeps the proof that the state at `height`, which is committed now, shows the term that follows
@@ -542,7 +723,7 @@ impl Machine {
         let proved = self.store.prove(&key)?;
         if let Some(value) = proved.value.filter(|_| proved.height == height) {
             let shown = Shown {
-                committee: Bytes(value),
+                record: Bytes(value),
                 proof: proved.proof,
             };
             let most = REMEMBERED_SLOTS as u64;
@@ -598,7 +779,7 @@ impl Machine {
                 certificate: Bytes(certificate.to_vec()),
             },
             back,
-            committee: shown.committee,
+            committee: shown.record,
             proof: shown.proof,
         };
         self.log
@@ -625,8 +806,13 @@ impl Machine {
     fn below<'a>(&'a self, open: &'a OpenSlot) -> Below<'a> {
         Below {
             store: self.store.as_ref(),
-            changes: &open.changes,
+            open,
         }
+    }
+
+    fn closed_slots(&self) -> MutexGuard<'_, BTreeMap<u64, Sealed>> {
+        // A poisoned map is still a sound one.
+        self.closed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, OpenSlot> {

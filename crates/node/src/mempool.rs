@@ -82,6 +82,7 @@ impl Source {
             | Body::CancelReset(issuer, ..) => Self::Issuer(*issuer),
             Body::Batch(batch) => Self::Issuer(batch.issuer),
             Body::Display(show) => Self::Issuer(show.issuer),
+            Body::StatusList(list) => Self::Issuer(list.issuer),
             Body::WithdrawDisplay(digest, _) => Self::Display(*digest),
             Body::ForeignCheckpoint(..) | Body::ForeignHandOver(..) | Body::ForeignFork(..) => {
                 Self::Relays
@@ -132,6 +133,8 @@ struct Waiting {
 #[derive(Debug)]
 struct Entry {
     bytes: Bytes,
+    /// Their hash, by which they are found.
+    hash: u64,
     /// What was read from these bytes and found admissible.
     known: Option<Arc<Known>>,
     /// The last height at which it may be in a block.
@@ -193,6 +196,7 @@ impl Mempool {
                 id,
                 Entry {
                     bytes: Bytes(bytes),
+                    hash,
                     known,
                     expires,
                     proposed,
@@ -209,13 +213,15 @@ impl Mempool {
 
     /// Whether an operation waits with exactly these bytes.
     pub fn holds(&self, bytes: &Bytes) -> bool {
-        self.lock().find(&self.hasher, bytes).is_some()
+        let hash = self.hasher.hash_one(&bytes.0);
+        self.lock().find(hash, bytes).is_some()
     }
 
     /// What was read from exactly these bytes and found admissible, if it waits here.
     pub fn known(&self, bytes: &Bytes) -> Option<Arc<Known>> {
+        let hash = self.hasher.hash_one(&bytes.0);
         let waiting = self.lock();
-        let id = waiting.find(&self.hasher, bytes)?;
+        let id = waiting.find(hash, bytes)?;
         waiting.operations.get(&id)?.known.clone()
     }
 
@@ -223,11 +229,11 @@ impl Mempool {
     pub fn hold_back(&self, height: u64, held: &[Bytes]) {
         let mut waiting = self.lock();
         for bytes in held {
+            let hash = self.hasher.hash_one(&bytes.0);
             if waiting.held.len() < MAX_OPERATIONS {
-                let hash = self.hasher.hash_one(&bytes.0);
                 waiting.held.insert(hash, height);
             }
-            if let Some(id) = waiting.find(&self.hasher, bytes)
+            if let Some(id) = waiting.find(hash, bytes)
                 && let Some(entry) = waiting.operations.get_mut(&id)
             {
                 entry.proposed = Some(height);
@@ -309,7 +315,7 @@ impl Mempool {
     pub fn settle_block(&self, height: u64, operations: &[Bytes]) {
         let known: Vec<Option<Hash32>> = {
             let waiting = self.lock();
-            let find = |bytes| waiting.find(&self.hasher, bytes);
+            let find = |bytes: &Bytes| waiting.find(self.hasher.hash_one(&bytes.0), bytes);
             operations.iter().map(find).collect()
         };
         // The same operation may wait here with other signatures.
@@ -325,39 +331,32 @@ impl Mempool {
     /// another block at or below that height is free again.
     pub fn settle(&self, height: u64, held: &[Hash32]) {
         let mut waiting = self.lock();
-        let Waiting {
-            queues,
-            turns,
-            operations,
-            by_bytes,
-            held: in_blocks,
-            bytes,
-        } = &mut *waiting;
-        in_blocks.retain(|_, at| *at > height);
-        let mut gone = |entry: &Entry| {
-            *bytes -= entry.bytes.0.len();
-            by_bytes.remove(&self.hasher.hash_one(&entry.bytes.0));
-        };
+        waiting.held.retain(|_, at| *at > height);
         for id in held {
-            if let Some(entry) = operations.remove(id) {
-                gone(&entry);
-            }
+            waiting.remove(id);
         }
-        operations.retain(|_, entry| {
+        let mut expired = Vec::new();
+        for (id, entry) in &mut waiting.operations {
             if entry.proposed.is_some_and(|at| at <= height) {
                 entry.proposed = None;
             }
-            let alive = entry.expires > height;
-            if !alive {
-                gone(entry);
+            if entry.expires <= height {
+                expired.push(*id);
             }
-            alive
-        });
-        queues.retain(|_, queue| {
-            queue.retain(|id| operations.contains_key(id));
-            !queue.is_empty()
-        });
-        turns.retain(|source| queues.contains_key(source));
+        }
+        for id in expired {
+            waiting.remove(&id);
+        }
+        waiting.close_ranks();
+    }
+
+    /// Takes operations out that turned out to be done.
+    pub fn forget(&self, done: &[Hash32]) {
+        let mut waiting = self.lock();
+        for id in done {
+            waiting.remove(id);
+        }
+        waiting.close_ranks();
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -367,9 +366,31 @@ impl Mempool {
 }
 
 impl Waiting {
-    /// The operation that has exactly these bytes.
-    fn find(&self, hasher: &RandomState, bytes: &Bytes) -> Option<Hash32> {
-        let id = self.by_bytes.get(&hasher.hash_one(&bytes.0))?;
+    /// Takes an operation out; its place in the queue stays until [`close_ranks`](Self::close_ranks).
+    fn remove(&mut self, id: &Hash32) {
+        if let Some(entry) = self.operations.remove(id) {
+            self.bytes -= entry.bytes.0.len();
+            self.by_bytes.remove(&entry.hash);
+        }
+    }
+
+    fn close_ranks(&mut self) {
+        let Self {
+            queues,
+            turns,
+            operations,
+            ..
+        } = self;
+        queues.retain(|_, queue| {
+            queue.retain(|id| operations.contains_key(id));
+            !queue.is_empty()
+        });
+        turns.retain(|source| queues.contains_key(source));
+    }
+
+    /// The operation that has exactly these bytes, which have this hash.
+    fn find(&self, hash: u64, bytes: &Bytes) -> Option<Hash32> {
+        let id = self.by_bytes.get(&hash)?;
         let entry = self.operations.get(id)?;
         (entry.bytes == *bytes).then_some(*id)
     }
@@ -425,6 +446,20 @@ mod tests {
         assert_eq!(pool.take(7, 10, 100), [Bytes(vec![2])]);
         pool.settle(7, &[id(2), id(3)]);
         assert!(pool.is_empty());
+    }
+
+    #[test]
+    fn what_turned_out_to_be_done_leaves_no_trace() {
+        let mempool = Mempool::default();
+        mempool.put(id(1), ONE, vec![1; 10], 100).unwrap();
+        mempool.put(id(2), ONE, vec![2; 10], 100).unwrap();
+        mempool.put(id(3), TWO, vec![3; 10], 100).unwrap();
+        mempool.forget(&[id(1), id(3), id(9)]);
+        assert_eq!(mempool.len(), 1);
+        assert_eq!(mempool.take(5, 10, 1000), [Bytes(vec![2; 10])]);
+        let waiting = mempool.lock();
+        assert_eq!((waiting.bytes, waiting.by_bytes.len()), (10, 1));
+        assert_eq!((waiting.queues.len(), waiting.turns.len()), (1, 1));
     }
 
     #[test]

@@ -142,10 +142,12 @@ impl<H: Host> Producer<H> {
         if header.sealed.height <= parent.sealed.height || header.sealed.height > parent.height {
             return Some(false);
         }
+        // First, since a slot may be closed between the two.
+        let closed = self.machine.closed().height;
         match self.machine.closed_at(header.sealed.height) {
             Some(ours) => Some(ours == header.sealed),
             // Behind: the slot is not closed here yet. Ahead: no slot ended at that height.
-            None if self.machine.closed().height < header.sealed.height => None,
+            None if closed < header.sealed.height => None,
             None => Some(false),
         }
     }
@@ -169,7 +171,7 @@ impl<H: Host> Chain for Producer<H> {
         .encode()
     }
 
-    async fn propose(&self, parent: &[u8]) -> Option<Vec<u8>> {
+    async fn propose(&self, parent: &[u8], before: &[&[u8]]) -> Option<Vec<u8>> {
         let Block {
             header: parent,
             operations: held,
@@ -177,8 +179,14 @@ impl<H: Host> Chain for Producer<H> {
         if self.parameters(&parent).rules > NEWEST_RULES {
             return None;
         }
-        // It may be final already, and never known here otherwise.
+        // What they hold may wait here too: a block is known here by nothing else where it was ordered
+        // before this node came to verify it.
         self.mempool.hold_back(parent.height, &held);
+        for block in before {
+            let block = Block::decode_again(block).ok()?;
+            let height = block.header.height;
+            self.mempool.hold_back(height, &block.operations);
+        }
         let mut added = self.mempool.added();
         let heartbeat = self.host.sleep(HEARTBEAT);
         tokio::pin!(heartbeat);
@@ -241,6 +249,7 @@ impl<H: Host> Chain for Producer<H> {
                         self.settle(&block);
                     }
                     self.progressed.notify_waiters();
+                    self.close(height).await;
                     return;
                 }
                 // A full disk, above all: hold the block, keep serving, and try again.
@@ -272,6 +281,17 @@ impl<H: Host> Chain for Producer<H> {
 }
 
 impl<H: Host> Producer<H> {
+    /// Commits the slot that a block has ended, once the block itself has been told. Where that fails
+    /// the next block tries it again.
+    async fn close(&self, height: u64) {
+        let machine = self.machine.clone();
+        match self.host.work(move || machine.close()).await {
+            Some(Ok(())) => self.progressed.notify_waiters(),
+            Some(Err(error)) => self.report(height, &error),
+            None => self.note(Some("node.panic")),
+        }
+    }
+
     fn settle(&self, block: &Block) {
         let held = &block.operations;
         metrics::counter!("ledger_operations_total").increment(held.len() as u64);
@@ -285,7 +305,7 @@ impl<H: Host> Producer<H> {
     }
 
     fn report(&self, height: u64, error: &MachineError) {
-        tracing::error!(height, code = error.code(), %error, "a final block waits to be kept");
+        tracing::error!(height, code = error.code(), %error, "what is final waits to be kept");
         self.note(Some(error.code()));
     }
 

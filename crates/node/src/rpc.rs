@@ -4,6 +4,7 @@
 //! and its checkpoint. Binary answers are canonical CBOR (`spec/`), the rest is JSON.
 
 pub(crate) mod decisions;
+mod identifiers;
 
 use crate::admission::{By, NotAdmitted, admit};
 use crate::gossip;
@@ -19,21 +20,18 @@ use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use realdid_core::answer::{BucketAnswer, StateAnswer};
+use realdid_core::answer::{BucketAnswer, PastAnswer, StateAnswer};
 use realdid_core::certificate::claimed_epoch;
 use realdid_core::codec::{self, Bytes};
-use realdid_core::did::Inception;
 use realdid_core::genesis::Parameters;
 use realdid_core::governance::Term;
 use realdid_core::hash::Hash32;
 use realdid_core::header::{Block, Checkpoint};
 use realdid_core::operation::MAX_HAND_OVER_BYTES;
-use realdid_core::state::{Family, did_key};
+use realdid_core::state::{DidRecord, Family};
 use realdid_core::trie::{Key, Prefix};
-use realdid_light::resolve::{self, ResolutionError};
-use realdid_light::{Freshness, LightClient, LightError, TermError};
+use realdid_light::LightClient;
+use realdid_light::resolve::{self, PastOf};
 use realdid_serve::Problem;
 use serde::{Deserialize, Serialize};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -46,9 +44,6 @@ const MAX_BATCH_BYTES: usize = gossip::MAX_MESSAGE_BYTES;
 const SEAL_WAIT: Duration = Duration::from_secs(3);
 /// The longest time after which a client is asked to try again.
 const MAX_RETRY_S: u64 = 60;
-/// How old this node's own checkpoint may be before it stops answering for the state. A reader
-/// judges by its own limit; this one only keeps a node that lost its peers from misleading.
-const RESOLUTION_AGE_MS: u64 = 10 * 60 * 1000;
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -98,13 +93,24 @@ impl Voter {
         state,
         bucket,
         block,
+        past,
         hand_overs,
         networks,
         decisions::list,
-        identifier,
+        identifiers::identifier,
+        identifiers::identifier_by_body,
+        identifiers::methods,
+        identifiers::properties,
         status,
-        page
-    )
+        page,
+        style
+    ),
+    components(schemas(
+        identifiers::ResolutionResult,
+        identifiers::DereferencingResult,
+        identifiers::AnyResult,
+        identifiers::Described
+    ))
 )]
 pub struct Api;
 
@@ -122,11 +128,17 @@ pub fn router(rpc: Rpc) -> Router {
         .route("/v1/state/{key}", get(state))
         .route("/v1/buckets/{prefix}/{bits}", get(bucket))
         .route("/v1/blocks/{height}", get(block))
+        .route("/v1/past/{key}", get(past))
         .route("/v1/handovers", get(hand_overs))
         .route("/v1/networks", get(networks))
         .route("/v1/decisions", get(decisions::list))
         .route("/v1/status", get(status))
-        .route("/1.0/identifiers/{did}", get(identifier))
+        .route(
+            "/1.0/identifiers/{*did}",
+            get(identifiers::identifier).post(identifiers::identifier_by_body),
+        )
+        .route("/1.0/methods", get(identifiers::methods))
+        .route("/1.0/properties", get(identifiers::properties))
         .route("/", get(page))
         .route("/style.css", get(style))
         .layer(DefaultBodyLimit::max(MAX_HAND_OVER_BYTES))
@@ -328,6 +340,48 @@ async fn state(State(rpc): State<Rpc>, Path(key): Path<String>) -> Result<Respon
     Ok(cbor(rpc.answer(&key.0).await?.encode()))
 }
 
+/// Which version.
+#[derive(Deserialize)]
+struct PastQuery {
+    seq: Option<u64>,
+    time_ms: Option<u64>,
+}
+
+/// What a DID was in earlier states, with the proofs of then: a canonical array of the last version up to
+/// the one that is asked for and of the one that followed it, without the newest. Empty where nothing is
+/// kept.
+#[utoipa::path(
+    get, path = "/v1/past/{key}",
+    params(
+        ("key" = String, Path, description = "a DID's state key: 32 bytes in lowercase hex"),
+        ("seq" = Option<u64>, Query, description = "the version's sequence number"),
+        ("time_ms" = Option<u64>, Query, description = "or a time at which it stood, Unix milliseconds"),
+    ),
+    responses(
+        (status = 200, content_type = "application/cbor", body = Vec<u8>),
+        (status = 400), (status = 503)
+    )
+)]
+async fn past(
+    State(rpc): State<Rpc>,
+    Path(key): Path<String>,
+    Query(query): Query<PastQuery>,
+) -> Result<Response, Problem> {
+    let key: Hash32 = key.parse().map_err(|_| bad_hex("state.key"))?;
+    let of = match (query.seq, query.time_ms) {
+        (Some(seq), None) => PastOf::Seq(seq),
+        (None, Some(time_ms)) => PastOf::TimeMs(time_ms),
+        _ => {
+            return Err(Problem::bad_request(
+                "state.past",
+                "an earlier version is asked for by its number or by a time",
+                "give either seq or time_ms",
+            ));
+        }
+    };
+    Ok(cbor(codec::encode(&rpc.past(&key.0, of).await?)))
+}
+
 /// Which hand-overs.
 #[derive(Deserialize)]
 struct HandOversFrom {
@@ -428,90 +482,6 @@ async fn block(State(rpc): State<Rpc>, Path(height): Path<u64>) -> Result<Respon
     }
 }
 
-/// How to pass an inception, and which form the answer takes.
-#[derive(Deserialize)]
-struct ResolveOptions {
-    /// The canonical inception of an unanchored DID, base64url without padding.
-    inception: Option<String>,
-}
-
-/// Resolves a DID (W3C DID Resolution, HTTP binding; Universal Resolver driver contract).
-#[utoipa::path(
-    get, path = "/1.0/identifiers/{did}",
-    params(
-        ("did" = String, Path, description = "did:rdid:<network>:<id>"),
-        ("inception" = Option<String>, Query,
-         description = "inception of an unanchored DID, base64url without padding")
-    ),
-    responses(
-        (status = 200, description = "a DID Resolution result"),
-        (status = 400, description = "invalid DID or inception"),
-        (status = 404, description = "proved absent"),
-        (status = 410, description = "deactivated"),
-        (status = 501, description = "another method"),
-        (status = 503)
-    )
-)]
-async fn identifier(
-    State(rpc): State<Rpc>,
-    Path(text): Path<String>,
-    Query(options): Query<ResolveOptions>,
-) -> Response {
-    let failed = |kind: ResolutionError, detail: Option<&LightError>| {
-        resolution(kind.status(), resolve::failure(kind, detail))
-    };
-    let did = match resolve::parse_did(&text) {
-        Ok(did) => did,
-        Err(kind) => return failed(kind, None),
-    };
-    let inception = match options.inception.map(|text| parse_inception(&text)) {
-        Some(None) => return failed(ResolutionError::InvalidDid, None),
-        Some(Some(inception)) => Some(inception),
-        None => None,
-    };
-    let answer = match rpc
-        .answer(&did_key(did.network.hash_function(), &did.id))
-        .await
-    {
-        Ok(answer) => answer,
-        Err(problem) => return problem.into_response(),
-    };
-    let freshness = Freshness {
-        now_ms: unix_ms(),
-        max_age_ms: RESOLUTION_AGE_MS,
-        max_lag_slots: u64::MAX,
-    };
-    let result = {
-        if let Err(error) = rpc.follow(&answer.checkpoint).await {
-            return error.into_response();
-        }
-        let mut light = rpc.light.lock().unwrap_or_else(PoisonError::into_inner);
-        light
-            .advance(&answer.checkpoint)
-            .and_then(|_| resolve::resolve(&light, &did, inception.as_ref(), &answer, &freshness))
-    };
-    match result {
-        Ok(result) => {
-            let flag = |pointer: &str| result.pointer(pointer).is_some_and(|v| v == true);
-            let status = if result.pointer("/didResolutionMetadata/error").is_some() {
-                404
-            } else if flag("/didDocumentMetadata/deactivated") {
-                410
-            } else {
-                200
-            };
-            resolution(status, result)
-        }
-        Err(error @ LightError::InceptionMismatch) => {
-            failed(ResolutionError::InvalidDid, Some(&error))
-        }
-        Err(error @ LightError::Terms(TermError::WrongNetwork { .. })) => {
-            failed(ResolutionError::NotFound, Some(&error))
-        }
-        Err(error) => failed(ResolutionError::Unverified, Some(&error)),
-    }
-}
-
 /// Where the node stands.
 #[derive(Serialize, ToSchema)]
 struct Status {
@@ -571,6 +541,17 @@ impl Rpc {
             .into_iter()
             .map(|taken| taken.map_err(refused))
             .collect())
+    }
+
+    /// What is kept of the earlier versions of a DID.
+    async fn past(&self, key: &Key, of: PastOf) -> Result<Vec<PastAnswer>, Problem> {
+        let (machine, key) = (self.machine.clone(), *key);
+        let is_before = move |record: &DidRecord| match of {
+            PastOf::Seq(seq) => record.seq <= seq,
+            PastOf::TimeMs(time_ms) => record.updated_ms <= time_ms,
+        };
+        let found = tokio::task::spawn_blocking(move || machine.past(&key, is_before)).await;
+        found.map_err(|_| Problem::internal())?.map_err(unavailable)
     }
 
     /// Brings this node's own reader to the term of a checkpoint, by the hand-overs that are kept here.
@@ -760,17 +741,6 @@ async fn page(State(rpc): State<Rpc>) -> Result<Html<String>, Problem> {
     explorer.render().map(Html).map_err(|_| Problem::internal())
 }
 
-fn parse_inception(text: &str) -> Option<Inception> {
-    let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
-    Inception::decode(&bytes).ok()
-}
-
-fn resolution(status: u16, body: serde_json::Value) -> Response {
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let content_type = [(header::CONTENT_TYPE, "application/did-resolution")];
-    (status, content_type, body.to_string()).into_response()
-}
-
 fn cbor(bytes: Vec<u8>) -> Response {
     ([(header::CONTENT_TYPE, "application/cbor")], bytes).into_response()
 }
@@ -802,6 +772,8 @@ fn unavailable(error: MachineError) -> Problem {
     .retry_after(5)
 }
 
+/// The explorer's style sheet.
+#[utoipa::path(get, path = "/style.css", responses((status = 200, content_type = "text/css", body = String)))]
 async fn style() -> Response {
     let css = include_str!("../templates/style.css");
     ([(header::CONTENT_TYPE, "text/css; charset=utf-8")], css).into_response()

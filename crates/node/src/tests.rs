@@ -19,6 +19,8 @@ use realdid_testkit::ports::free_address;
 use std::path::Path;
 use std::time::Duration;
 
+mod resolution;
+
 const BY: HashFunction = HashFunction::Sha256;
 
 fn key(seed: u8) -> SecretKey {
@@ -27,7 +29,7 @@ fn key(seed: u8) -> SecretKey {
 
 fn issuer() -> Issuer {
     Issuer {
-        url: "http://127.0.0.1:1".into(),
+        url: "https://issuer.example".into(),
         keys: vec![IssuerKey {
             usage: KeyUse::Operation,
             key: key(9).public(),
@@ -89,6 +91,21 @@ fn network(dir: &Path, now_ms: u64) -> (Genesis, NodeConfig) {
     (genesis, config)
 }
 
+/// Runs the node and waits until it proves.
+async fn start(config: &NodeConfig, node: &NodeClient) {
+    let running = tokio::spawn(crate::run(config.clone()));
+    let until = std::time::Instant::now() + Duration::from_secs(30);
+    while node.checkpoint().await.is_err() {
+        assert!(
+            !running.is_finished(),
+            "the node ended: {:?}",
+            running.await
+        );
+        assert!(std::time::Instant::now() < until, "no checkpoint in 30 s");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_committee_of_one_orders_and_proves() {
     let dir = tempfile::tempdir().unwrap();
@@ -104,17 +121,7 @@ async fn a_committee_of_one_orders_and_proves() {
         },
         endpoints: vec![],
     };
-    let running = tokio::spawn(crate::run(config.clone()));
-    let until = std::time::Instant::now() + Duration::from_secs(30);
-    while node.checkpoint().await.is_err() {
-        assert!(
-            !running.is_finished(),
-            "the node ended: {:?}",
-            running.await
-        );
-        assert!(std::time::Instant::now() < until, "no checkpoint in 30 s");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    start(&config, &node).await;
     let mut light = LightClient::new(node.genesis().await.unwrap());
     assert_eq!(light.genesis().digest(), genesis.digest());
     light.advance(&node.checkpoint().await.unwrap()).unwrap();

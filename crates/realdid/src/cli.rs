@@ -49,6 +49,8 @@ pub enum Command {
     Wallet(WalletArgs),
     /// Resolve a DID and check the proof here
     Resolve(ResolveArgs),
+    /// Get what a DID URL names: a key, a service, or an address behind one
+    Dereference(ResolveArgs),
     /// Check a badge that shows a name in public, with all proofs checked here
     VerifyDisplay(VerifyDisplayArgs),
     /// Check the receipt of a know-your-customer login, without any network
@@ -562,10 +564,19 @@ pub struct RecordArgs {
     pub suite: Suites,
 }
 
+#[derive(Debug, Args)]
+pub struct AuthorityRecordArgs {
+    #[command(flatten)]
+    pub record: RecordArgs,
+    /// The country that its certificates name, two capital letters (ISO 3166-1 alpha-2): that of its configuration
+    #[arg(long, value_name = "CODE", default_value = realdid_authority::DEFAULT_COUNTRY)]
+    pub country: String,
+}
+
 #[derive(Debug, Subcommand)]
 pub enum AuthorityCommand {
     /// Make the keys where they are missing, and write the record that a genesis or governance admits
-    Record(RecordArgs),
+    Record(AuthorityRecordArgs),
     /// List the synthetic residents and write their evidence files
     Residents {
         #[command(flatten)]
@@ -576,10 +587,21 @@ pub enum AuthorityCommand {
         #[command(flatten)]
         dir: NationDir,
     },
+    /// List invented organisations with who may act for each, and write their extracts of the register
+    Organisations {
+        #[command(flatten)]
+        dir: NationDir,
+    },
     /// Suspend a person: no refresh, and gates refuse within an epoch and the refresh lead
     Suspend(StandingArgs),
     /// Restore a suspended person
     Restore(StandingArgs),
+    /// End a person's enrolment for good, as when they have died
+    End(StandingArgs),
+    /// Change a synthetic resident's entry in the embedded register, as a state does
+    Amend(AmendArgs),
+    /// Revoke a person's credentials that live long, for good
+    Revoke(PersonArgs),
     /// Announce that somebody who lost device and words gets new pseudonym secrets, after a delay
     Reset(PersonArgs),
     /// Take a reset back whose delay is not over, because its person objected
@@ -591,6 +613,14 @@ pub enum AuthorityCommand {
         /// The first epoch that it signs: later than the next one
         #[arg(long, value_name = "N")]
         from_epoch: u64,
+    },
+    /// Print the decision by which the key that signs PIDs is found in other hands
+    KeyCompromised {
+        #[command(flatten)]
+        nation: NationDir,
+        /// Since which height: what stands in an issuance batch of before goes on to stand
+        #[arg(long, value_name = "N")]
+        since_height: u64,
     },
     /// Make the certificate of the key that signs PIDs, where it is missing or is to be renewed
     Certificate {
@@ -609,6 +639,37 @@ pub struct PersonArgs {
     /// The authority's reference of the person, as `residents` lists it
     #[arg(long, value_name = "REF")]
     pub person: String,
+}
+
+#[derive(Args)]
+pub struct AmendArgs {
+    #[command(flatten)]
+    pub of: PersonArgs,
+    /// Another given name
+    #[arg(long, value_name = "TEXT")]
+    pub given_name: Option<String>,
+    /// Another family name
+    #[arg(long, value_name = "TEXT")]
+    pub family_name: Option<String>,
+    /// A corrected birth date, YYYY-MM-DD
+    #[arg(long, value_name = "DATE")]
+    pub birthdate: Option<String>,
+    /// Another region of residence
+    #[arg(long, value_name = "TEXT")]
+    pub region: Option<String>,
+    /// A corrected resident number, synthetic and valid
+    #[arg(long, value_name = "NUMBER")]
+    pub resident_number: Option<String>,
+    /// The resident has died
+    #[arg(long)]
+    pub died: bool,
+}
+
+/// What changes is personal data, if an invented person's.
+impl std::fmt::Debug for AmendArgs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("AmendArgs(…)")
+    }
 }
 
 #[derive(Debug, Args)]
@@ -665,9 +726,9 @@ pub struct RegisterArgs {
     /// given several times
     #[arg(long = "claim", value_name = "PATH")]
     pub claims: Vec<String>,
-    /// By what the website knows people again: person, one account each by RealPass; or did, for
-    /// wallets that know no RealPass
-    #[arg(long, value_name = "KIND", default_value = "person", value_parser = accounts)]
+    /// By what the website knows people again: person, one account each by RealPass; did, for
+    /// wallets that know no RealPass; or none, for claims of the PID alone
+    #[arg(long, value_name = "KIND", default_value = "person", value_parser = any_accounts)]
     pub accounts: Accounts,
     /// The organisation's name as people see it
     #[arg(long, default_value = "Sandbox service")]
@@ -686,7 +747,8 @@ pub struct RegisterArgs {
 
 #[derive(Debug, Args)]
 pub struct ResolveArgs {
-    /// The DID
+    /// The DID, with versionId or versionTime behind a question mark for an earlier version; or the DID URL
+    #[arg(value_name = "DID")]
     pub did: String,
     #[command(flatten)]
     pub nation: NationDir,
@@ -753,17 +815,26 @@ pub struct VerifyReceiptArgs {
 
 #[derive(Debug, Args)]
 pub struct BenchArgs {
-    /// apply, order_ed25519, order_p256, order_sm2, dead_validator, display_verify, finality, finality_p99, resolve_http, login_http, pass_login_http,
+    /// apply, order_ed25519, order_p256, order_sm2, dead_validator, display_verify, finality,
+    /// finality_p99, resolve_http, login_http, login_http_p99, login_bare, pass_login_http,
     /// pass_refresh_http, cross_login_http, recognise_latency
     /// [default: all of them]
     #[arg(value_name = "ID")]
     pub ids: Vec<String>,
 }
 
-/// `person` or `did`.
+/// `person` or `did`: what a demo service has.
 fn accounts(word: &str) -> Result<Accounts, String> {
-    [Accounts::Person, Accounts::Did]
+    let known = any_accounts(word).ok();
+    known
+        .filter(|accounts| *accounts != Accounts::None)
+        .ok_or_else(|| "person or did".to_owned())
+}
+
+/// `person`, `did` or `none`.
+fn any_accounts(word: &str) -> Result<Accounts, String> {
+    Accounts::ALL
         .into_iter()
         .find(|accounts| accounts.name() == word)
-        .ok_or_else(|| "person or did".to_owned())
+        .ok_or_else(|| "person, did or none".to_owned())
 }

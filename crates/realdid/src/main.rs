@@ -44,11 +44,15 @@ use cli::{
 };
 use committee::making;
 use fail::Fail;
+use mimalloc::MiMalloc;
 use serde_json::Value;
 use std::process::ExitCode;
 
 /// The exit code of `wallet unlink-check` when something was joined.
 const JOINED: u8 = 3;
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -102,8 +106,12 @@ async fn run(cli: Cli) -> Result<Option<Value>, Fail> {
             Some(AuthorityCommand::Record(args)) => part::authority_record(&args).map(Some),
             Some(AuthorityCommand::Residents { dir }) => part::residents(&dir).map(Some),
             Some(AuthorityCommand::Foreigners { dir }) => part::foreigners(&dir).map(Some),
+            Some(AuthorityCommand::Organisations { dir }) => part::organisations(&dir).map(Some),
             Some(AuthorityCommand::Suspend(change)) => part::suspend(change).await.map(Some),
             Some(AuthorityCommand::Restore(change)) => part::restore(change).await.map(Some),
+            Some(AuthorityCommand::End(change)) => part::end(change).await.map(Some),
+            Some(AuthorityCommand::Amend(change)) => part::amend(change).await.map(Some),
+            Some(AuthorityCommand::Revoke(person)) => part::revoke(person).await.map(Some),
             Some(AuthorityCommand::Reset(person)) => part::reset(person).await.map(Some),
             Some(AuthorityCommand::CancelReset(person)) => {
                 part::cancel_reset(person).await.map(Some)
@@ -111,6 +119,10 @@ async fn run(cli: Cli) -> Result<Option<Value>, Fail> {
             Some(AuthorityCommand::PassKey { nation, from_epoch }) => {
                 part::pass_key(&nation, from_epoch).map(Some)
             }
+            Some(AuthorityCommand::KeyCompromised {
+                nation,
+                since_height,
+            }) => part::key_compromised(&nation, since_height).map(Some),
             Some(AuthorityCommand::Certificate { nation, renew }) => {
                 part::certificate(&nation, renew).map(Some)
             }
@@ -129,6 +141,7 @@ async fn run(cli: Cli) -> Result<Option<Value>, Fail> {
         Command::Relay(args) => part::relay(args).await.map(|()| None),
         Command::Wallet(args) => Ok(Some(realdid_wallet::cli::run(args).await?)),
         Command::Resolve(args) => resolve::run(args).await.map(Some),
+        Command::Dereference(args) => resolve::dereference(args).await.map(Some),
         Command::VerifyDisplay(args) => verify_display::run(args).await.map(Some),
         Command::VerifyReceipt(args) => verify_receipt::run(&args).map(Some),
         Command::Governance(command) => match command {

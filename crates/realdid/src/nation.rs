@@ -220,6 +220,7 @@ impl Nation {
         let authority = realdid_authority::init_authority(
             &self.dir.join("authority"),
             &self.authority_url(),
+            realdid_authority::DEFAULT_COUNTRY,
             suites,
             &mut rng,
         )
@@ -385,6 +386,10 @@ impl Nation {
                     "\n[realpass]\n\
                      # A handful of people are no cohort: here RealPasses say all that there is to say.\n\
                      min_cohort = 1\n\n\
+                     [batches]\n\
+                     # Nor are they a batch to hide in, and nobody waits for minutes here.\n\
+                     period_s = 5\n\
+                     least = 1\n\n\
                      [passports]\n\
                      # Of invented states; `realdid authority foreigners` lists their people.\n\
                      master_list = \"passports/master-list\"\n\
@@ -429,12 +434,17 @@ impl Nation {
     }
 
     /// The forum asks nothing about anybody. The market sells what adults may buy, and asks for
-    /// that one fact, of a RealPass. The platform asks whom very many follow for their name.
+    /// that one fact, of a RealPass. The platform asks whom very many follow for their name,
+    /// or for that of the organisation whose account it is or that is behind it.
     pub fn wants(&self, index: u16) -> Wants {
         let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         let (purposes, claims, more): (&[&str], &[&str], &[&str]) = match (index, self.accounts) {
             (1, Accounts::Person) => (&["age"], &["realpass.adult"], &[]),
-            (STAGE, _) => (&["login", "real-name"], &[], &["family_name", "given_name"]),
+            (STAGE, _) => (
+                &["login", "real-name"],
+                &[],
+                &["family_name", "given_name", "legal_name"],
+            ),
             _ => (&["login"], &[], &[]),
         };
         Wants {

@@ -1,7 +1,8 @@
 //! Each part alone, and what an authority's operator does.
 
 use crate::cli::{
-    Listen, NationDir, OptionalPartArgs, PartArgs, PersonArgs, RecordArgs, StandingArgs,
+    AmendArgs, AuthorityRecordArgs, Listen, NationDir, OptionalPartArgs, PartArgs, PersonArgs,
+    RecordArgs, StandingArgs,
 };
 use crate::fail::Fail;
 use crate::genesis::key_text;
@@ -9,7 +10,7 @@ use crate::govern::reason;
 use crate::nation;
 use realdid_authority::config::{AUTHORITY_FILE, AuthorityConfig, RegistrarConfig};
 use realdid_authority::keys::KeyFileError;
-use realdid_authority::{KeySuites, StandingChange};
+use realdid_authority::{Amendment, KeySuites, StandingChange};
 use realdid_core::codec;
 use realdid_core::state::{Issuer, is_issuer_url};
 use realdid_demo::DemoConfig;
@@ -91,8 +92,10 @@ pub async fn demo(args: PartArgs) -> Result<(), Fail> {
 }
 
 /// The keys of an authority that no network knows yet, and its record.
-pub fn authority_record(args: &RecordArgs) -> Result<Value, Fail> {
-    record(args, realdid_authority::init_authority)
+pub fn authority_record(args: &AuthorityRecordArgs) -> Result<Value, Fail> {
+    record(&args.record, |dir, url, suites, rng| {
+        realdid_authority::init_authority(dir, url, &args.country, suites, rng)
+    })
 }
 
 /// The same for a registrar.
@@ -100,10 +103,11 @@ pub fn registrar_record(args: &RecordArgs) -> Result<Value, Fail> {
     record(args, realdid_authority::init_registrar)
 }
 
-/// Makes an issuer's keys in a folder, under its URL.
-type Init = fn(&Path, &str, KeySuites, &mut dyn FnMut(&mut [u8])) -> Result<Issuer, KeyFileError>;
-
-fn record(args: &RecordArgs, init: Init) -> Result<Value, Fail> {
+/// `init` makes an issuer's keys in a folder, under its URL.
+fn record(
+    args: &RecordArgs,
+    init: impl FnOnce(&Path, &str, KeySuites, &mut dyn FnMut(&mut [u8])) -> Result<Issuer, KeyFileError>,
+) -> Result<Value, Fail> {
     if !is_issuer_url(&args.url) {
         return Err(Fail::user(
             "issuer.url",
@@ -143,6 +147,23 @@ pub fn foreigners(nation: &NationDir) -> Result<Value, Fail> {
     Ok(json!({ "foreigners": foreigners }))
 }
 
+/// The synthetic organisations, with their extracts written.
+pub fn organisations(nation: &NationDir) -> Result<Value, Fail> {
+    let found = realdid_authority::organisations(&authority_dir(&nation.dir)?).map_err(Fail::of)?;
+    let organisations: Vec<Value> = found
+        .into_iter()
+        .map(|found| {
+            json!({
+                "organisation": found.organisation,
+                "representatives": found.representatives,
+                "struck": found.struck,
+                "evidence": found.evidence,
+            })
+        })
+        .collect();
+    Ok(json!({ "organisations": organisations }))
+}
+
 pub async fn suspend(args: StandingArgs) -> Result<Value, Fail> {
     let (dir, reason) = (authority_dir(&args.nation.dir)?, reason(&args.reason)?);
     let change = realdid_authority::suspend(&dir, &args.person, reason).await;
@@ -153,6 +174,40 @@ pub async fn restore(args: StandingArgs) -> Result<Value, Fail> {
     let (dir, reason) = (authority_dir(&args.nation.dir)?, reason(&args.reason)?);
     let change = realdid_authority::restore(&dir, &args.person, reason).await;
     Ok(changed(args, "active", change.map_err(Fail::of)?))
+}
+
+pub async fn end(args: StandingArgs) -> Result<Value, Fail> {
+    let (dir, reason) = (authority_dir(&args.nation.dir)?, reason(&args.reason)?);
+    let change = realdid_authority::end(&dir, &args.person, reason).await;
+    Ok(changed(args, "ended", change.map_err(Fail::of)?))
+}
+
+pub async fn amend(args: AmendArgs) -> Result<Value, Fail> {
+    let PersonArgs { nation, person } = args.of;
+    let dir = authority_dir(&nation.dir)?;
+    let change = Amendment {
+        given_name: args.given_name,
+        family_name: args.family_name,
+        birthdate: args.birthdate,
+        region: args.region,
+        resident_number: args.resident_number,
+        died: args.died,
+    };
+    let amended = realdid_authority::amend(&dir, &person, change).await;
+    let amended = amended.map_err(Fail::of)?;
+    Ok(json!({
+        "person": person,
+        "evidence": amended.evidence,
+        "revoked": amended.revoked,
+    }))
+}
+
+/// The running service publishes it.
+pub async fn revoke(args: PersonArgs) -> Result<Value, Fail> {
+    let dir = authority_dir(&args.nation.dir)?;
+    let revoked = realdid_authority::revoke(&dir, &args.person).await;
+    let revoked = revoked.map_err(Fail::of)?;
+    Ok(json!({"person": args.person, "revoked": revoked}))
 }
 
 pub async fn reset(args: PersonArgs) -> Result<Value, Fail> {
@@ -186,6 +241,17 @@ pub fn pass_key(nation: &NationDir, from_epoch: u64) -> Result<Value, Fail> {
         "file": made.file,
         "publicKey": made.key.key.to_string(),
         "fromEpoch": made.key.from_epoch,
+        "decision": hex::encode(made.decision),
+    }))
+}
+
+/// What governance signs is printed here too.
+pub fn key_compromised(nation: &NationDir, since_height: u64) -> Result<Value, Fail> {
+    let dir = authority_dir(&nation.dir)?;
+    let made = realdid_authority::key_compromised(&dir, since_height).map_err(Fail::of)?;
+    Ok(json!({
+        "key": made.key.to_string(),
+        "sinceHeight": since_height,
         "decision": hex::encode(made.decision),
     }))
 }

@@ -12,7 +12,7 @@ use realdid_core::genesis::Genesis;
 use realdid_core::hash::Hash32;
 use realdid_core::state::did_key;
 use realdid_light::http::{NodeClient, NodeError};
-use realdid_light::resolve::{self, ResolutionError};
+use realdid_light::resolve::{self, Form, Question, Refused};
 use realdid_light::{Freshness, LightClient, MAX_TERMS_BYTES};
 use realdid_serve::files;
 use serde_json::Value;
@@ -24,18 +24,39 @@ const MAX_RECOGNITION_AGE_MS: u64 = 300_000;
 /// How long a node may take to have a sealed state.
 const WAIT: Duration = Duration::from_secs(20);
 
+/// The document of a DID, of the version that is asked for.
 pub async fn run(args: ResolveArgs) -> Result<Value, Fail> {
-    let did = resolve::parse_did(&args.did).map_err(|kind| {
-        let (code, rule) = match kind {
-            ResolutionError::MethodNotSupported => (
-                "did.method",
-                "only DIDs of the method did:rdid are resolved",
-            ),
-            _ => ("did.invalid", "a DID has the form did:rdid:<network>:z<id>"),
-        };
-        Fail::user(code, rule, "check the DID")
-    })?;
-    let inception = args.inception.as_deref().map(read_inception).transpose()?;
+    let question = question(&args)?;
+    if !question.is_resolution() {
+        return Err(Fail::user(
+            "did.part",
+            "what is resolved is a DID; what a DID URL names in its document is dereferenced",
+            "use `realdid dereference`, or leave out what stands behind the DID",
+        ));
+    }
+    ask(&args, &question, Form::Whole).await
+}
+
+/// What a DID URL names; with `relativeRef` the addresses that it leads to.
+pub async fn dereference(args: ResolveArgs) -> Result<Value, Fail> {
+    let question = question(&args)?;
+    let form = match question.has_relative_ref() {
+        true => Form::Addresses,
+        false => Form::Dereferenced,
+    };
+    ask(&args, &question, form).await
+}
+
+fn question(args: &ResolveArgs) -> Result<Question, Fail> {
+    let mut options = Vec::new();
+    if let Some(file) = &args.inception {
+        options.push(resolve::inception_option(&read_inception(file)?));
+    }
+    Question::new(&args.did, options).map_err(refused)
+}
+
+async fn ask(args: &ResolveArgs, question: &Question, form: Form) -> Result<Value, Fail> {
+    let did = &question.did;
     let nation = Nation::read(&args.nation.dir)?;
     let node = node(args.node.as_deref(), nation.as_ref())?;
     let of_node = node.genesis().await?.network;
@@ -45,24 +66,32 @@ pub async fn run(args: ResolveArgs) -> Result<Value, Fail> {
         true => (node, light),
         false => beyond(&node, light, &did.network).await?,
     };
-    let answer = node
-        .state_at_least(&did_key(did.network.hash_function(), &did.id), 0, WAIT)
-        .await?;
+    let key = did_key(did.network.hash_function(), &did.id);
+    let answer = node.state_at_least(&key, 0, WAIT).await?;
+    let past = match question.past() {
+        Some(of) => node.past(&key, of).await?,
+        None => Vec::new(),
+    };
     node.follow(&mut light, &answer.checkpoint).await?;
     let freshness = Freshness {
         now_ms: now_ms(),
         max_age_ms: args.max_age.saturating_mul(1000),
         max_lag_slots: 1,
     };
-    let result = resolve::resolve(&light, &did, inception.as_ref(), &answer, &freshness)?;
-    if result.pointer("/didResolutionMetadata/error").is_some() {
-        return Err(Fail::user(
-            "did.unknown",
-            "the DID is on the ledger, or its inception is given; the ledger proves that it is not",
-            "give --inception FILE for a DID that was never anchored",
-        ));
+    let outcome = resolve::resolve(&light, question, form, (&answer, &past), &freshness)?;
+    if let Some(why) = outcome.why_not() {
+        return Err(refused(why.clone()));
     }
-    Ok(result)
+    Ok(outcome.respond(form).body.unwrap_or_default())
+}
+
+/// Whoever typed the command can put it right: what does not hold of an answer has been said before.
+fn refused(why: Refused) -> Fail {
+    let fix = match why.code {
+        "did.unknown" => "give --inception FILE for a DID that was never anchored",
+        _ => why.fix.as_ref(),
+    };
+    Fail::user(why.code, &why.rule, fix)
 }
 
 /// From a network to one that it has recognised: whose genesis that is its ledger says, and all else
@@ -139,16 +168,16 @@ fn keep_terms(light: &LightClient, file: &Path) -> Result<(), Fail> {
     )?)
 }
 
-fn read_inception(path: &Path) -> Result<Inception, Fail> {
-    let bytes = std::fs::read(path).map_err(|error| files::FileError::of(path, &error))?;
-    let bounded = bytes.get(..bytes.len().min(MAX_INCEPTION_BYTES + 1));
-    Inception::decode(bounded.unwrap_or_default()).map_err(|error| {
+fn read_inception(path: &Path) -> Result<Vec<u8>, Fail> {
+    let bytes = read_bounded(path, MAX_INCEPTION_BYTES)?;
+    let read = Inception::decode(&bytes).map_err(|error| {
         Fail::user(
             "did.inception",
             &error.to_string(),
             "give the file that `realdid wallet did new --inception` wrote",
         )
-    })
+    });
+    read.map(|_| bytes)
 }
 
 /// The node that is named, those of the nation in the folder, or the first of a nation that runs here.

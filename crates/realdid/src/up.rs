@@ -236,7 +236,9 @@ async fn start(nation: &Nation, steps: &Steps, parts: &mut Parts) -> Result<(), 
     )?;
     parts.ready(&nation.authority_url()).await?;
     parts.ready(&nation.registrar_url()).await?;
-    realdid_authority::residents(&nation.dir.join("authority")).map_err(Fail::of)?;
+    let authority = nation.dir.join("authority");
+    realdid_authority::residents(&authority).map_err(Fail::of)?;
+    realdid_authority::organisations(&authority).map_err(Fail::of)?;
 
     begin("Registering the services");
     for index in 0..SERVICE_NAMES.len() as u16 {

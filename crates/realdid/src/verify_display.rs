@@ -106,6 +106,7 @@ pub async fn run(args: VerifyDisplayArgs) -> Result<Value, Fail> {
     let verified = display::verify(&badge, &place, &records, now_ms() / 1000)?;
     Ok(json!({
         "name": verified.name.text(),
+        "kind": verified.terms.kind.code(),
         "handle": verified.terms.handle.as_str(),
         "platform": verified.platform,
         "domains": verified.domains,

@@ -25,13 +25,14 @@ pub mod files;
 mod limit;
 mod logging;
 mod metrics;
+mod openapi;
 mod plumbing;
 mod problem;
 mod run;
 mod tls;
 
 pub use config::ConfigError;
-pub use limit::{RateLimit, limit_rate};
+pub use limit::{ForwardedBy, Network, RateConfig, RateLimit, limit_rate};
 pub use logging::init_logging;
 pub use plumbing::{DEFAULT_CSP, Probes, plumb};
 pub use problem::{OAuthError, Problem};

@@ -1,11 +1,13 @@
 //! A token bucket for each source address, so that one noisy source cannot take a service away from
 //! the others.
 //!
-//! The source is the peer's address, never a forwarding header: behind a proxy, limit at the proxy.
-//! An IPv6 source is its /64, because one host owns at least that many addresses. Memory is bounded
-//! by two generations of buckets: when the young one is full it becomes the old one, and what nobody
-//! touched meanwhile is forgotten. An attacker with that many addresses wins fresh buckets; a
-//! defence against those is not this layer's job.
+//! The source is the peer's address. Where the peer is a proxy that the operator trusts, it is what
+//! the proxy says in its forwarding header: the last address there that is no trusted proxy's, since
+//! only what trusted proxies have added is more than a claim. An IPv6 source is its /64, because one
+//! host owns at least that many addresses. Memory is bounded by two generations of buckets: when the
+//! young one is full it becomes the old one, and what nobody touched meanwhile is forgotten. An
+//! attacker with that many addresses wins fresh buckets; a defence against those is not this layer's
+//! job.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -13,12 +15,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::extract::{ConnectInfo, Request, State};
-use axum::http::StatusCode;
+use axum::extract::{ConnectInfo, MatchedPath, Request, State};
+use axum::http::{HeaderMap, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use ipnet::IpNet;
+use serde::Deserialize;
 
 use crate::Problem;
+
+/// The most addresses of a forwarding header that are looked at, from its end.
+const MAX_HOPS: usize = 32;
 
 /// How fast a source may go, and how many sources are remembered.
 #[derive(Debug, Clone, Copy)]
@@ -41,7 +48,187 @@ impl Default for RateLimit {
     }
 }
 
-/// Wraps every route of `router`: a source above its limit gets 429 with `Retry-After`.
+/// `[rate]` in a part's file: what each source may ask of the whole part, and who the sources are.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RateConfig {
+    /// Requests that a source may make at once.
+    pub burst: u32,
+    /// Requests a second that a source may sustain.
+    pub per_second: f64,
+    /// Sources remembered; beyond it the longest untouched are forgotten.
+    pub max_sources: usize,
+    /// Addresses and networks of the proxies in front, whose forwarding header is believed.
+    pub trusted_proxies: Vec<Network>,
+    /// The header that they write.
+    pub forwarded_by: ForwardedBy,
+    /// Sources without this limit. By default this machine: whoever is on it is the operator's, or a
+    /// proxy that is not named above, for which one limit would be everybody's.
+    pub exempt: Vec<Network>,
+}
+
+impl Default for RateConfig {
+    fn default() -> Self {
+        let loopback = ["127.0.0.0/8", "::1"].map(|text| text.parse().ok());
+        Self {
+            burst: 600,
+            per_second: 100.0,
+            max_sources: 65_536,
+            trusted_proxies: Vec::new(),
+            forwarded_by: ForwardedBy::default(),
+            exempt: loopback.into_iter().flatten().collect(),
+        }
+    }
+}
+
+impl RateConfig {
+    fn limit(&self) -> RateLimit {
+        RateLimit {
+            burst: self.burst,
+            per_second: self.per_second,
+            max_sources: self.max_sources,
+        }
+    }
+}
+
+/// An address, or a network as `10.0.0.0/8`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Network(IpNet);
+
+impl Network {
+    fn has(&self, address: IpAddr) -> bool {
+        self.0.contains(&address.to_canonical())
+    }
+}
+
+impl std::str::FromStr for Network {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let network = text.parse::<IpNet>().ok();
+        let address = || text.parse::<IpAddr>().map(IpNet::from);
+        let network = network.map_or_else(address, Ok);
+        network
+            .map(Self)
+            .map_err(|_| "an address, or a network as 10.0.0.0/8")
+    }
+}
+
+impl TryFrom<String> for Network {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+/// Where a proxy says for whom it asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+pub enum ForwardedBy {
+    #[default]
+    #[serde(rename = "x-forwarded-for")]
+    XForwardedFor,
+    /// RFC 7239.
+    #[serde(rename = "forwarded")]
+    Forwarded,
+}
+
+impl ForwardedBy {
+    /// What the header's entries say, the nearest proxy's last; nothing for one that is no address.
+    fn hops(self, headers: &HeaderMap) -> Vec<Option<IpAddr>> {
+        let name = match self {
+            Self::XForwardedFor => "x-forwarded-for",
+            Self::Forwarded => "forwarded",
+        };
+        let values = headers.get_all(name).iter();
+        let entries = values.flat_map(|value| value.to_str().unwrap_or("?").split(','));
+        let read = |entry: &str| match self {
+            Self::XForwardedFor => address_in(entry),
+            Self::Forwarded => {
+                let mut pairs = entry.split(';').filter_map(|pair| pair.split_once('='));
+                let node = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case("for"));
+                node.and_then(|(_, node)| address_in(node))
+            }
+        };
+        entries.map(read).collect()
+    }
+}
+
+/// An address with or without a port, brackets and quotes.
+fn address_in(text: &str) -> Option<IpAddr> {
+    let text = text.trim().trim_matches('"');
+    let with_port = || text.parse::<SocketAddr>().ok().map(|address| address.ip());
+    let bare = text.trim_start_matches('[').trim_end_matches(']');
+    bare.parse().ok().or_else(with_port)
+}
+
+/// Who asks, as far as it can be known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Source(IpAddr);
+
+impl Source {
+    fn of(peer: IpAddr, headers: &HeaderMap, config: &RateConfig) -> Self {
+        let trusted = |address: IpAddr| config.trusted_proxies.iter().any(|net| net.has(address));
+        if !trusted(peer) {
+            return Self(peer);
+        }
+        let mut nearest = peer;
+        for hop in config
+            .forwarded_by
+            .hops(headers)
+            .into_iter()
+            .rev()
+            .take(MAX_HOPS)
+        {
+            // Behind what cannot be read anybody may have written anything.
+            let Some(hop) = hop else { break };
+            nearest = hop;
+            if !trusted(hop) {
+                break;
+            }
+        }
+        Self(nearest)
+    }
+}
+
+/// The limit of a whole part, and who its sources are.
+#[derive(Clone)]
+pub(crate) struct Sources {
+    config: Arc<RateConfig>,
+    buckets: Arc<Mutex<Buckets>>,
+}
+
+impl Sources {
+    pub(crate) fn new(config: RateConfig) -> Self {
+        Self {
+            buckets: Arc::new(Mutex::new(Buckets::new(config.limit()))),
+            config: Arc::new(config),
+        }
+    }
+}
+
+impl Sources {
+    /// Names the source of a request for everything behind, and refuses one that is above the limit of
+    /// the part. Probes are for the operator, who must see a part that is under load.
+    pub(crate) fn admit(&self, request: &mut Request) -> Result<(), Refused> {
+        let Some(ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<SocketAddr>>() else {
+            return Ok(());
+        };
+        let source = Source::of(peer.ip(), request.headers(), &self.config);
+        request.extensions_mut().insert(source);
+        let route = request.extensions().get::<MatchedPath>();
+        let probe = route.is_some_and(|route| crate::plumbing::is_probe(route.as_str()));
+        let exempt = |net: &Network| net.has(source.0);
+        if probe || self.config.exempt.iter().any(exempt) {
+            return Ok(());
+        }
+        take(&self.buckets, source)
+    }
+}
+
+/// Wraps every route of `router`: a source above its limit gets 429 with `Retry-After`. This is for
+/// routes by which somebody could guess or flood, so that nobody is exempt.
 pub fn limit_rate(router: Router, limit: RateLimit) -> Router {
     let buckets = Arc::new(Mutex::new(Buckets::new(limit)));
     router.layer(from_fn_with_state(buckets, refuse_above_limit))
@@ -53,30 +240,39 @@ async fn refuse_above_limit(
     next: Next,
 ) -> Response {
     // Requests made in-process by tests carry no peer; a served socket always does.
-    let Some(ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<SocketAddr>>() else {
+    let named = request.extensions().get::<Source>().copied();
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let Some(source) = named.or(peer.map(|peer| Source(peer.ip()))) else {
         return next.run(request).await;
     };
-    let taken = buckets
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .take(peer.ip(), Instant::now());
-    match taken {
+    match take(&buckets, source) {
         Ok(()) => next.run(request).await,
-        Err(Refused { wait }) => Problem::new(
+        Err(refused) => refused.into_response(),
+    }
+}
+
+fn take(buckets: &Mutex<Buckets>, source: Source) -> Result<(), Refused> {
+    let mut buckets = buckets.lock().unwrap_or_else(PoisonError::into_inner);
+    buckets.take(source.0, Instant::now())
+}
+
+/// The source must wait this long for its next token.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Refused {
+    wait: Duration,
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        Problem::new(
             StatusCode::TOO_MANY_REQUESTS,
             "request.rate",
             "one source may not exceed this service's request rate",
             "wait for the seconds of Retry-After, then go slower",
         )
-        .retry_after(wait.as_secs() + 1)
-        .into_response(),
+        .retry_after(self.wait.as_secs() + 1)
+        .into_response()
     }
-}
-
-/// The source must wait this long for its next token.
-#[derive(Debug, PartialEq, Eq)]
-struct Refused {
-    wait: Duration,
 }
 
 struct Bucket {
@@ -189,6 +385,87 @@ mod tests {
             assert!(buckets.take(noisy, start).is_err());
         }
         assert!(buckets.young.len() + buckets.old.len() <= 10);
+    }
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, value.parse().unwrap());
+        }
+        headers
+    }
+
+    fn config(text: &str) -> RateConfig {
+        toml::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn the_source_is_what_trusted_proxies_say_and_nobody_elses_word() {
+        let by = config(r#"trusted_proxies = ["192.0.2.7", "10.0.0.0/8", "2001:db8::/32"]"#);
+        let peer: IpAddr = "192.0.2.7".parse().unwrap();
+        let source = |peer: IpAddr, pairs: &[(&'static str, &str)], by: &RateConfig| {
+            Source::of(peer, &headers(pairs), by).0.to_string()
+        };
+        const XFF: &str = "x-forwarded-for";
+        for (pairs, expected) in [
+            (&[][..], "192.0.2.7"),
+            (&[(XFF, "203.0.113.5")], "203.0.113.5"),
+            // what the client wrote itself stands before
+            (&[(XFF, "198.51.100.1, 203.0.113.5")], "203.0.113.5"),
+            (
+                &[(XFF, "198.51.100.1"), (XFF, "203.0.113.5, 10.1.2.3")],
+                "203.0.113.5",
+            ),
+            (&[(XFF, "203.0.113.5:4711")], "203.0.113.5"),
+            (&[(XFF, "[2001:db9::1]:4711")], "2001:db9::1"),
+            (&[(XFF, "2001:db9::1")], "2001:db9::1"),
+            (&[(XFF, "10.1.2.3")], "10.1.2.3"),
+            (&[(XFF, "203.0.113.5, nonsense")], "192.0.2.7"),
+            (&[(XFF, "nonsense, 10.1.2.3")], "10.1.2.3"),
+            (&[("forwarded", "for=203.0.113.5")], "192.0.2.7"),
+        ] {
+            assert_eq!(source(peer, pairs, &by), expected, "{pairs:?}");
+        }
+        // from a stranger the header says nothing
+        let stranger = "203.0.113.9".parse().unwrap();
+        assert_eq!(
+            source(stranger, &[(XFF, "198.51.100.1")], &by),
+            "203.0.113.9"
+        );
+        // a proxy on an IPv4 address may be met on a socket of both kinds
+        let mapped = "::ffff:192.0.2.7".parse().unwrap();
+        assert_eq!(source(mapped, &[(XFF, "203.0.113.5")], &by), "203.0.113.5");
+
+        let rfc = config("trusted_proxies = [\"192.0.2.7\"]\nforwarded_by = \"forwarded\"");
+        for (value, expected) in [
+            ("for=203.0.113.5;proto=https", "203.0.113.5"),
+            ("proto=https; For=\"[2001:db9::1]:4711\"", "2001:db9::1"),
+            ("for=198.51.100.1, for=203.0.113.5", "203.0.113.5"),
+            ("for=unknown", "192.0.2.7"),
+            ("for=_hidden", "192.0.2.7"),
+        ] {
+            assert_eq!(
+                source(peer, &[("forwarded", value)], &rfc),
+                expected,
+                "{value}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_network_that_is_none_is_refused() {
+        for wrong in ["10.0.0.0/33", "proxy.example", ""] {
+            assert!(wrong.parse::<Network>().is_err(), "{wrong}");
+        }
+        let unknown = toml::from_str::<RateConfig>("bursts = 1");
+        assert!(unknown.is_err());
+        let default = RateConfig::default();
+        let exempt = |text: &str| {
+            let address = text.parse().unwrap();
+            default.exempt.iter().any(|net| net.has(address))
+        };
+        assert!(exempt("127.0.0.1") && exempt("::1") && exempt("::ffff:127.0.0.1"));
+        assert!(!exempt("192.0.2.1") && !exempt("2001:db8::1"));
     }
 
     #[tokio::test]

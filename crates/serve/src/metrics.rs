@@ -3,9 +3,12 @@
 //! Labels are the matched route (`/v1/state/{family}/{key}`), never the raw path: a path may hold an
 //! identifier, and each new one would be a new time series.
 
-use std::sync::OnceLock;
+use std::collections::BTreeMap;
+use std::sync::{OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
+use axum::http::Method;
+use metrics::{Counter, Histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 const REQUESTS: &str = "http_requests_total";
@@ -41,15 +44,54 @@ pub(crate) fn recorder() -> &'static PrometheusHandle {
     })
 }
 
-pub(crate) fn record(part: &'static str, route: &str, method: &str, status: u16, took: Duration) {
-    let labels = [
-        ("part", part.to_owned()),
-        ("route", route.to_owned()),
-        ("method", known_method(method).to_owned()),
-        ("status", status.to_string()),
-    ];
-    metrics::counter!(REQUESTS, &labels).increment(1);
-    metrics::histogram!(DURATION, &labels[..3]).record(took.as_secs_f64());
+/// What is counted for one kind of request. Finding it by its labels costs more than counting.
+#[derive(Clone)]
+struct Kept {
+    requests: Counter,
+    duration: Histogram,
+}
+
+/// Part, route, method and status: as few as there are labels.
+type Kind = (&'static str, String, &'static str, u16);
+
+static KEPT: RwLock<BTreeMap<Kind, Kept>> = RwLock::new(BTreeMap::new());
+
+pub(crate) fn record(
+    part: &'static str,
+    route: &str,
+    method: &'static str,
+    status: u16,
+    took: Duration,
+) {
+    let kind = (part, route.to_owned(), method, status);
+    // A map that is only ever added to: a poisoned one is sound.
+    let known = {
+        let all = KEPT.read().unwrap_or_else(PoisonError::into_inner);
+        all.get(&kind).cloned()
+    };
+    let kept = known.unwrap_or_else(|| {
+        let kept = Kept::of(&kind);
+        let mut all = KEPT.write().unwrap_or_else(PoisonError::into_inner);
+        all.insert(kind, kept.clone());
+        kept
+    });
+    kept.requests.increment(1);
+    kept.duration.record(took.as_secs_f64());
+}
+
+impl Kept {
+    fn of((part, route, method, status): &Kind) -> Self {
+        let labels = [
+            ("part", (*part).to_owned()),
+            ("route", route.clone()),
+            ("method", (*method).to_owned()),
+            ("status", status.to_string()),
+        ];
+        Self {
+            requests: metrics::counter!(REQUESTS, &labels),
+            duration: metrics::histogram!(DURATION, &labels[..3]),
+        }
+    }
 }
 
 pub(crate) fn render() -> String {
@@ -60,9 +102,15 @@ pub(crate) fn render() -> String {
 }
 
 /// A caller may invent methods; labels must stay few.
-pub(crate) fn known_method(method: &str) -> &str {
-    match method {
-        "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS" => method,
+pub(crate) fn known_method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
         _ => "other",
     }
 }

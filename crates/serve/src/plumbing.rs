@@ -1,7 +1,7 @@
 //! What wraps every part's router: probes, limits, headers, and a log line that names nobody.
 //!
 //! From the outside in: measure and log · security headers · plain rejections become [`Problem`]s ·
-//! catch panics · time limit · body limit · the part's routes.
+//! the rate of each source · time limit · catch panics · body limit · the part's routes.
 
 use std::any::Any;
 use std::future::Future;
@@ -11,19 +11,20 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use serde_json::json;
+use serde::Serialize;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::limit::RequestBodyLimitLayer;
-use utoipa::OpenApi as _;
 use utoipa::openapi::OpenApi;
+use utoipa::{OpenApi as _, ToSchema};
 
-use crate::problem::ProblemBody;
-use crate::{Problem, ServeOptions, metrics};
+use crate::limit::Sources;
+use crate::problem::{OAuthBody, ProblemBody};
+use crate::{Problem, ServeOptions, metrics, openapi};
 
 /// For answers that set no `Content-Security-Policy` of their own: everything from this origin, no
 /// inline script or style, never in a frame.
@@ -70,30 +71,56 @@ impl Probes {
 /// a router without a socket use it directly.
 pub fn plumb(part: &'static str, router: Router, probes: Probes, options: &ServeOptions) -> Router {
     metrics::recorder();
-    let timeout = options.request_timeout;
+    let around = Around {
+        part,
+        timeout: options.request_timeout,
+        sources: options.rate.clone().map(Sources::new),
+    };
     router
-        .merge(probe_routes(probes))
+        .merge(probe_routes(probes, options.rate.is_some()))
         .layer(DefaultBodyLimit::max(options.body_limit_bytes))
         .layer(RequestBodyLimitLayer::new(options.body_limit_bytes))
-        .layer(from_fn(move |request, next| {
-            within_time(timeout, request, next)
-        }))
         .layer(CatchPanicLayer::custom(answer_panic))
-        .layer(from_fn(name_the_rule))
-        .layer(from_fn(secure_headers))
-        .layer(from_fn_with_state(part, measure))
+        .layer(from_fn_with_state(Arc::new(around), Around::answer))
+}
+
+/// What is done around every request. It is one layer and not one for each step, since each layer moves
+/// request and answer through a box of its own.
+struct Around {
+    part: &'static str,
+    timeout: Duration,
+    sources: Option<Sources>,
+}
+
+impl Around {
+    async fn answer(State(around): State<Arc<Self>>, mut request: Request, next: Next) -> Response {
+        let seen = Seen::of(&request);
+        let admitted = match &around.sources {
+            Some(sources) => sources.admit(&mut request),
+            None => Ok(()),
+        };
+        let response = match admitted {
+            Ok(()) => within_time(around.timeout, request, next).await,
+            Err(refused) => refused.into_response(),
+        };
+        let mut response = name_the_rule(response);
+        secure_headers(&mut response);
+        seen.tell(around.part, response.status());
+        response
+    }
 }
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
     paths(healthz, readyz, render_metrics, openapi_json),
-    components(schemas(ProblemBody))
+    components(schemas(ProblemBody, OAuthBody))
 )]
 struct PlumbingApi;
 
-fn probe_routes(probes: Probes) -> Router {
+fn probe_routes(probes: Probes, limited: bool) -> Router {
     let Probes { mut openapi, ready } = probes;
     openapi.merge(PlumbingApi::openapi());
+    openapi::complete(&mut openapi, limited);
     Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
@@ -106,15 +133,24 @@ fn probe_routes(probes: Probes) -> Router {
 }
 
 /// The process lives.
-#[utoipa::path(get, path = "/healthz", tag = "probes", responses((status = 200, description = "the process lives")))]
+#[utoipa::path(get, path = "/healthz", tag = "probes", responses((status = 200, description = "the process lives", content_type = "text/plain", body = String)))]
 async fn healthz() -> &'static str {
     "ok\n"
 }
 
+/// Whether a part can do its work.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Readiness)]
+struct ReadinessBody {
+    ready: bool,
+    /// The codes of what is missing.
+    reasons: Vec<String>,
+}
+
 /// The part can do its work now.
 #[utoipa::path(get, path = "/readyz", tag = "probes", responses(
-    (status = 200, description = "ready"),
-    (status = 503, description = "not ready, with reasons"),
+    (status = 200, description = "ready", body = ReadinessBody),
+    (status = 503, description = "not ready, with reasons", body = ReadinessBody),
 ))]
 async fn readyz(State(ready): State<Readiness>) -> Response {
     let reasons = ready().await;
@@ -123,48 +159,62 @@ async fn readyz(State(ready): State<Readiness>) -> Response {
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    let body = json!({"ready": reasons.is_empty(), "reasons": reasons});
-    (status, Json(body)).into_response()
+    let ready = reasons.is_empty();
+    (status, Json(ReadinessBody { ready, reasons })).into_response()
 }
 
 /// Counters and histograms as Prometheus text.
-#[utoipa::path(get, path = "/metrics", tag = "probes", responses((status = 200, description = "Prometheus text format 0.0.4")))]
+#[utoipa::path(get, path = "/metrics", tag = "probes", responses((status = 200, description = "Prometheus text format 0.0.4", content_type = "text/plain", body = String)))]
 async fn render_metrics() -> Response {
     let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     ([(header::CONTENT_TYPE, kind)], metrics::render()).into_response()
 }
 
 /// This description.
-#[utoipa::path(get, path = "/openapi.json", tag = "probes", responses((status = 200, description = "OpenAPI 3.1 description")))]
+#[utoipa::path(get, path = "/openapi.json", tag = "probes", responses((status = 200, description = "OpenAPI 3.1 description", content_type = "application/json", body = Object)))]
 async fn openapi_json(State(openapi): State<Arc<OpenApi>>) -> Response {
     Json(openapi.as_ref()).into_response()
 }
 
-/// Neither the query string, nor a header, nor a body is logged: all three may hold personal data.
-async fn measure(State(part): State<&'static str>, request: Request, next: Next) -> Response {
-    let method = request.method().clone();
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or("unmatched", MatchedPath::as_str)
-        .to_owned();
-    let start = Instant::now();
-    let response = next.run(request).await;
-    let took = start.elapsed();
-    let status = response.status().as_u16();
-    metrics::record(part, &route, method.as_str(), status, took);
-    let method = metrics::known_method(method.as_str());
-    let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    if matches!(route.as_str(), "/healthz" | "/readyz" | "/metrics") {
-        tracing::debug!(part, method, route, status, took_ms, "request");
-    } else {
-        tracing::info!(part, method, route, status, took_ms, "request");
-    }
-    response
+/// A request, for a line in the log. Neither the query string, nor a header, nor a body is logged: all three
+/// may hold personal data.
+struct Seen {
+    method: Method,
+    route: Option<MatchedPath>,
+    start: Instant,
 }
 
-async fn secure_headers(request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
+impl Seen {
+    fn of(request: &Request) -> Self {
+        Self {
+            method: request.method().clone(),
+            route: request.extensions().get::<MatchedPath>().cloned(),
+            start: Instant::now(),
+        }
+    }
+
+    fn tell(&self, part: &'static str, status: StatusCode) {
+        let took = self.start.elapsed();
+        let route = self.route.as_ref();
+        let route = route.map_or("unmatched", MatchedPath::as_str);
+        let method = metrics::known_method(&self.method);
+        let status = status.as_u16();
+        metrics::record(part, route, method, status, took);
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        if is_probe(route) {
+            tracing::debug!(part, method, route, status, took_ms, "request");
+        } else {
+            tracing::info!(part, method, route, status, took_ms, "request");
+        }
+    }
+}
+
+/// Routes that the operator's own programs ask, over and over.
+pub(crate) fn is_probe(route: &str) -> bool {
+    matches!(route, "/healthz" | "/readyz" | "/metrics")
+}
+
+fn secure_headers(response: &mut Response) {
     let headers = response.headers_mut();
     let defaults: [(HeaderName, &'static str); 5] = [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -180,13 +230,11 @@ async fn secure_headers(request: Request, next: Next) -> Response {
             .entry(name)
             .or_insert(HeaderValue::from_static(value));
     }
-    response
 }
 
 /// Framework rejections are plain text that names no rule, and some quote what was sent. They
 /// become problems with a general code; headers such as `Allow` stay.
-async fn name_the_rule(request: Request, next: Next) -> Response {
-    let response = next.run(request).await;
+fn name_the_rule(response: Response) -> Response {
     let status = response.status();
     if !(status.is_client_error() || status.is_server_error()) {
         return response;

@@ -170,8 +170,9 @@ impl OAuthError {
     }
 }
 
-#[derive(Serialize)]
-struct OAuthBody<'a> {
+#[derive(Serialize, ToSchema)]
+#[schema(as = OAuthError)]
+pub(crate) struct OAuthBody<'a> {
     error: &'static str,
     error_description: String,
     code: &'a str,

@@ -15,6 +15,7 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
+use crate::limit::RateConfig;
 use crate::plumbing::{Probes, plumb};
 use crate::tls::{TlsFiles, TlsListener};
 
@@ -34,10 +35,12 @@ pub struct ServeOptions {
     pub tls: Option<TlsFiles>,
     pub body_limit_bytes: usize,
     pub request_timeout: Duration,
+    /// What each source may ask of the whole part; without it there is no limit.
+    pub rate: Option<RateConfig>,
 }
 
 impl ServeOptions {
-    /// The defaults: bodies up to 256 kB, 30 s for a request.
+    /// The defaults: bodies up to 256 kB, 30 s for a request, any number of them.
     pub fn at(listen: SocketAddr) -> Self {
         Self {
             listen,
@@ -46,6 +49,7 @@ impl ServeOptions {
             tls: None,
             body_limit_bytes: 256 * 1024,
             request_timeout: Duration::from_secs(30),
+            rate: None,
         }
     }
 }
@@ -190,6 +194,21 @@ impl Bound {
             let _ = stopping.send(());
         };
         tracing::info!(part, address = %self.address, tls = self.acceptor.is_some(), "listening");
+        if let Some(rate) = &self.options.rate
+            && rate.trusted_proxies.is_empty()
+            && self.address.ip().is_loopback()
+            && self.acceptor.is_none()
+            && self
+                .options
+                .public_url
+                .as_ref()
+                .is_some_and(|url| url.starts_with("https:"))
+        {
+            tracing::warn!(
+                part,
+                "the proxy in front is not in trusted_proxies: sources cannot be told apart, and none is limited"
+            );
+        }
         let broken = |error: io::Error| ServeError::Broken { kind: error.kind() };
         let served = async move {
             match self.acceptor {

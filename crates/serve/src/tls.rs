@@ -43,15 +43,27 @@ impl TlsFiles {
         self.key = folder.join(&self.key);
     }
 
+    /// The chain, DER, as it stands in the file.
+    pub fn chain(&self) -> Result<Vec<Vec<u8>>, ServeError> {
+        let chain = self.certificates()?;
+        Ok(chain.iter().map(|one| one.as_ref().to_vec()).collect())
+    }
+
+    fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, ServeError> {
+        CertificateDer::pem_file_iter(&self.cert)
+            .and_then(Iterator::collect)
+            .ok()
+            .filter(|chain: &Vec<_>| !chain.is_empty())
+            .ok_or_else(|| ServeError::TlsFile {
+                path: self.cert.clone(),
+            })
+    }
+
     pub(crate) fn acceptor(&self) -> Result<TlsAcceptor, ServeError> {
         let unreadable = |path: &Path| ServeError::TlsFile {
             path: path.to_owned(),
         };
-        let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&self.cert)
-            .and_then(Iterator::collect)
-            .ok()
-            .filter(|chain: &Vec<_>| !chain.is_empty())
-            .ok_or_else(|| unreadable(&self.cert))?;
+        let chain = self.certificates()?;
         let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|_| unreadable(&self.key))?;
         let mut config = ServerConfig::builder()
             .with_no_client_auth()

@@ -1,7 +1,9 @@
 //! `realdid wallet …`: the words of the command line, and which function each one calls. Names and
 //! JSON keys are a contract (docs/cli.md).
 
+use crate::authorities;
 use crate::change::Kind;
+use crate::content::Pending;
 use crate::dids::{self, Account};
 use crate::displays;
 use crate::enrol;
@@ -12,17 +14,21 @@ use crate::journal;
 use crate::keep;
 use crate::ledger::{Ledger, now_ms};
 use crate::login;
-use crate::present::{self, Consent};
+use crate::mandate;
+use crate::present::{self, Consent, How, Shown};
+use crate::provider;
 use crate::realpass;
 use crate::renew;
 use crate::seed::{Kit, POOL_STEP};
 use crate::show;
+use crate::strangers;
 use crate::unlink;
 pub use crate::unlink::is_joined;
 use crate::vault::Vault;
 use crate::wallet::Wallet;
 use clap::{Args, Subcommand};
 use realdid_core::hash::Hash32;
+use realdid_exchange::vp::CheckedRequest;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -32,6 +38,14 @@ pub struct WalletArgs {
     /// The wallet's folder [default: ~/.local/share/realdid/wallet]
     #[arg(long, env = "REALDID_WALLET_DIR", global = true)]
     pub dir: Option<PathBuf>,
+    /// The folder of a provider for development, which vouches for this wallet to issuers that ask for it
+    #[arg(
+        long,
+        env = "REALDID_WALLET_PROVIDER",
+        global = true,
+        value_name = "DIR"
+    )]
+    pub provider: Option<PathBuf>,
     #[command(subcommand)]
     pub command: WalletCommand,
 }
@@ -63,13 +77,32 @@ pub enum WalletCommand {
         #[arg(long, env = "REALDID_TRUST")]
         trust: Option<String>,
     },
-    /// Receive a credential from an OpenID4VCI offer
+    /// Get the credential of an organisation that this person may act for
+    Organisation {
+        /// The evidence file: an extract of the register of organisations
+        #[arg(long)]
+        evidence: PathBuf,
+    },
+    /// Receive credentials: from an OpenID4VCI offer, or by a login at their issuer
     Receive {
-        /// An openid-credential-offer link, or the offer as JSON
+        /// An openid-credential-offer link, the offer as JSON, or the issuer's URL to log in there
         offer: String,
         /// The transaction code that the issuer gave on another way
         #[arg(long)]
         tx_code: Option<String>,
+        /// A root certificate, PEM, that you trust for this issuer, where it is not on the ledger; may be
+        /// given several times
+        #[arg(long = "issuer-root", value_name = "FILE")]
+        issuer_roots: Vec<PathBuf>,
+        /// The id of a credential configuration to receive; may be given several times [default: all that are offered]
+        #[arg(long = "credential", value_name = "ID")]
+        credentials: Vec<String>,
+        /// What the issuer calls this wallet [default: realdid-wallet]
+        #[arg(long, value_name = "ID")]
+        client_id: Option<String>,
+        /// The digest of the network's genesis, in hex, where a wallet without a network receives a PID
+        #[arg(long, env = "REALDID_TRUST")]
+        trust: Option<String>,
     },
     /// Get fresh copies of every credential that can be refreshed, and the RealPasses that can be had
     Refresh,
@@ -83,8 +116,14 @@ pub enum WalletCommand {
     Present {
         /// An openid4vp link, or the address of the request
         request: String,
+        /// A PEM file of an authority to trust for this once, to say who a verifier is that is not registered
+        #[arg(long, value_name = "FILE")]
+        trust_ca: Option<PathBuf>,
         #[command(flatten)]
         consent: ConsentArgs,
+        /// The legal name of the organisation to act for, where there are several
+        #[arg(long, value_name = "NAME")]
+        organisation: Option<String>,
     },
     /// Sign in at a service
     Login {
@@ -109,9 +148,25 @@ pub enum WalletCommand {
     /// Make and change DIDs
     #[command(subcommand)]
     Did(DidCommand),
+    /// Authorities that say who a verifier is that is not registered; none unless you add one
+    #[command(subcommand)]
+    Ca(CaCommand),
     /// Use the recovery kit
     #[command(subcommand)]
     Kit(KitCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CaCommand {
+    /// Trust the authorities whose certificates a PEM file has
+    Add { file: PathBuf },
+    /// List those that are trusted
+    List,
+    /// Trust one no more
+    Remove {
+        /// The SHA-256 of its certificate, as the list shows it
+        digest: String,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -122,6 +177,10 @@ pub struct ConsentArgs {
     /// Show everything that is asked for within the service's registration
     #[arg(long)]
     pub yes: bool,
+    /// Show the PID that lives long instead of a one-time copy, where the service takes it: it can tell
+    /// that it is the same one
+    #[arg(long)]
+    pub long_lived: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -180,6 +239,8 @@ pub async fn run(args: WalletArgs) -> Result<Value, CliError> {
         Some(dir) => dir,
         None => default_dir()?,
     };
+    let provider = args.provider.as_deref().map(provider::read).transpose()?;
+    let http = Http::new()?.vouched_for(provider);
     match args.command {
         WalletCommand::Init { kit } => init(&dir, kit.as_deref()),
         WalletCommand::UnlinkCheck(args) => unlink::run(&args),
@@ -193,16 +254,7 @@ pub async fn run(args: WalletArgs) -> Result<Value, CliError> {
                 (Some(path), _) => enrol::By::File(path),
                 (None, id) => enrol::By::Upstream(id.unwrap_or_default()),
             };
-            let trusted = trust
-                .map(|digest| digest.parse::<Hash32>())
-                .transpose()
-                .map_err(|_| {
-                    CliError::user(
-                        "trust.malformed",
-                        "a genesis digest is 64 characters of lowercase hex",
-                        "give the whole digest",
-                    )
-                })?;
+            let trusted = trusted(trust)?;
             let mut wallet = if Vault::exists(&dir) {
                 Wallet::open(&dir)?
             } else {
@@ -210,51 +262,92 @@ pub async fn run(args: WalletArgs) -> Result<Value, CliError> {
                 tell_about_kit(kit.as_deref());
                 wallet
             };
-            enrol::enrol(&mut wallet, &Http::new()?, &authority, &by, trusted).await
+            enrol::enrol(&mut wallet, &http, &authority, &by, trusted).await
         }
-        WalletCommand::Keep { once } => keep::keep(&dir, &Http::new()?, once).await,
+        WalletCommand::Keep { once } => keep::keep(&dir, &http, once).await,
         command => {
             let mut wallet = Wallet::open(&dir)?;
-            in_wallet(&mut wallet, command).await
+            in_wallet(&mut wallet, http, command).await
         }
     }
 }
 
-async fn in_wallet(wallet: &mut Wallet, command: WalletCommand) -> Result<Value, CliError> {
-    let http = Http::new()?;
+async fn in_wallet(
+    wallet: &mut Wallet,
+    http: Http,
+    command: WalletCommand,
+) -> Result<Value, CliError> {
     match command {
         WalletCommand::Init { .. }
         | WalletCommand::Enrol { .. }
         | WalletCommand::Keep { .. }
         | WalletCommand::UnlinkCheck(_) => Ok(Value::Null),
-        WalletCommand::Receive { offer, tx_code } => {
-            let offer = issue::read_offer(&http, &offer).await?;
-            let mut ledger = known_ledger(wallet)?;
-            let code = tx_code.as_deref();
-            let places = issue::take_offer(wallet, &http, ledger.as_mut(), &offer, code).await?;
-            Ok(credentials_json(wallet, &places))
+        WalletCommand::Organisation { evidence } => mandate::take(wallet, &http, &evidence).await,
+        WalletCommand::Receive {
+            offer,
+            tx_code,
+            issuer_roots,
+            credentials,
+            client_id,
+            trust,
+        } => {
+            let roots = issuer_roots.iter().map(|path| issue::read_root(path));
+            let roots = roots.collect::<Result<Vec<_>, _>>()?;
+            let asked = issue::Asked {
+                roots: &roots,
+                tx_code: tx_code.as_deref(),
+                configurations: &credentials,
+                client_id: client_id.as_deref(),
+            };
+            let places = if is_web_address(&offer) {
+                let trusted = trusted(trust)?;
+                issue::take_from(wallet, &http, offer.trim(), &asked, trusted).await?
+            } else {
+                let offer = issue::read_offer(&http, &offer).await?;
+                let mut ledger = known_ledger(wallet)?;
+                issue::take_offer(wallet, &http, ledger.as_mut(), &offer, &asked).await?
+            };
+            let mut shown = credentials_json(wallet, &places);
+            shown["pending"] = pending_json(wallet);
+            Ok(shown)
         }
         WalletCommand::Refresh => refresh_all(wallet, &http).await,
-        WalletCommand::Present { request, consent } => {
+        WalletCommand::Ca(command) => match command {
+            CaCommand::Add { file } => authorities::add(wallet, &file),
+            CaCommand::List => Ok(authorities::list(wallet)),
+            CaCommand::Remove { digest } => authorities::remove(wallet, &digest),
+        },
+        WalletCommand::Present {
+            request,
+            trust_ca,
+            consent,
+            organisation,
+        } => {
+            let more = match &trust_ca {
+                Some(file) => authorities::read(file)?,
+                None => vec![],
+            };
             let mut ledger = Ledger::of(&wallet.content)?;
-            let request = present::examine(wallet, &http, &mut ledger, &request).await?;
-            present::announce(wallet, &ledger, &request);
-            if !present::consented(&request, &consent.into(), present::ask_person) {
+            let request = present::examine(wallet, &http, &mut ledger, &request, &more).await?;
+            let consent = Consent::from(consent);
+            if let Some(verifier) = &request.certified {
+                let asked = (&request, verifier);
+                let shown = strangers::answer(wallet, &http, &mut ledger, asked, &consent).await?;
+                return Ok(shown_json(&request, shown));
+            }
+            let (content, terms) = (&wallet.content, request.display.as_ref());
+            let organisation = displays::organisation(content, terms, organisation.as_deref())?;
+            let organisation = organisation.as_deref();
+            present::announce(wallet, &ledger, &request, organisation);
+            if !present::consented(&request, &consent, present::ask_person) {
                 return Err(present::decline(&http, &request).await?);
             }
-            let shown = present::answer(wallet, &http, &mut ledger, &request).await?;
-            Ok(json!({
-                "service": request.service_id.to_string(),
-                "did": shown.did.map(|did| did.to_string()),
-                "claims": shown.claims,
-                "realPassEpoch": shown.pass_epoch,
-                "redirect": shown.redirect.map(String::from),
-                "confirmationCode": shown.confirmation_code,
-                "display": shown.display.map(|(digest, badge)| json!({
-                    "digest": digest.to_string(),
-                    "badge": badge,
-                })),
-            }))
+            let how = How {
+                long_lived: consent.long_lived,
+                organisation,
+            };
+            let shown = present::answer(wallet, &http, &mut ledger, &request, how).await?;
+            Ok(shown_json(&request, shown))
         }
         WalletCommand::Login { service, consent } => {
             login::login(wallet, &http, &service, &consent.into()).await
@@ -302,19 +395,29 @@ async fn did(wallet: &mut Wallet, http: &Http, command: DidCommand) -> Result<Va
 }
 
 async fn refresh_all(wallet: &mut Wallet, http: &Http) -> Result<Value, CliError> {
-    let mut places = vec![];
+    let mut ledger = known_ledger(wallet)?;
+    let mut places = issue::collect(wallet, http, ledger.as_mut()).await?;
     for place in 0..wallet.content.batches.len() {
-        if wallet.content.batches[place].refresh_token.is_some() {
+        let batch = &wallet.content.batches[place];
+        if batch.refresh_token.is_some() && !places.contains(&place) {
+            let of_organisation = batch.organisation.is_some();
             let mut ledger = known_ledger(wallet)?;
-            issue::refresh(wallet, http, ledger.as_mut(), place).await?;
-            places.push(place);
+            match issue::refresh(wallet, http, ledger.as_mut(), place).await {
+                Ok(()) => places.push(place),
+                // Who acts for an organisation no more is still themselves.
+                Err(error) if of_organisation => eprintln!("{error}"),
+                Err(error) => return Err(error),
+            }
         }
     }
     let has_source = renew::has_source(wallet);
-    if places.is_empty() && !has_source {
+    let waits = wallet.content.pending.iter().flatten().count() > 0;
+    if places.is_empty() && !has_source && !waits {
         return Err(issue::no_credential());
     }
     let mut shown = credentials_json(wallet, &places);
+    shown["pending"] = pending_json(wallet);
+    shown["realPass"] = Value::Null;
     if has_source && let Some(mut ledger) = known_ledger(wallet)? {
         renew::on_request(wallet, http, &mut ledger).await?;
         let passes = wallet.passes()?;
@@ -323,12 +426,60 @@ async fn refresh_all(wallet: &mut Wallet, http: &Http) -> Result<Value, CliError
     Ok(shown)
 }
 
+fn is_web_address(text: &str) -> bool {
+    let text = text.trim();
+    text.starts_with("https://") || text.starts_with("http://")
+}
+
+/// The digest of a genesis that the person trusts.
+fn trusted(digest: Option<String>) -> Result<Option<Hash32>, CliError> {
+    let digest = digest.map(|digest| digest.parse::<Hash32>());
+    digest.transpose().map_err(|_| {
+        CliError::user(
+            "trust.malformed",
+            "a genesis digest is 64 characters of lowercase hex",
+            "give the whole digest",
+        )
+    })
+}
+
 /// The ledger where the wallet has a network; foreign credentials can be received without one.
 fn known_ledger(wallet: &Wallet) -> Result<Option<Ledger>, CliError> {
     match wallet.content.network {
         Some(_) => Ledger::of(&wallet.content).map(Some),
         None => Ok(None),
     }
+}
+
+/// What issuers will give later: nothing of it is secret but its name at the issuer.
+fn pending_json(wallet: &Wallet) -> Value {
+    let pending = wallet.content.pending.iter().flatten();
+    let one = |pending: &Pending| {
+        json!({
+            "type": pending.batch.vct,
+            "format": pending.batch.format().name(),
+            "issuer": pending.batch.issuer,
+            "sinceMs": pending.since_ms,
+        })
+    };
+    pending.map(one).collect()
+}
+
+/// What was shown, as JSON.
+fn shown_json(request: &CheckedRequest, shown: Shown) -> Value {
+    json!({
+        "service": request.certified.is_none().then(|| request.service_id.to_string()),
+        "verifier": shown.verifier.map(|verifier| verifier.to_json()),
+        "did": shown.did.map(|did| did.to_string()),
+        "claims": shown.claims,
+        "realPassEpoch": shown.pass_epoch,
+        "redirect": shown.redirect.map(String::from),
+        "confirmationCode": shown.confirmation_code,
+        "display": shown.display.map(|(digest, badge)| json!({
+            "digest": digest.to_string(),
+            "badge": badge,
+        })),
+    })
 }
 
 fn credentials_json(wallet: &Wallet, places: &[usize]) -> Value {
@@ -378,6 +529,7 @@ impl From<ConsentArgs> for Consent {
         Self {
             allow: args.allow,
             yes: args.yes,
+            long_lived: args.long_lived,
         }
     }
 }

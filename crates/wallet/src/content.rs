@@ -4,16 +4,18 @@
 //! spare seed in it: see [`seed`](crate::seed).
 
 use crate::displays::OwnDisplay;
+use crate::grant::Refresh;
 use crate::journal::Disclosure;
 use crate::secret::{Secret32, SecretBytes, SecretText};
 use crate::seed::{Pool, Spares, recorded};
 use minicbor::{Decode, Encode};
 use realdid_core::codec::Bytes;
 use realdid_core::did::{Did, DidError, Inception};
-use realdid_core::hash::Hash32;
+use realdid_core::hash::{Hash32, ListPath};
 use realdid_core::state::PersonTag;
 use realdid_core::suite::{PublicKey, SecretKey, Suite};
 use realdid_credential::jose::{JwsError, SigningKey};
+use realdid_credential::pid;
 use realdid_exchange::suites;
 use realdid_light::TrustedTerm;
 
@@ -65,6 +67,13 @@ pub struct Content {
     /// Recognised networks whose services this person went to; absent where there is none.
     #[n(13)]
     pub abroad: Option<Vec<Network>>,
+    /// Certificates (DER) of authorities that say who a verifier is that is not registered; absent where
+    /// the person trusts none.
+    #[n(14)]
+    pub authorities: Option<Vec<Bytes>>,
+    /// What issuers will give later; absent where there was never anything.
+    #[n(15)]
+    pub pending: Option<Vec<Pending>>,
 }
 
 /// An answer that is kept for when no node can be reached. It is checked anew at each use.
@@ -96,6 +105,8 @@ impl Content {
             displays: None,
             other_pools: None,
             abroad: None,
+            authorities: None,
+            pending: None,
         }
     }
 
@@ -298,6 +309,12 @@ pub struct RealPasses {
     /// By which the authority knows whom to issue to.
     #[n(8)]
     pub refresh_token: Option<SecretText>,
+    /// The key that it is bound to. Absent where it is a bearer's.
+    #[n(9)]
+    pub token_key: Option<Secret32>,
+    /// When the paths of PID copies in their batches are fetched.
+    #[n(10)]
+    pub paths_plan: Option<Plan>,
 }
 
 /// A RealPass that was checked before it was stored.
@@ -354,7 +371,7 @@ impl<'b, C> Decode<'b, C> for FactCodes {
 #[cbor(array)]
 pub struct Plan {
     /// The epoch that a RealPass is for, or the expiry in Unix milliseconds of the copies that are
-    /// to be replaced.
+    /// to be replaced, or whose paths are to come.
     #[n(0)]
     pub what: u64,
     /// Unix milliseconds.
@@ -413,7 +430,16 @@ impl RealPasses {
             spent: vec![],
             shown: vec![],
             refresh_token: None,
+            token_key: None,
+            paths_plan: None,
         }
+    }
+
+    /// By which the authority gives more.
+    pub(crate) fn refresh(&self) -> Option<Refresh> {
+        let token = self.refresh_token.clone()?;
+        let key = self.token_key.clone();
+        Some(Refresh { token, key })
     }
 
     /// The RealPass of an epoch.
@@ -478,6 +504,46 @@ pub struct Batch {
     /// Absent where it is an SD-JWT VC.
     #[n(6)]
     pub format: Option<Format>,
+    /// The legal name of the organisation, where it is one's credential: to tell several apart.
+    #[n(7)]
+    pub organisation: Option<String>,
+    /// The key that the refresh token is bound to. Absent where it is a bearer's.
+    #[n(8)]
+    pub token_key: Option<Secret32>,
+    /// The authorization server that gave the tokens. Absent where it is the issuer's first.
+    #[n(9)]
+    pub server: Option<String>,
+    /// Roots that its person trusts for this issuer, DER: absent where its keys are on the ledger or
+    /// published by itself.
+    #[n(10)]
+    pub roots: Option<Vec<Bytes>>,
+    /// The suite of the keys that its copies are bound to, of several for one credential. Absent where it
+    /// is P-256.
+    #[n(11)]
+    pub suite: Option<Suite>,
+}
+
+/// Copies that an issuer gives later (OpenID4VCI 1.0 §9).
+#[derive(Debug, Clone, PartialEq, Encode, Decode)]
+#[cbor(array)]
+pub struct Pending {
+    /// What is to come, without copies.
+    #[n(0)]
+    pub batch: Batch,
+    #[n(1)]
+    pub transaction_id: SecretText,
+    /// The keys that the copies will be bound to.
+    #[n(2)]
+    pub keys: Vec<Secret32>,
+    /// Their suite. Absent where it is P-256.
+    #[n(3)]
+    pub suite: Option<Suite>,
+    /// Unix milliseconds.
+    #[n(4)]
+    pub since_ms: u64,
+    /// How long the issuer asked to be left alone, in seconds.
+    #[n(5)]
+    pub interval_s: u64,
 }
 
 /// How a credential is written.
@@ -501,14 +567,47 @@ impl Format {
 }
 
 impl Batch {
+    /// By which the issuer gives more.
+    pub(crate) fn refresh(&self) -> Option<Refresh> {
+        let token = self.refresh_token.clone()?;
+        let key = self.token_key.clone();
+        Some(Refresh { token, key })
+    }
+
+    /// The suite of the keys that its copies are bound to. A batch of before it was written down has it in
+    /// its copies.
+    pub fn suite(&self) -> Suite {
+        let of_copy = self.copies.first().and_then(|copy| copy.holder_suite);
+        self.suite.or(of_copy).unwrap_or(Suite::P256)
+    }
+
+    /// Whether one takes the place of the other: the same credential, for the same who can check it.
+    pub(crate) fn replaces(&self, old: &Self) -> bool {
+        self.issuer == old.issuer
+            && self.vct == old.vct
+            && self.organisation == old.organisation
+            && self.suite() == old.suite()
+    }
+
+    /// The roots that its person trusts for its issuer, DER.
+    pub(crate) fn trusted_roots(&self) -> Vec<Vec<u8>> {
+        let roots = self.roots.iter().flatten();
+        roots.map(|root| root.0.clone()).collect()
+    }
+
+    /// Whether it lives long, and is shown more than once.
+    pub fn lives_long(&self) -> bool {
+        self.vct == pid::LONG_VCT
+    }
+
     pub fn format(&self) -> Format {
         self.format.unwrap_or(Format::SdJwt)
     }
 
-    /// The copy that lasts longest, where one is still valid at `now_s`.
-    pub fn usable(&self, now_s: u64) -> Option<usize> {
+    /// The copy that lasts longest, where one is still valid at `now_s` and can be shown.
+    pub fn usable(&self, now_s: u64, can: impl Fn(&CredentialCopy) -> bool) -> Option<usize> {
         (0..self.copies.len())
-            .filter(|i| self.copies[*i].expires_s > now_s)
+            .filter(|i| self.copies[*i].expires_s > now_s && can(&self.copies[*i]))
             .max_by_key(|i| self.copies[*i].expires_s)
     }
 
@@ -522,7 +621,7 @@ impl Batch {
     }
 }
 
-/// One copy, shown at most once where it belongs to a batch.
+/// One copy, shown at most once unless it lives long.
 #[derive(Debug, Clone, PartialEq, Encode, Decode)]
 #[cbor(array)]
 pub struct CredentialCopy {
@@ -538,6 +637,9 @@ pub struct CredentialCopy {
     /// The suite of the holder key. Absent where it is P-256.
     #[n(3)]
     pub holder_suite: Option<Suite>,
+    /// Where it stands in its issuance batch; absent until that was proved.
+    #[n(4)]
+    pub path: Option<ListPath>,
 }
 
 impl CredentialCopy {

@@ -8,9 +8,10 @@
 use crate::anchor;
 pub use crate::anchor::Account;
 use crate::change::{self, Kind, Purpose, Terms};
-use crate::content::DidEntry;
+use crate::content::{Batch, DidEntry};
 use crate::error::{CliError, printable};
 use crate::files;
+use crate::grant;
 use crate::http::{Http, address, below};
 use crate::ledger::{Ledger, now_ms};
 use crate::vault;
@@ -189,19 +190,11 @@ async fn sponsor(
         .batches
         .iter()
         .filter(|batch| batch.issuer == issuer);
-    let token = of_issuer
-        .filter_map(|batch| batch.refresh_token.clone())
-        .next()
-        .ok_or_else(none)?;
+    let refresh = of_issuer.filter_map(Batch::refresh).next();
+    let refresh = refresh.ok_or_else(none)?;
     let url = below(&address(&issuer)?, "/v1/sponsor");
-    http.post(
-        &url,
-        "application/cbor",
-        operation.encode(),
-        Some(token.as_str()),
-    )
-    .await?
-    .success()?;
+    let body = ("application/cbor", operation.encode());
+    grant::post_as(http, refresh, &url, body).await?;
     Ok(())
 }
 

@@ -20,7 +20,7 @@ use realdid_core::hash::Hash32;
 use realdid_core::operation::{Body, Operation};
 use realdid_core::state::{DisplayStatus, ReasonCode};
 use realdid_credential::sd_jwt::ParsedSdJwt;
-use realdid_exchange::display::{self, Badge, Claimed, MAX_BADGE_BYTES, Terms};
+use realdid_exchange::display::{self, Badge, Claimed, Kind, MAX_BADGE_BYTES, Terms};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Duration;
@@ -56,9 +56,12 @@ pub struct OwnDisplay {
     pub shown: bool,
     #[n(8)]
     pub taken_back: bool,
+    /// Whose name it shows, where it is not this person's.
+    #[n(9)]
+    pub kind: Option<String>,
 }
 
-/// Signs a display of a PID copy; what was made is in the wallet before it leaves the device.
+/// Signs a display of a copy of the PID or of an organisation's credential; what was made is in the wallet before it leaves the device.
 pub fn make(
     content: &mut Content,
     copy: &CredentialCopy,
@@ -82,6 +85,10 @@ pub fn make(
         expires_s: terms.expires_s,
         shown: false,
         taken_back: false,
+        kind: terms
+            .kind
+            .is_organisation()
+            .then(|| terms.kind.code().to_owned()),
     };
     let displays = content.displays.get_or_insert_default();
     let excess = (displays.len() + 1).saturating_sub(MAX_DISPLAYS);
@@ -98,13 +105,51 @@ pub fn was_shown(content: &mut Content, digest: &Hash32) {
         .for_each(|own| own.shown = true);
 }
 
-/// What the person is asked to agree to, beside the claims.
+/// What the person is asked to agree to, beside the claims: that it is for everybody, and as whose name.
 pub fn consent_word(terms: &Terms) -> String {
-    format!("public:{}", terms.handle.as_str())
+    let (handle, kind) = (terms.handle.as_str(), terms.kind);
+    if kind.is_organisation() {
+        format!("public:{handle}:{}", kind.code())
+    } else {
+        format!("public:{handle}")
+    }
+}
+
+/// The organisation whose name a request asks for: the one that the person named, or the only one that they act
+/// for. None where their own name is asked for, or nothing for everybody.
+pub fn organisation(
+    content: &Content,
+    terms: Option<&Terms>,
+    named: Option<&str>,
+) -> Result<Option<String>, CliError> {
+    if !terms.is_some_and(|terms| terms.kind.is_organisation()) {
+        return Ok(None);
+    }
+    let held = content.batches.iter();
+    let mut held: Vec<&String> = held
+        .filter_map(|batch| batch.organisation.as_ref())
+        .filter(|name| named.is_none_or(|named| named == *name))
+        .collect();
+    held.sort();
+    held.dedup();
+    match held.as_slice() {
+        [one] => Ok(Some((*one).clone())),
+        [] => Err(CliError::user(
+            "organisation.none",
+            "the wallet has the credential of an organisation that its person acts for",
+            "get one: `realdid wallet organisation --evidence FILE`; `realdid wallet show` lists them",
+        )),
+        _ => Err(CliError::user(
+            "organisation.ambiguous",
+            "it is known for which organisation the person acts here",
+            "name it: --organisation NAME, as `realdid wallet show` lists it",
+        )),
+    }
 }
 
 /// The displays of this wallet, each as the ledger proves it now. The node that answers sees them asked
-/// for together: it learns nothing that their badges do not show, since each has the same name.
+/// for together. Of those that show this person's own name it learns nothing new, since each has the same;
+/// beside them it learns for which organisations they act.
 pub async fn list(wallet: &mut Wallet) -> Result<Value, CliError> {
     let mut ledger = Ledger::of(&wallet.content)?;
     let mut shown = vec![];
@@ -119,6 +164,7 @@ pub async fn list(wallet: &mut Wallet) -> Result<Value, CliError> {
         shown.push(json!({
             "digest": own.digest.to_string(),
             "handle": own.handle,
+            "kind": own.kind.as_deref().unwrap_or(Kind::Person.code()),
             "service": own.service.to_string(),
             "domain": own.domain,
             "made": own.made_s,

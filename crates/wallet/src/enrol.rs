@@ -92,7 +92,7 @@ pub async fn enrol(
         commitment,
     };
     let url = below(&base, "/v1/enrolments");
-    let body = http.post_json(&url, &request, None).await?;
+    let body = http.post_json(&url, &request).await?;
     let answer: EnrolmentResponse = crate::http::read_json(&url, &body)?;
     if answer.issuer != issuer_url {
         return Err(wrong_entry("the authority enrols under its own name"));
@@ -131,7 +131,10 @@ pub async fn enrol(
         http,
         Some(&mut ledger),
         &answer.credential_offer,
-        Some(&answer.tx_code),
+        &issue::Asked {
+            tx_code: Some(&answer.tx_code),
+            ..issue::Asked::default()
+        },
     )
     .await?;
     let batches = places
@@ -196,7 +199,7 @@ fn malformed_evidence() -> CliError {
 }
 
 /// Pins the network when it is met for the first time, and refuses another one afterwards.
-async fn pin_network(
+pub(crate) async fn pin_network(
     wallet: &mut Wallet,
     http: &Http,
     base: &url::Url,

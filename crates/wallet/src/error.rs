@@ -6,9 +6,13 @@ use crate::files::FileError;
 use crate::seed::KitError;
 use crate::vault::VaultError;
 use realdid_core::did::DidError;
+use realdid_credential::dcql::DcqlError;
 use realdid_credential::jose::JwsError;
 use realdid_credential::mdoc::MdocError;
 use realdid_credential::sd_jwt::SdJwtError;
+use realdid_credential::status::StatusError;
+use realdid_credential::x509::X509Error;
+use realdid_exchange::batch::BatchError;
 use realdid_exchange::did_proof::DidProofError;
 use realdid_exchange::tag::TagError;
 use realdid_exchange::vci::VciError;
@@ -86,7 +90,11 @@ from_refusals!(
     SdJwtError,
     MdocError,
     DidProofError,
-    JwsError
+    BatchError,
+    DcqlError,
+    JwsError,
+    StatusError,
+    X509Error
 );
 
 macro_rules! from_device_errors {

@@ -2,19 +2,27 @@
 //! small browser with which it logs in.
 
 use crate::error::{CliError, printable};
+use realdid_exchange::vci::attestation::Provider;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use std::sync::Arc;
 use std::time::Duration;
 use url::{Origin, Url};
 
 /// The longest answer that is read, in bytes: a batch of credentials.
 const MAX_ANSWER_BYTES: usize = 2 * 1024 * 1024;
+/// The media type of a form.
+pub const FORM: &str = "application/x-www-form-urlencoded";
 /// How many redirects the browser follows.
 const MAX_REDIRECTS: usize = 12;
 
 /// A client without cookies.
-#[derive(Debug, Clone)]
-pub struct Http(reqwest::Client);
+#[derive(Clone)]
+pub struct Http {
+    client: reqwest::Client,
+    /// Who vouches for this wallet to issuers, where there is somebody.
+    provider: Option<Arc<Provider>>,
+}
 
 /// An answer of any status.
 #[derive(Debug)]
@@ -23,6 +31,10 @@ pub struct Answer {
     pub status: u16,
     pub location: Option<String>,
     pub set_cookies: Vec<String>,
+    /// The nonce for the next proof of a key (RFC 9449 §8).
+    pub dpop_nonce: Option<String>,
+    /// What is wrong with a token (RFC 6750 §3).
+    pub challenge: Option<String>,
     pub body: Vec<u8>,
 }
 
@@ -45,7 +57,10 @@ impl Http {
             .timeout(Duration::from_secs(60))
             .redirect(reqwest::redirect::Policy::none())
             .build()
-            .map(Self)
+            .map(|client| Self {
+                client,
+                provider: None,
+            })
             .map_err(|_| {
                 CliError::new(
                     "http.client",
@@ -56,10 +71,23 @@ impl Http {
             })
     }
 
+    /// The same, of a wallet that this provider vouches for.
+    pub fn vouched_for(self, provider: Option<Provider>) -> Self {
+        Self {
+            provider: provider.map(Arc::new),
+            ..self
+        }
+    }
+
+    /// Who vouches for this wallet.
+    pub(crate) fn provider(&self) -> Option<&Provider> {
+        self.provider.as_deref()
+    }
+
     /// GETs and answers the body where it is a success.
     pub async fn get(&self, url: &Url) -> Result<Vec<u8>, CliError> {
         let request = self
-            .0
+            .client
             .get(url.clone())
             .header("accept", "application/json, */*;q=0.5");
         self.send(url, request).await?.success()
@@ -75,48 +103,35 @@ impl Http {
         &self,
         url: &Url,
         body: &impl serde::Serialize,
-        bearer: Option<&str>,
     ) -> Result<Vec<u8>, CliError> {
-        let mut request = self
-            .0
-            .post(url.clone())
-            .header("accept", "application/json")
-            .json(body);
-        if let Some(token) = bearer {
-            request = request.bearer_auth(token);
-        }
+        let request = self.client.post(url.clone());
+        let request = request.header("accept", "application/json").json(body);
         self.send(url, request).await?.success()
     }
 
-    /// POSTs bytes of a media type; the answer may be a refusal.
+    /// POSTs bytes of a media type with more headers; the answer may be a refusal.
     pub async fn post(
         &self,
         url: &Url,
         media_type: &str,
         body: Vec<u8>,
-        bearer: Option<&str>,
+        headers: &[(&'static str, String)],
     ) -> Result<Answer, CliError> {
         let mut request = self
-            .0
+            .client
             .post(url.clone())
-            .header("accept", "application/json")
+            .header("accept", "application/json, application/jwt")
             .header("content-type", media_type)
             .body(body);
-        if let Some(token) = bearer {
-            request = request.bearer_auth(token);
+        for (name, value) in headers {
+            request = request.header(*name, value);
         }
         self.send(url, request).await
     }
 
     /// POSTs a form whose fields stand for themselves.
     pub async fn post_form(&self, url: &Url, form: String) -> Result<Answer, CliError> {
-        self.post(
-            url,
-            "application/x-www-form-urlencoded",
-            form.into_bytes(),
-            None,
-        )
-        .await
+        self.post(url, FORM, form.into_bytes(), &[]).await
     }
 
     async fn send(&self, url: &Url, request: reqwest::RequestBuilder) -> Result<Answer, CliError> {
@@ -124,6 +139,8 @@ impl Http {
         let text = |value: &reqwest::header::HeaderValue| value.to_str().ok().map(str::to_owned);
         let headers = response.headers();
         let location = headers.get("location").and_then(text);
+        let dpop_nonce = headers.get("dpop-nonce").and_then(text);
+        let challenge = headers.get("www-authenticate").and_then(text);
         let set_cookies = headers
             .get_all("set-cookie")
             .iter()
@@ -147,12 +164,25 @@ impl Http {
             status,
             location,
             set_cookies,
+            dpop_nonce,
+            challenge,
             body,
         })
     }
 }
 
 impl Answer {
+    /// The error code of OAuth, where a refusal has one.
+    pub fn oauth_error(&self) -> Option<String> {
+        #[derive(Deserialize)]
+        struct Refusal {
+            error: String,
+        }
+        let refused = (400..500).contains(&self.status);
+        let refusal = refused.then(|| serde_json::from_slice::<Refusal>(&self.body));
+        refusal?.ok().map(|refusal| refusal.error)
+    }
+
     /// The body of a success; a refusal by the name that the server gave it.
     pub fn success(self) -> Result<Vec<u8>, CliError> {
         if (200..300).contains(&self.status) {
@@ -267,7 +297,6 @@ fn host(url: &Url) -> String {
 /// A cookie goes back to the exact origin that set it and nowhere else. That is narrower than
 /// RFC 6265, which sends cookies to every port of a host: services that share a host in
 /// development stay apart here.
-#[derive(Debug)]
 pub struct Browser {
     http: Http,
     cookies: Vec<Cookie>,
@@ -293,7 +322,7 @@ impl Browser {
     pub async fn open(&mut self, url: &Url, accept: &str) -> Result<Answer, CliError> {
         let mut url = url.clone();
         for _ in 0..MAX_REDIRECTS {
-            let mut request = self.http.0.get(url.clone()).header("accept", accept);
+            let mut request = self.http.client.get(url.clone()).header("accept", accept);
             let cookies = self.cookies(&url.origin());
             if !cookies.is_empty() {
                 request = request.header("cookie", cookies);

@@ -37,6 +37,33 @@ pub struct Disclosure {
     /// it, and a copied journal must not.
     #[n(7)]
     pub pass_epoch: Option<u64>,
+    /// Who asked, where that was not registered on the ledger: its client id, its name and the
+    /// authority that vouched for it.
+    #[n(8)]
+    pub verifier: Option<Verifier>,
+}
+
+/// A verifier that named itself by a certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(array)]
+pub struct Verifier {
+    #[n(0)]
+    pub client_id: String,
+    #[n(1)]
+    pub name: String,
+    #[n(2)]
+    pub authority: String,
+}
+
+impl Verifier {
+    /// For `--json`.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "clientId": self.client_id,
+            "name": self.name,
+            "authority": self.authority,
+        })
+    }
 }
 
 /// What became of it.
@@ -87,20 +114,22 @@ pub fn to_json(content: &Content) -> Value {
         .journal
         .iter()
         .map(|entry| {
+            let registered = entry.verifier.is_none();
             let refusal = match &entry.outcome {
                 Outcome::Refused(code) => Some(code),
                 _ => None,
             };
             json!({
                 "atMs": entry.at_ms,
-                "service": entry.service.to_string(),
+                "service": registered.then(|| entry.service.to_string()),
                 "domains": entry.domains,
-                "purpose": entry.purpose,
+                "purpose": registered.then_some(&entry.purpose),
                 "claims": entry.claims,
                 "did": entry.did,
                 "outcome": entry.outcome.name(),
                 "refusal": refusal,
                 "realPassEpoch": entry.pass_epoch,
+                "verifier": entry.verifier.as_ref().map(Verifier::to_json),
             })
         })
         .collect();

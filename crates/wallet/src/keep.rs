@@ -5,6 +5,7 @@
 //! The wallet is open only while something is done, so that its person can use it in between. Each
 //! time the RealPass is refreshed the person's tag is looked at too: then, and in no login.
 
+use crate::batches;
 use crate::content::Plan;
 use crate::error::CliError;
 use crate::http::Http;
@@ -31,6 +32,8 @@ pub struct Kept {
     passes: u64,
     /// Batches of copies fetched.
     copies: u64,
+    /// Copies whose paths came.
+    paths: u64,
     /// Attempts that failed or were refused.
     failures: u64,
 }
@@ -56,6 +59,7 @@ pub async fn keep(dir: &Path, http: &Http, once: bool) -> Result<Value, CliError
     Ok(json!({
         "passes": kept.passes,
         "copies": kept.copies,
+        "paths": kept.paths,
         "failures": kept.failures,
     }))
 }
@@ -90,7 +94,8 @@ async fn turn(dir: &Path, http: &Http, kept: &mut Kept) -> Result<Duration, CliE
     }
     let pass = pass_turn(&mut wallet, http, &mut ledger, &parameters, kept).await?;
     let copies = copies_turn(&mut wallet, http, &mut ledger, &parameters, kept).await?;
-    let next_ms = [pass, copies].into_iter().flatten().min();
+    let paths = paths_turn(&mut wallet, http, &mut ledger, &parameters, kept).await?;
+    let next_ms = [pass, copies, paths].into_iter().flatten().min();
     let wait_ms = next_ms.map_or(u64::MAX, |next_ms| next_ms.saturating_sub(now_ms()));
     // Not busily, whatever the plans say.
     Ok(Duration::from_millis(wait_ms.max(200)))
@@ -154,19 +159,38 @@ async fn copies_turn(
         batch.on_ledger && batch.refresh_token.is_some() && batch.expires_s() < u64::MAX
     };
     let places = (0..batches.len()).filter(|place| refreshable(&&batches[*place]));
-    let places: Vec<usize> = places.collect();
+    // Those of organisations come along: who acts for one no more is still themselves.
+    let (of_organisations, places): (Vec<usize>, Vec<usize>) =
+        places.partition(|place| batches[*place].organisation.is_some());
+    let (lasting, mut places): (Vec<usize>, Vec<usize>) = places
+        .into_iter()
+        .partition(|place| batches[*place].lives_long());
+    // What lives long is renewed with the last copies before it ends.
+    let soon_s = now_ms() / 1000 + 3 * parameters.epoch_s;
+    let ends = lasting
+        .into_iter()
+        .filter(|place| batches[*place].expires_s() < soon_s);
+    let ends: Vec<usize> = ends.collect();
     // The copies of all formats come from one authority in one epoch, and end together.
     let Some(place) = places.first().copied() else {
         return Ok(None);
     };
+    places.extend(ends);
     let plan = plan_copies(wallet, place, parameters, now_ms())?;
     if plan.at_ms > now_ms() {
         return Ok(Some(plan.at_ms));
     }
-    let mut fetched = Ok(());
+    let mut fetched = issue::collect(wallet, http, Some(ledger)).await.map(|_| ());
     for place in places {
         if fetched.is_ok() {
             fetched = issue::refresh(wallet, http, Some(ledger), place).await;
+        }
+    }
+    for place in of_organisations {
+        if fetched.is_ok()
+            && let Err(error) = issue::refresh(wallet, http, Some(ledger), place).await
+        {
+            say(&format!("copies of an organisation's credential: {error}"));
         }
     }
     let next = match &fetched {
@@ -192,6 +216,47 @@ async fn copies_turn(
     };
     report("PID copies", fetched.err(), next.at_ms);
     Ok(Some(next.at_ms))
+}
+
+/// Where PID copies stand in their batches, some time after they came.
+async fn paths_turn(
+    wallet: &mut Wallet,
+    http: &Http,
+    ledger: &mut Ledger,
+    parameters: &Parameters,
+    kept: &mut Kept,
+) -> Result<Option<u64>, CliError> {
+    let Some(expires_s) = batches::waiting(wallet) else {
+        return Ok(None);
+    };
+    let random = random::number()?;
+    let passes = wallet.passes()?;
+    let expires_ms = expires_s.saturating_mul(1000);
+    let plan = schedule::next_paths(parameters, expires_ms, passes.paths_plan, now_ms(), random);
+    if passes.paths_plan.replace(plan) != Some(plan) {
+        wallet.save()?;
+    }
+    if plan.at_ms > now_ms() {
+        return Ok(Some(plan.at_ms));
+    }
+    let fetched = batches::fetch(wallet, http, ledger).await;
+    match &fetched {
+        Ok(came) => kept.paths += came,
+        Err(_) => kept.failures += 1,
+    }
+    let left = batches::waiting(wallet).is_some();
+    // The batch is not closed yet, or nobody answers.
+    let next = schedule::after_failure(parameters, plan, now_ms(), random);
+    if left {
+        wallet.passes()?.paths_plan = Some(next);
+        wallet.save()?;
+    }
+    match fetched {
+        Err(error) => report("Paths of PID copies", Some(error), next.at_ms),
+        Ok(came) if came > 0 => say(&format!("the paths of {came} PID copies came")),
+        Ok(_) => {}
+    }
+    Ok(left.then_some(next.at_ms))
 }
 
 /// Draws the moment of the next RealPass where none was drawn, and keeps it.

@@ -16,8 +16,8 @@ use realdid_core::did::{Did, Inception};
 use realdid_core::genesis::{Genesis, Parameters};
 use realdid_core::hash::{Hash32, HashFunction};
 use realdid_core::state::{
-    Display, Enrolment, Issuer, PersonTag, Service, did_key, display_key, enrolment_key,
-    issuer_key, service_key,
+    Batch, Display, Enrolment, Issuer, PersonTag, Service, batch_key, did_key, display_key,
+    enrolment_key, issuer_key, service_key,
 };
 use realdid_core::trie;
 use realdid_light::http::{NodeClient, NodeError};
@@ -165,6 +165,20 @@ impl Ledger {
             &answer,
         )?;
         Ok(proved)
+    }
+
+    /// An issuance batch's proved record, with the answer to show.
+    pub async fn batch(
+        &mut self,
+        content: &mut Content,
+        issuer: &Hash32,
+        root: &Hash32,
+    ) -> Result<(Option<Batch>, StateAnswer), CliError> {
+        let key = batch_key(self.hash_function(), issuer, root);
+        let Judged { answer, freshness } = self.ask(content, &key, 0).await?;
+        let proved = self.light.batch(issuer, root, &answer, &freshness)?;
+        self.keep(content, &key, &answer)?;
+        Ok((proved.value, answer))
     }
 
     /// A display's proved record.

@@ -7,9 +7,10 @@
 use crate::error::CliError;
 use crate::http::{Browser, Http, address, below, read_json};
 use crate::ledger::Ledger;
-use crate::present::{self, Consent};
+use crate::present::{self, Consent, How};
 use crate::wallet::Wallet;
 use crate::watch;
+use realdid_exchange::vp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use url::Url;
@@ -42,7 +43,11 @@ pub async fn login(
         .await?;
     let gate = start.url.clone();
     let start: LoginStart = read_json(&gate, &start.success()?)?;
-    let request = present::examine(wallet, http, &mut ledger, &start.wallet_link).await?;
+    let request = present::examine(wallet, http, &mut ledger, &start.wallet_link, &[]).await?;
+    // A website that a gate stands before is registered.
+    if request.certified.is_some() {
+        return Err(vp::RequestRefused::ClientIdPrefix.into());
+    }
     // A page that hands out another gate's link wants this person to answer for somebody else.
     if address(&request.response_uri)?.origin() != gate.origin() {
         return Err(CliError::new(
@@ -52,13 +57,17 @@ pub async fn login(
             "do not sign in there",
         ));
     }
-    present::announce(wallet, &ledger, &request);
+    present::announce(wallet, &ledger, &request, None);
     if !present::consented(&request, consent, present::ask_person) {
         return Err(present::decline(http, &request).await?);
     }
     // What the last look at the person's tag has shown (P6): no node is asked about it now.
     watch::repeat(wallet);
-    let shown = present::answer(wallet, http, &mut ledger, &request).await?;
+    let how = How {
+        long_lived: consent.long_lived,
+        organisation: None,
+    };
+    let shown = present::answer(wallet, http, &mut ledger, &request, how).await?;
 
     let next = match shown.redirect {
         Some(url) => url,

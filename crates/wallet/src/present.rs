@@ -9,13 +9,15 @@
 //! disclosure is in the journal.
 
 use crate::abroad;
+use crate::authorities;
+use crate::batches;
 use crate::change::{self, ChangeError, Purpose};
 use crate::content::{Batch, CredentialCopy, Format};
 use crate::displays;
 use crate::error::{CliError, printable};
 use crate::http::{Http, UNREACHABLE, address};
 use crate::issue;
-use crate::journal::{self, Disclosure, Outcome};
+use crate::journal::{self, Disclosure, Outcome, Verifier};
 use crate::ledger::{Ledger, now_ms, now_s};
 use crate::random::seeded;
 use crate::realpass::{self, Occasion};
@@ -25,14 +27,19 @@ use crate::vault::{self, random};
 use crate::wallet::Wallet;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use realdid_core::codec::Bytes;
 use realdid_core::did::Did;
 use realdid_core::genesis::Parameters;
 use realdid_core::hash::Hash32;
+use realdid_core::state::Issuer;
+use realdid_credential::ClaimPath;
 use realdid_credential::mdoc::{self, Mdoc, MdocError, Transcript};
 use realdid_credential::sd_jwt::{self, Binding, ParsedSdJwt};
 use realdid_exchange::did_proof::{self, ProofContent};
+use realdid_exchange::display::Kind;
+use realdid_exchange::suites;
 use realdid_exchange::vp::{
-    self, CheckedRequest, ClaimedRequest, RequestEvidence, WalletError, WalletLink,
+    self, CheckedRequest, Claimed, RequestEvidence, WalletError, WalletLink,
 };
 use realdid_pass::facts::Facts;
 use serde::Deserialize;
@@ -46,6 +53,8 @@ pub struct Consent {
     pub allow: Vec<String>,
     /// Everything that the registration covers.
     pub yes: bool,
+    /// A PID that lives long instead of a one-time copy, where the service takes it.
+    pub long_lived: bool,
 }
 
 /// Refusals of a refresh after which old copies are not used any more.
@@ -64,10 +73,12 @@ pub struct Shown {
     pub confirmation_code: Option<String>,
     /// The digest and the address of a badge, where a name is shown to everybody.
     pub display: Option<(Hash32, Option<String>)>,
+    /// Who asked, where that is not registered.
+    pub verifier: Option<Verifier>,
 }
 
 #[derive(Default, Deserialize)]
-struct Continuation {
+pub(crate) struct Continuation {
     redirect_uri: Option<String>,
     /// Not part of OpenID4VP: our gates give it beside the redirect.
     confirmation_code: Option<String>,
@@ -79,11 +90,15 @@ struct Continuation {
 ///
 /// An address names no client, so nothing holds the request's own word for who asks against what
 /// a link said; the registration and the ledger still do.
+///
+/// `authorities` are trusted for this once, beside the wallet's own, to say who asks that is not
+/// registered.
 pub async fn examine(
     wallet: &mut Wallet,
     http: &Http,
     ledger: &mut Ledger,
     text: &str,
+    authorities: &[Bytes],
 ) -> Result<CheckedRequest, CliError> {
     let link = if text.starts_with("openid4vp://") {
         Some(WalletLink::parse(text)?)
@@ -105,7 +120,19 @@ pub async fn examine(
         None => http.get(&url).await?,
     };
     let compact = String::from_utf8(body).map_err(|_| vp::RequestRefused::Malformed)?;
-    let claimed = ClaimedRequest::parse(&compact)?;
+    let claimed = match Claimed::parse(&compact)? {
+        Claimed::Registered(claimed) => claimed,
+        Claimed::Certified(claimed) => {
+            let anchors = authorities::trusted(wallet, authorities);
+            let link = link.unwrap_or_else(|| WalletLink {
+                client_id: claimed.client_id().to_owned(),
+                request_uri: url.to_string(),
+                post: false,
+            });
+            let nonce = wallet_nonce.as_deref();
+            return Ok(claimed.check(&link, &anchors, now_s(), nonce)?);
+        }
+    };
     let link = link.unwrap_or_else(|| WalletLink {
         client_id: vp::client_id(&claimed.service_id()),
         request_uri: url.to_string(),
@@ -144,12 +171,17 @@ pub async fn examine(
     Ok(if is_abroad { checked.abroad() } else { checked })
 }
 
-/// Shows on standard error who asks for what and why.
-pub fn announce(wallet: &Wallet, ledger: &Ledger, request: &CheckedRequest) {
+/// Shows on standard error who asks for what and why. `organisation` is the one whose name would be shown.
+pub fn announce(
+    wallet: &Wallet,
+    ledger: &Ledger,
+    request: &CheckedRequest,
+    organisation: Option<&str>,
+) {
     eprintln!(
         "{}{} asks, for the purpose \"{}\".",
         printable(&request.service_name),
-        if request.registration.sandbox {
+        if request.registration.as_ref().is_some_and(|own| own.sandbox) {
             " (a sandbox registration)"
         } else {
             ""
@@ -165,8 +197,14 @@ pub fn announce(wallet: &Wallet, ledger: &Ledger, request: &CheckedRequest) {
         );
     }
     if let Some(terms) = &request.display {
+        let name = printable(organisation.unwrap_or_default());
+        let whose = match terms.kind {
+            Kind::Person => "your real name".to_owned(),
+            Kind::Organisation => format!("the name of {name}, as whose account it is"),
+            Kind::Backed => format!("the name of {name}, as who stands behind you"),
+        };
         eprintln!(
-            "  It asks you to show your real name TO EVERYBODY, beside @{} there, until {}.",
+            "  It asks you to show {whose}, TO EVERYBODY, beside @{} there, until {}.",
             terms.handle.as_str(),
             utc(terms.expires_s.saturating_mul(1000)),
         );
@@ -184,7 +222,9 @@ pub fn announce(wallet: &Wallet, ledger: &Ledger, request: &CheckedRequest) {
 /// What a service sees, in words. `facts` are those of the RealPass at hand.
 fn sees(request: &CheckedRequest, facts: Option<&Facts>) -> String {
     let asked = &request.asked;
-    let mut parts = vec!["a DID that is for it alone".to_owned()];
+    let did = asked.did_id.as_ref();
+    let did = did.map(|_| "a DID that is for it alone".to_owned());
+    let mut parts: Vec<String> = did.into_iter().collect();
     if let Some(pass) = &asked.pass {
         let told = pass.facts.iter().map(|fact| realpass::words(*fact, facts));
         let told: Vec<String> = told.collect();
@@ -197,10 +237,27 @@ fn sees(request: &CheckedRequest, facts: Option<&Facts>) -> String {
             )
         });
     }
-    let claims = asked.pid.iter().flat_map(|pid| &pid.claims);
-    let claims: Vec<String> = claims.map(ToString::to_string).collect();
+    let claims = asked.pid.iter().map(|pid| &pid.claims);
+    // Where both formats are asked for, they tell the same.
+    let claims = claims
+        .chain(asked.mdoc.iter().map(|mdoc| &mdoc.claims))
+        .next();
+    let claims: Vec<String> = claims
+        .into_iter()
+        .flatten()
+        .map(ToString::to_string)
+        .collect();
     if !claims.is_empty() {
-        parts.push(format!("of your PID: {}", claims.join(", ")));
+        let of_organisation = request
+            .display
+            .as_ref()
+            .is_some_and(|terms| terms.kind.is_organisation());
+        let of = if of_organisation {
+            "of the organisation"
+        } else {
+            "of your PID"
+        };
+        parts.push(format!("{of}: {}", claims.join(", ")));
     }
     if request.claims.is_empty() {
         parts.push("nothing else about you".to_owned());
@@ -210,12 +267,14 @@ fn sees(request: &CheckedRequest, facts: Option<&Facts>) -> String {
 
 /// Whether the person agrees: nothing about them is asked for, or they said so beforehand, or
 /// they say so now.
-pub fn consented(request: &CheckedRequest, consent: &Consent, ask: impl FnOnce() -> bool) -> bool {
-    consent.yes
-        || consent_words(request)
-            .iter()
-            .all(|word| consent.allow.contains(word))
-        || ask()
+pub fn consented(
+    request: &CheckedRequest,
+    consent: &Consent,
+    mut ask: impl FnMut(&str) -> bool,
+) -> bool {
+    let words = consent_words(request);
+    let allowed = |word: &String| consent.allow.contains(word);
+    consent.yes || words.iter().all(allowed) || ask("Show this?")
 }
 
 /// What has to be allowed: each claim, and that it is for everybody.
@@ -227,11 +286,11 @@ fn consent_words(request: &CheckedRequest) -> Vec<String> {
 }
 
 /// Asks on the terminal; without one the answer is no.
-pub fn ask_person() -> bool {
+pub fn ask_person(question: &str) -> bool {
     if !std::io::stdin().is_terminal() {
         return false;
     }
-    eprint!("Show this? [y/N] ");
+    eprint!("{question} [y/N] ");
     let mut line = String::new();
     let _ = std::io::stderr().flush();
     std::io::stdin().lock().read_line(&mut line).is_ok() && matches!(line.trim(), "y" | "Y" | "yes")
@@ -242,16 +301,16 @@ pub async fn decline(http: &Http, request: &CheckedRequest) -> Result<CliError, 
     let form = vp::refusal_form(request.state.as_deref(), WalletError::AccessDenied);
     // The person's no stands whether or not the gate hears of it.
     let _ = http.post_form(&address(&request.response_uri)?, form).await;
-    let words = consent_words(request);
+    Ok(declined(&consent_words(request), " (or --yes)"))
+}
+
+pub(crate) fn declined(words: &[String], or_all: &str) -> CliError {
     let claims: Vec<String> = words.iter().map(|word| format!("--allow {word}")).collect();
-    Ok(CliError::user(
+    CliError::user(
         "vp.declined",
         "the person consents to what is shown",
-        &format!(
-            "if you want to show it, add {} (or --yes)",
-            claims.join(" ")
-        ),
-    ))
+        &format!("if you want to show it, add {}{or_all}", claims.join(" ")),
+    )
 }
 
 /// Answers a request to which the person agreed.
@@ -263,14 +322,24 @@ pub async fn answer(
     http: &Http,
     ledger: &mut Ledger,
     request: &CheckedRequest,
+    how: How<'_>,
 ) -> Result<Shown, CliError> {
     if did_is_enough(wallet, ledger.parameters(), request, now_ms()) {
-        match send(wallet, http, ledger, request, true).await {
+        match send(wallet, http, ledger, request, (true, how)).await {
             Err(error) if error.code == vp::ResponseRefused::PassNeeded.code() => {}
             answered => return answered,
         }
     }
-    send(wallet, http, ledger, request, false).await
+    send(wallet, http, ledger, request, (false, how)).await
+}
+
+/// What of several credentials an answer is made of.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct How<'a> {
+    /// A PID that lives long instead of a one-time copy, where the service takes it.
+    pub long_lived: bool,
+    /// The organisation whose name is shown, where that is asked for.
+    pub organisation: Option<&'a str>,
 }
 
 /// Whether this service may be answered by the DID alone: it offers that, and accepted this wallet's
@@ -293,12 +362,15 @@ async fn send(
     http: &Http,
     ledger: &mut Ledger,
     request: &CheckedRequest,
-    did_alone: bool,
+    (did_alone, how): (bool, How<'_>),
 ) -> Result<Shown, CliError> {
     let asked = &request.asked;
-    let place = match asked.pid.is_some() || asked.mdoc.is_some() {
-        true if !did_alone => Some(ready_batch(wallet, http, ledger, asked).await?),
-        _ => None,
+    let (place, issuer) = match asked.pid.is_some() || asked.mdoc.is_some() {
+        true if !did_alone => {
+            let (place, issuer) = ready_batch(wallet, http, ledger, (request, how)).await?;
+            (Some(place), issuer)
+        }
+        _ => (None, None),
     };
     let held = match asked.pass.as_ref().filter(|_| !did_alone) {
         Some(_) => Some(renew::for_now(wallet, http, ledger).await?),
@@ -312,7 +384,12 @@ async fn send(
     // The copy leaves the wallet before it leaves the device: whatever happens now, it is not
     // shown a second time.
     let format = place.map(|place| wallet.content.batches[place].format());
-    let copy = place.map(|place| take_copy(wallet, place)).transpose()?;
+    let copy = place.map(|place| take_copy(wallet, place, issuer.as_ref()));
+    let copy = copy.transpose()?;
+    let batch = match &copy {
+        Some(copy) => batches::beside(wallet, ledger, copy, issuer.as_ref()).await?,
+        None => None,
+    };
     let did = signer.as_ref().map(|signer| signer.did.clone());
     let name = did.as_ref().map(ToString::to_string);
     let claims = consent_words(request);
@@ -333,6 +410,7 @@ async fn send(
         did: name.clone().unwrap_or_default(),
         outcome: Outcome::Unknown,
         pass_epoch,
+        verifier: None,
     };
     let ticket = journal::begin(&mut wallet.content, disclosure);
     wallet.save()?;
@@ -363,8 +441,17 @@ async fn send(
     let digest = made.as_ref().map(|(_, digest)| *digest);
     let pid = match (&copy, format) {
         _ if made.is_some() => made.map(|(shown, _)| shown),
-        (Some(copy), Some(Format::SdJwt)) => Some(show_copy(copy, request)?),
-        (Some(copy), Some(Format::Mdoc)) => Some(show_mdoc(copy, request)?),
+        (Some(copy), Some(Format::SdJwt)) => {
+            let pid = asked.pid.iter().flat_map(|pid| pid.claims.clone());
+            Some(show_copy(copy, request, &pid.collect::<Vec<_>>())?)
+        }
+        (Some(copy), Some(Format::Mdoc)) => {
+            let claims = asked.mdoc.iter().flat_map(|mdoc| &mdoc.claims);
+            let elements: Option<Vec<_>> = claims.map(mdoc::pid::element_of).collect();
+            let elements = elements.ok_or(MdocError::NoSuchElement)?;
+            let paths = elements.iter().map(|name| (mdoc::pid::NAME_SPACE, *name));
+            Some(show_mdoc(copy, request, &paths.collect::<Vec<_>>())?)
+        }
         _ => None,
     };
     let proof = match &signer {
@@ -379,6 +466,7 @@ async fn send(
                 nonce: &request.nonce,
                 now_s: now_s(),
                 shown_hash: did_proof::shown_hash(pass.as_deref(), pid.as_deref()),
+                batch: batch.as_ref(),
             };
             Some(did_proof::build(&content, &signer.key)?)
         }
@@ -390,6 +478,34 @@ async fn send(
         did_proof: proof.as_deref(),
     };
     let form = vp::response_form(request, &shown, &random()?)?;
+    let (outcome, result) = post(http, request, form).await?;
+    if let (Outcome::Accepted, Some(epoch)) = (&outcome, pass_epoch) {
+        wallet.passes()?.shown_at(request.service_id, epoch);
+    }
+    if let (Outcome::Accepted, Some(digest)) = (&outcome, &digest) {
+        displays::was_shown(&mut wallet.content, digest);
+    }
+    journal::finish(&mut wallet.content, ticket, outcome);
+    wallet.save()?;
+    let next = Continuation::read(&result?);
+    let (redirect, confirmation_code) = next.onwards();
+    Ok(Shown {
+        did,
+        claims,
+        pass_epoch,
+        redirect,
+        confirmation_code,
+        display: digest.map(|digest| (digest, next.badge.map(|badge| printable(&badge)))),
+        verifier: None,
+    })
+}
+
+/// Sends an answer; tells what became of it beside what came back.
+pub(crate) async fn post(
+    http: &Http,
+    request: &CheckedRequest,
+    form: String,
+) -> Result<(Outcome, Result<Vec<u8>, CliError>), CliError> {
     let url = address(&request.response_uri)?;
     let result = http
         .post_form(&url, form)
@@ -400,29 +516,29 @@ async fn send(
         Err(error) if error.code == UNREACHABLE => Outcome::Unknown,
         Err(error) => Outcome::Refused(error.code.clone()),
     };
-    if let (Outcome::Accepted, Some(epoch)) = (&outcome, pass_epoch) {
-        wallet.passes()?.shown_at(request.service_id, epoch);
-    }
-    if let (Outcome::Accepted, Some(digest)) = (&outcome, &digest) {
-        displays::was_shown(&mut wallet.content, digest);
-    }
-    journal::finish(&mut wallet.content, ticket, outcome);
-    wallet.save()?;
-    let next: Continuation = serde_json::from_slice(&result?).unwrap_or_default();
-    let redirect = next.redirect_uri.and_then(|uri| address(&uri).ok());
-    let confirmation_code = next.confirmation_code.map(|code| printable(&code));
-    Ok(Shown {
-        did,
-        claims,
-        pass_epoch,
-        redirect,
-        confirmation_code,
-        display: digest.map(|digest| (digest, next.badge.map(|badge| printable(&badge)))),
-    })
+    Ok((outcome, result))
 }
 
-/// Shows one PID copy with the asked claims, to this request.
-fn show_copy(copy: &CredentialCopy, request: &CheckedRequest) -> Result<String, CliError> {
+impl Continuation {
+    pub(crate) fn read(body: &[u8]) -> Self {
+        serde_json::from_slice(body).unwrap_or_default()
+    }
+
+    /// Where a browser on this device goes on, and what the person types on another one.
+    pub(crate) fn onwards(&self) -> (Option<Url>, Option<String>) {
+        let redirect = self.redirect_uri.as_ref();
+        let redirect = redirect.and_then(|uri| address(uri).ok());
+        let code = self.confirmation_code.as_ref();
+        (redirect, code.map(|code| printable(code)))
+    }
+}
+
+/// Shows one SD-JWT VC with these claims, to this request.
+pub(crate) fn show_copy(
+    copy: &CredentialCopy,
+    request: &CheckedRequest,
+    claims: &[ClaimPath],
+) -> Result<String, CliError> {
     let credential = ParsedSdJwt::parse(copy.credential.as_str())?;
     let binding = Binding {
         nonce: &request.nonce,
@@ -430,23 +546,18 @@ fn show_copy(copy: &CredentialCopy, request: &CheckedRequest) -> Result<String, 
         iat_s: now_s(),
     };
     let holder = copy.holder()?;
-    let pid = request.asked.pid.iter();
-    let claims: Vec<_> = pid.flat_map(|pid| pid.claims.clone()).collect();
-    Ok(sd_jwt::present(&credential, &claims, &binding, &holder)?)
+    Ok(sd_jwt::present(&credential, claims, &binding, &holder)?)
 }
 
-/// The same with a copy that is an mdoc.
-fn show_mdoc(copy: &CredentialCopy, request: &CheckedRequest) -> Result<String, CliError> {
+/// The same with a copy that is an mdoc, and elements of it by name space and name.
+pub(crate) fn show_mdoc(
+    copy: &CredentialCopy,
+    request: &CheckedRequest,
+    paths: &[(&str, &str)],
+) -> Result<String, CliError> {
     let bytes = URL_SAFE_NO_PAD
         .decode(copy.credential.as_str())
         .map_err(|_| MdocError::Malformed)?;
-    let claims = request.asked.mdoc.iter().flat_map(|mdoc| &mdoc.claims);
-    let elements: Option<Vec<_>> = claims.map(mdoc::pid::element_of).collect();
-    let elements = elements.ok_or(MdocError::NoSuchElement)?;
-    let paths: Vec<_> = elements
-        .iter()
-        .map(|element| (mdoc::pid::NAME_SPACE, *element))
-        .collect();
     let transcript = Transcript::openid4vp(
         &request.client_id,
         &request.nonce,
@@ -454,7 +565,7 @@ fn show_mdoc(copy: &CredentialCopy, request: &CheckedRequest) -> Result<String, 
         &request.response_uri,
     );
     let device = copy.holder()?;
-    let shown = Mdoc::parse(&bytes)?.select(&paths)?;
+    let shown = Mdoc::parse(&bytes)?.select(paths)?;
     Ok(URL_SAFE_NO_PAD.encode(shown.bind(&transcript, &device)?))
 }
 
@@ -503,42 +614,74 @@ async fn did_for(
     })
 }
 
-/// A batch of an asked type with a copy to show, an SD-JWT VC before an mdoc. Copies are fetched ahead ([`crate::keep`]); here
-/// only where none is left that is valid, because a request at the time of a login ties the two.
+/// A batch of an asked type with a copy to show, an SD-JWT VC before an mdoc, and its issuer's record. Copies are fetched ahead ([`crate::keep`]); here
+/// only where none is left that stands, because a request at the time of a login ties the two.
 async fn ready_batch(
     wallet: &mut Wallet,
     http: &Http,
     ledger: &mut Ledger,
-    asked: &vp::Asked,
-) -> Result<usize, CliError> {
+    (request, how): (&CheckedRequest, How<'_>),
+) -> Result<(usize, Option<Issuer>), CliError> {
+    let asked = &request.asked;
     let is_asked = |batch: &Batch| match batch.format() {
+        _ if batch.organisation.as_deref() != how.organisation => false,
         Format::SdJwt => {
             let mut pid = asked.pid.iter();
             pid.any(|pid| pid.vcts.contains(&batch.vct))
         }
         Format::Mdoc => asked.mdoc.is_some() && batch.vct == mdoc::pid::DOC_TYPE,
     };
+    // What an authority binds to keys of a suite it signs by that suite too.
+    let is_taken = |batch: &Batch| {
+        let alg = suites::alg(batch.suite());
+        batch.format() == Format::Mdoc || request.takes.signed_by(alg, alg)
+    };
+    let of_network = ledger.parameters().document_suite();
     let batches = wallet.content.batches.iter();
     let place = batches
         .enumerate()
-        .filter(|(_, batch)| is_asked(batch))
+        .filter(|(_, batch)| is_asked(batch) && is_taken(batch))
         .max_by_key(|(_, batch)| {
             let first = batch.format() == Format::SdJwt;
-            (batch.on_ledger, first, batch.expires_s())
+            // One-time copies before what services can know again, unless the person wants it so.
+            let once = batch.lives_long() == how.long_lived;
+            let own = batch.suite() == of_network;
+            (batch.on_ledger, once, first, own, batch.expires_s())
         })
         .map(|(place, _)| place)
-        .ok_or_else(issue::no_credential)?;
+        .ok_or_else(|| match wallet.content.batches.iter().any(is_asked) {
+            true => issue::not_taken(),
+            false => issue::no_credential(),
+        })?;
+    let issuer = batches::issuer_of(wallet, ledger, place).await;
     let batch = &wallet.content.batches[place];
-    if batch.usable(now_s()).is_some() || batch.refresh_token.is_none() {
-        return Ok(place);
+    let can = |copy: &CredentialCopy| batches::stands(copy, issuer.as_ref());
+    if batch.usable(now_s(), can).is_some() || batch.refresh_token.is_none() {
+        return Ok((place, issuer));
     }
+    let mut others = wallet.content.batches.iter();
+    let lasting = others.position(|batch| {
+        is_asked(batch)
+            && is_taken(batch)
+            && batch.lives_long()
+            && batch.usable(now_s(), |_| true).is_some()
+    });
+    let compromised = batch.usable(now_s(), |_| true).is_some();
     eprintln!(
-        "No copy of the credential is left, so fresh ones are fetched now: their issuer sees that you ask at the time of this login. `realdid wallet keep` fetches ahead, at random times."
+        "No copy of the credential is left that stands, so fresh ones are fetched now: their issuer sees that you ask at the time of this login. `realdid wallet keep` fetches ahead, at random times."
     );
     match issue::refresh(wallet, http, Some(ledger), place).await {
-        Ok(()) => Ok(place),
+        Ok(()) => {
+            let issuer = batches::issuer_of(wallet, ledger, place).await;
+            Ok((place, issuer))
+        }
         // What the authority says about the person stands.
         Err(error) if BARRED.contains(&error.code.as_str()) => Err(error),
+        Err(_) if let Some(place) = lasting => {
+            let issuer = batches::issuer_of(wallet, ledger, place).await;
+            Ok((place, issuer))
+        }
+        Err(_) if compromised => Err(key_compromised()),
         Err(error) => Err(CliError::new(
             "credential.expired",
             &format!(
@@ -551,16 +694,32 @@ async fn ready_batch(
     }
 }
 
-fn take_copy(wallet: &mut Wallet, place: usize) -> Result<CredentialCopy, CliError> {
+pub(crate) fn take_copy(
+    wallet: &mut Wallet,
+    place: usize,
+    issuer: Option<&Issuer>,
+) -> Result<CredentialCopy, CliError> {
     let batch = &mut wallet.content.batches[place];
-    let usable = batch.usable(now_s()).ok_or_else(|| {
-        CliError::user(
+    let usable = batch.usable(now_s(), |copy| batches::stands(copy, issuer));
+    let usable = usable.ok_or_else(|| match batch.usable(now_s(), |_| true) {
+        Some(_) => key_compromised(),
+        None => CliError::user(
             "credential.used_up",
             "an unused copy of the credential is valid",
             "refresh it: `realdid wallet refresh`",
-        )
+        ),
     })?;
-    Ok(batch.copies.swap_remove(usable))
+    // The last copy of somebody who gives no others is kept: without it there would be no credential.
+    let is_last = batch.copies.len() == 1 && !batch.on_ledger && batch.refresh_token.is_none();
+    Ok(match batch.lives_long() || is_last {
+        true => batch.copies[usable].clone(),
+        false => batch.copies.swap_remove(usable),
+    })
+}
+
+/// What every verifier would say of a copy of a key in other hands, in no batch that was there before.
+fn key_compromised() -> CliError {
+    vp::VpError::from(vp::ResponseRefused::KeyCompromised).into()
 }
 
 #[cfg(test)]

@@ -344,14 +344,7 @@ pub fn show_for_slot(
 /// What a fact tells, in words for the person; with its value where the RealPass is at hand.
 pub fn words(fact: Fact, facts: Option<&Facts>) -> String {
     let Some(facts) = facts else {
-        let what = match fact {
-            Fact::Adult => "whether you are of age",
-            Fact::Region => "in which part of the country you are registered",
-            Fact::Kind => "whether you are a resident or a foreigner",
-            Fact::Assurance => "how thoroughly you were verified",
-            Fact::Continuity => "whether your pseudonyms were reset lately",
-        };
-        return what.to_owned();
+        return fact.words().to_owned();
     };
     match fact {
         Fact::Adult => match facts.adult {

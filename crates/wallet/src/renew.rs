@@ -8,18 +8,17 @@
 use crate::content::{Batch, HeldPass};
 use crate::enrol;
 use crate::error::CliError;
+use crate::grant::Grant;
 use crate::http::{Http, address};
 use crate::issue::{self, Source};
 use crate::ledger::{Ledger, now_ms};
 use crate::random::seeded;
 use crate::realpass::{self, Expected, PassRefused};
-use crate::secret::SecretText;
 use crate::wallet::Wallet;
 use realdid_core::genesis::Parameters;
 use realdid_core::state::{Enrolment, issuer_id};
 use realdid_credential::pid;
 use realdid_credential::sd_jwt::ParsedSdJwt;
-use realdid_exchange::vci::{TokenRequest, TokenResponse};
 use serde_json::{Map, Value};
 
 /// Answers of an authority that are its word about the person, by the beginning of their codes.
@@ -51,19 +50,19 @@ pub fn issuable(parameters: &Parameters, now_ms: u64) -> Vec<u64> {
 }
 
 /// Takes what an offer or a refresh token opens: a RealPass for each epoch that can be had and is
-/// not held. `token` is fresh.
+/// not held. `grant` is fresh.
 pub(crate) async fn take_all(
     wallet: &mut Wallet,
     http: &Http,
     ledger: &mut Ledger,
     source: &Source,
-    token: &TokenResponse,
+    grant: &mut Grant,
 ) -> Result<(), CliError> {
     let entry = own_entry(wallet, ledger, &source.metadata.credential_issuer).await;
     for epoch in issuable(ledger.parameters(), now_ms()) {
         let held = wallet.passes()?.of_epoch(epoch);
         if held.is_none_or(|held| held.issuer != source.metadata.credential_issuer) {
-            ask(wallet, http, ledger, source, token, epoch, entry.as_ref()).await?;
+            ask(wallet, http, ledger, source, grant, epoch, entry.as_ref()).await?;
         }
     }
     Ok(())
@@ -75,8 +74,8 @@ pub async fn on_request(
     http: &Http,
     ledger: &mut Ledger,
 ) -> Result<(), CliError> {
-    let (source, token) = begin(wallet, http).await?;
-    take_all(wallet, http, ledger, &source, &token).await
+    let (source, mut grant) = begin(wallet, http).await?;
+    take_all(wallet, http, ledger, &source, &mut grant).await
 }
 
 /// Fetches the RealPass of one epoch, as planned. `entry` is what the person's tag shows, where it
@@ -89,7 +88,9 @@ pub async fn epoch(
     entry: Option<&Enrolment>,
 ) -> Result<(), CliError> {
     let fetched = match begin(wallet, http).await {
-        Ok((source, token)) => ask(wallet, http, ledger, &source, &token, epoch, entry).await,
+        Ok((source, mut grant)) => {
+            ask(wallet, http, ledger, &source, &mut grant, epoch, entry).await
+        }
         Err(error) => Err(error),
     };
     if let Err(error) = &fetched
@@ -144,20 +145,14 @@ pub fn has_source(wallet: &Wallet) -> bool {
 }
 
 /// Opens the authority's credential endpoint by the refresh token.
-async fn begin(wallet: &mut Wallet, http: &Http) -> Result<(Source, TokenResponse), CliError> {
+async fn begin(wallet: &mut Wallet, http: &Http) -> Result<(Source, Grant), CliError> {
     let own = wallet.content.enrolment.as_ref();
     let issuer = own.map(|own| own.issuer_url.clone()).ok_or_else(none)?;
-    let old = wallet.passes()?.refresh_token.clone().ok_or_else(none)?;
-    let source = issue::discover(http, &issuer).await?;
-    let request = TokenRequest::Refresh {
-        refresh_token: old.as_str().to_owned(),
-    };
-    let token = issue::token(http, &source, &request).await?;
-    if let Some(next) = &token.refresh_token {
-        issue::replace_refresh_token(wallet, &old, SecretText::new(next.clone()));
-        wallet.save()?;
-    }
-    Ok((source, token))
+    let old = wallet.passes()?.refresh().ok_or_else(none)?;
+    let source = issue::discover(http, &issuer, None).await?;
+    let grant = Grant::refreshed(http, &source, &old).await?;
+    issue::keep_next(wallet, &old, &grant)?;
+    Ok((source, grant))
 }
 
 fn none() -> CliError {
@@ -174,7 +169,7 @@ async fn ask(
     http: &Http,
     ledger: &mut Ledger,
     source: &Source,
-    token: &TokenResponse,
+    grant: &mut Grant,
     epoch: u64,
     entry: Option<&Enrolment>,
 ) -> Result<(), CliError> {
@@ -187,9 +182,7 @@ async fn ask(
         .ok_or(PassRefused::KeyUnknown)?;
     let body = realpass::request(&wallet.passes()?.seed, epoch, &mut seeded()?)?;
     let url = address(&source.metadata.credential_endpoint)?;
-    let answer = http
-        .post_json(&url, &body, Some(&token.access_token))
-        .await?;
+    let answer = grant.post_json(http, &url, &body).await?.success()?;
     let parameters = ledger.parameters().clone();
     let pid = pid_claims(&wallet.content.batches, &issuer_url, &parameters);
     let expected = Expected {

@@ -100,6 +100,29 @@ pub fn next_copies(
     }
 }
 
+/// The plan for the paths of copies that expire then: their batch is closed within a while after they came,
+/// and until an epoch is over most have asked. A plan that was made stays.
+pub fn next_paths(
+    parameters: &Parameters,
+    expires_ms: u64,
+    plan: Option<Plan>,
+    now_ms: u64,
+    random: u64,
+) -> Plan {
+    match plan {
+        Some(plan) if plan.what == expires_ms => plan,
+        _ => {
+            let from_ms = now_ms + parameters.status_period_s.saturating_mul(1000);
+            let epoch_ms = parameters.epoch_s.saturating_mul(1000);
+            Plan {
+                what: expires_ms,
+                at_ms: uniform(from_ms, from_ms.saturating_add(epoch_ms / 4), random),
+                failures: 0,
+            }
+        }
+    }
+}
+
 /// After a failure: later, by a time that doubles with each one up to a tenth of the lead, and is
 /// spread over its whole range, so that wallets which failed together do not come back together.
 pub fn after_failure(parameters: &Parameters, plan: Plan, now_ms: u64, random: u64) -> Plan {

@@ -1,4 +1,5 @@
-//! What a person sees of their wallet: no key, no token, no credential, no claim value.
+//! What a person sees of their wallet: no key, no token, no credential, no claim value but the names of the
+//! organisations that they act for.
 
 use crate::dids;
 use crate::error::CliError;

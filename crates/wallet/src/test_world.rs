@@ -30,6 +30,59 @@ const EPOCH_S: u64 = 604_800;
 pub async fn serve(
     mut answer: impl FnMut(&str, &str, &[u8]) -> (u16, Value) + Send + 'static,
 ) -> String {
+    serve_heads(move |own, asked| {
+        let (status, body) = answer(own, asked.path(), asked.body);
+        Reply::json(status, body)
+    })
+    .await
+}
+
+/// What a test's server was asked.
+pub struct AskedFor<'a> {
+    pub head: &'a str,
+    pub body: &'a [u8],
+}
+
+impl AskedFor<'_> {
+    pub fn path(&self) -> &str {
+        self.head.split(' ').nth(1).unwrap()
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.lines().skip(1);
+        lines.find_map(|line| {
+            let (known, value) = line.split_once(": ")?;
+            known.eq_ignore_ascii_case(name).then_some(value)
+        })
+    }
+}
+
+/// What it answers.
+pub struct Reply {
+    pub status: u16,
+    pub headers: Vec<(&'static str, String)>,
+    pub body: String,
+}
+
+impl Reply {
+    pub fn json(status: u16, body: Value) -> Self {
+        Self {
+            status,
+            headers: vec![("content-type", "application/json".to_owned())],
+            body: body.to_string(),
+        }
+    }
+
+    pub fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.push((name, value.to_owned()));
+        self
+    }
+}
+
+/// The same with the heads of requests and answers.
+pub async fn serve_heads(
+    mut answer: impl FnMut(&str, &AskedFor<'_>) -> Reply + Send + 'static,
+) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let own = url.clone();
@@ -57,11 +110,21 @@ pub async fn serve(
                 assert!(n > 0, "a whole body");
                 read.extend_from_slice(&chunk[..n]);
             }
-            let path = head.split(' ').nth(1).unwrap().to_owned();
-            let (status, body) = answer(&own, &path, &read[start..]);
-            let body = body.to_string();
+            let asked = AskedFor {
+                head: &head,
+                body: &read[start..],
+            };
+            let Reply {
+                status,
+                headers,
+                body,
+            } = answer(&own, &asked);
+            let headers: String = headers
+                .iter()
+                .map(|(name, value)| format!("{name}: {value}\r\n"))
+                .collect();
             let response = format!(
-                "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                "HTTP/1.1 {status} X\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n{body}",
                 body.len()
             );
             stream.write_all(response.as_bytes()).await.unwrap();

@@ -23,12 +23,61 @@ const RESERVED: &str = super::foreigners::PREFIX;
 /// The largest answer that is read, in bytes.
 const MAX_ANSWER_BYTES: usize = 16 * 1024;
 
-/// A client of a register service.
-pub struct HttpRegister {
+/// A service of some register: where it is, and how it is asked.
+pub(super) struct Service {
     url: String,
     token: Option<String>,
     http: reqwest::Client,
 }
+
+impl Service {
+    /// `url` without a trailing slash; `token` is sent as bearer token.
+    pub fn new(url: &str, token: Option<String>) -> Result<Self, RegisterRefusal> {
+        let http = reqwest::Client::builder()
+            .timeout(Duration::from_secs(10))
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|_| RegisterRefusal::Unavailable)?;
+        Ok(Self {
+            url: url.trim_end_matches('/').to_owned(),
+            token,
+            http,
+        })
+    }
+
+    pub fn post(&self, path: &str) -> reqwest::RequestBuilder {
+        self.http.post(format!("{}{path}", self.url))
+    }
+
+    pub fn get(&self, path: &str) -> reqwest::RequestBuilder {
+        self.http.get(format!("{}{path}", self.url))
+    }
+
+    /// Status and body of an answer that is not too long.
+    pub async fn answer(
+        &self,
+        request: reqwest::RequestBuilder,
+    ) -> Result<(u16, Vec<u8>), RegisterRefusal> {
+        let unavailable = RegisterRefusal::Unavailable;
+        let request = match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        };
+        let mut response = request.send().await.map_err(|_| unavailable)?;
+        let status = response.status().as_u16();
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|_| unavailable)? {
+            if body.len() + chunk.len() > MAX_ANSWER_BYTES {
+                return Err(unavailable);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok((status, body))
+    }
+}
+
+/// A client of a register service of residents.
+pub struct HttpRegister(Service);
 
 #[derive(Deserialize)]
 struct PersonRecord {
@@ -45,52 +94,31 @@ struct PersonRecord {
 impl HttpRegister {
     /// `url` without a trailing slash; `token` is sent as bearer token.
     pub fn new(url: &str, token: Option<String>) -> Result<Self, RegisterRefusal> {
-        let http = reqwest::Client::builder()
-            .timeout(Duration::from_secs(10))
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|_| RegisterRefusal::Unavailable)?;
-        Ok(Self {
-            url: url.trim_end_matches('/').to_owned(),
-            token,
-            http,
-        })
+        Service::new(url, token).map(Self)
     }
 
     pub async fn check(&self, evidence: &CardEvidence) -> Result<Person, RegisterRefusal> {
-        let request = self.http.post(format!("{}/v1/checks", self.url));
-        self.ask(request.json(evidence)).await
+        self.ask(self.0.post("/v1/checks").json(evidence)).await
     }
 
     pub async fn person(&self, reference: &str) -> Result<Person, RegisterRefusal> {
-        if !is_reference(reference) {
+        if !is_persons(reference) {
             return Err(RegisterRefusal::Evidence);
         }
-        let url = format!("{}/v1/persons/{reference}", self.url);
-        self.ask(self.http.get(url)).await
+        self.ask(self.0.get(&format!("/v1/persons/{reference}")))
+            .await
     }
 
     async fn ask(&self, request: reqwest::RequestBuilder) -> Result<Person, RegisterRefusal> {
         let unavailable = RegisterRefusal::Unavailable;
-        let request = match &self.token {
-            Some(token) => request.bearer_auth(token),
-            None => request,
-        };
-        let mut response = request.send().await.map_err(|_| unavailable)?;
-        match response.status().as_u16() {
+        let (status, body) = self.0.answer(request).await?;
+        match status {
             200 => {}
             404 => return Err(RegisterRefusal::Evidence),
             _ => return Err(unavailable),
         }
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|_| unavailable)? {
-            if body.len() + chunk.len() > MAX_ANSWER_BYTES {
-                return Err(unavailable);
-            }
-            body.extend_from_slice(&chunk);
-        }
         let record: PersonRecord = serde_json::from_slice(&body).map_err(|_| unavailable)?;
-        if !is_reference(&record.reference) {
+        if !is_persons(&record.reference) {
             return Err(unavailable);
         }
         Ok(Person {
@@ -108,8 +136,12 @@ impl HttpRegister {
     }
 }
 
-fn is_reference(text: &str) -> bool {
+fn is_persons(text: &str) -> bool {
+    is_reference(text) && !text.starts_with(RESERVED)
+}
+
+/// Whether a reference can stand in a path and in a store.
+pub(super) fn is_reference(text: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
-    let free = text != "." && text != ".." && !text.starts_with(RESERVED);
-    (1..=64).contains(&text.len()) && text.bytes().all(plain) && free
+    (1..=64).contains(&text.len()) && text.bytes().all(plain) && text != "." && text != ".."
 }

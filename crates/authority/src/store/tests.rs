@@ -3,6 +3,7 @@
 use super::*;
 use crate::cohort::Cohort;
 use crate::scratch::Postgres;
+use realdid_credential::status::Status;
 use realdid_pass::Kept;
 use realdid_pass::facts::{Adult, Assurance, Kind, Region};
 use realdid_testkit::person::TestRandom;
@@ -13,7 +14,7 @@ use std::pin::Pin;
 type Open = dyn Fn() -> Pin<Box<dyn Future<Output = Store>>>;
 type Body = for<'a> fn(Store, &'a Open) -> Pin<Box<dyn Future<Output = ()> + 'a>>;
 
-const BODIES: [(&str, Body); 9] = [
+const BODIES: [(&str, Body); 11] = [
     ("codes", |store, _| Box::pin(codes_and_nonces(store))),
     ("tokens", |store, _| Box::pin(tokens(store))),
     ("quota", |store, _| Box::pin(quota(store))),
@@ -23,6 +24,10 @@ const BODIES: [(&str, Body); 9] = [
     ("overtaken", |store, open| Box::pin(overtaken(store, open))),
     ("at_once", |store, open| Box::pin(at_once(store, open))),
     ("first", |store, open| Box::pin(first_at_once(store, open))),
+    ("batches", |store, open| Box::pin(batched_once(store, open))),
+    ("statuses", |store, open| {
+        Box::pin(published_once(store, open))
+    }),
 ];
 
 #[tokio::test]
@@ -350,4 +355,133 @@ async fn an_address_that_is_none_is_refused() {
         // nothing of an address, which may hold a password, is told
         assert!(!format!("{error} {config:?}").contains("mysql"));
     }
+}
+
+async fn batched_once(store: Store, open: &Open) {
+    let other = open().await;
+    let key = Hash32([9; 32]);
+    let items: Vec<Hash32> = (0..30u8).map(|n| Hash32([n; 32])).collect();
+    store
+        .note_issued(&items[..20], &key, 10, 100)
+        .await
+        .unwrap();
+    // the same again, and what lives longer, is not in this one
+    other
+        .note_issued(&items[..20], &key, 10, 100)
+        .await
+        .unwrap();
+    other
+        .note_issued(&items[20..], &key, 10, 900)
+        .await
+        .unwrap();
+    let closing = |now_s, least| Closing {
+        now_s,
+        least,
+        claim_s: 60,
+    };
+    assert_eq!(store.open_batch(&closing(9, 1)).await.unwrap(), None);
+    assert_eq!(store.open_batch(&closing(10, 21)).await.unwrap(), None);
+    let (at, least) = (closing(10, 15), 15);
+    let (a, b) = tokio::join!(store.open_batch(&at), other.open_batch(&at));
+    let mut opened = [a.unwrap(), b.unwrap()].into_iter().flatten();
+    let batch = opened.next().unwrap();
+    assert_eq!(opened.next(), None, "one of the two");
+    assert_eq!(batch.key, key);
+    let listed = store.batch_items(batch.number).await.unwrap();
+    assert_eq!(listed, items[..20]);
+    assert_eq!(store.batch_of(&items[3]).await.unwrap(), None);
+    // Whoever had it has ended: it is anybody's after a minute.
+    assert_eq!(other.open_batch(&closing(69, least)).await.unwrap(), None);
+    let left = other.open_batch(&closing(70, least)).await.unwrap();
+    assert_eq!(left, Some(batch.clone()));
+    other.anchored(batch.number, 7).await.unwrap();
+    assert_eq!(
+        store
+            .open_batch(&closing(900, 100))
+            .await
+            .unwrap()
+            .map(|open| open.number),
+        Some(2)
+    );
+    let of = store.batch_of(&items[3]).await.unwrap();
+    assert_eq!(of, Some(batch.number));
+    store.clean(100, 0).await.unwrap();
+    assert_eq!(store.batch_of(&items[3]).await.unwrap(), None);
+    assert_eq!(store.batch_items(2).await.unwrap().len(), 10);
+    store.give_batch_up(2).await.unwrap();
+    assert_eq!(store.open_batch(&closing(2000, 1)).await.unwrap(), None);
+}
+
+async fn published_once(store: Store, open: &Open) {
+    let other = open().await;
+    let (a, b) = tokio::join!(store.add_list(), other.add_list());
+    a.unwrap();
+    b.unwrap();
+    assert_eq!(store.lists().await.unwrap(), [1], "one list for all");
+    // Two that draw the same lot get two entries.
+    let lots = |from: u64| {
+        let mut lot = from;
+        move || {
+            lot += 1;
+            lot / 2
+        }
+    };
+    let (a, b) = tokio::join!(
+        store.take_entry("r-1", &[1; 32], 100, lots(7)),
+        other.take_entry("r-2", &[2; 32], 100, lots(7)),
+    );
+    let (one, two) = (a.unwrap(), b.unwrap());
+    assert_ne!(one, two);
+    assert_eq!((one.list, two.list), (1, 1));
+    assert!(store.not_valid(1).await.unwrap().is_empty());
+
+    assert_eq!(
+        store
+            .change_statuses("r-1", Status::Suspended)
+            .await
+            .unwrap(),
+        1
+    );
+    assert_eq!(
+        other.not_valid(1).await.unwrap(),
+        [(one.idx, Status::Suspended)]
+    );
+    assert_eq!(store.revoke_others("r-1", &[1; 32]).await.unwrap(), 0);
+    assert_eq!(store.revoke_others("r-1", &[9; 32]).await.unwrap(), 1);
+    for to in [Status::Valid, Status::Suspended, Status::Invalid] {
+        assert_eq!(
+            store.change_statuses("r-1", to).await.unwrap(),
+            0,
+            "for good"
+        );
+    }
+    assert_eq!(
+        other.not_valid(1).await.unwrap(),
+        [(one.idx, Status::Invalid)]
+    );
+
+    let (a, b) = tokio::join!(store.claim_list(1, 10, 70), other.claim_list(1, 10, 70));
+    assert!(a.unwrap() != b.unwrap(), "one of the two");
+    assert!(
+        other.claim_list(1, 70, 130).await.unwrap(),
+        "whoever had it has ended"
+    );
+    assert_eq!(store.newest_version(1).await.unwrap(), None);
+    let version = |seq: u64| Version {
+        seq,
+        digest: Hash32([seq as u8; 32]),
+        bytes: vec![seq as u8; 4],
+    };
+    for seq in 0..20 {
+        store.published(1, &version(seq)).await.unwrap();
+    }
+    assert_eq!(other.newest_version(1).await.unwrap(), Some(version(19)));
+    let found = async |seq: u8| other.version_of(1, &Hash32([seq; 32])).await.unwrap();
+    assert_eq!(found(19).await, Some(version(19)));
+    assert_eq!(found(4).await, Some(version(4)));
+    assert_eq!(found(3).await, None, "sixteen are kept");
+    assert!(
+        store.claim_list(1, 0, 60).await.unwrap(),
+        "it is anybody's again"
+    );
 }

@@ -37,7 +37,7 @@ impl Nation {
         TokenResponse::parse(answer.text.as_bytes()).unwrap()
     }
 
-    async fn nonce(&self) -> String {
+    pub(super) async fn nonce(&self) -> String {
         let request = Request::post("/nonce").body(Body::empty()).unwrap();
         let answer = ask(self.router(), request).await;
         serde_json::from_str::<NonceResponse>(&answer.text)
@@ -45,13 +45,29 @@ impl Nation {
             .c_nonce
     }
 
-    fn request(&self, issuer: &str, nonce: &str, keys: std::ops::Range<u8>) -> CredentialRequest {
+    /// Refresh token and ten copies of somebody who has enrolled.
+    pub(super) async fn copies_of(&self, n: usize) -> (String, Vec<String>) {
+        let tokens = self.tokens(n).await;
+        let nonce = self.nonce().await;
+        let request = self.request(AUTHORITY, &nonce, 1..11);
+        let answer = self.credential(&tokens.access_token, &request).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+        let copies = CredentialResponse::parse(answer.text.as_bytes(), 10).unwrap();
+        (tokens.refresh_token.unwrap(), copies.texts())
+    }
+
+    pub(super) fn request(
+        &self,
+        issuer: &str,
+        nonce: &str,
+        keys: std::ops::Range<u8>,
+    ) -> CredentialRequest {
         let keys: Vec<_> = keys.map(|n| SigningKey::p256(&[n; 32]).unwrap()).collect();
         let now_s = self.authority.clock.now_s();
         CredentialRequest::build(PID_CONFIGURATION, issuer, nonce, now_s, &keys).unwrap()
     }
 
-    async fn credential(&self, token: &str, request: &CredentialRequest) -> Answer {
+    pub(super) async fn credential(&self, token: &str, request: &CredentialRequest) -> Answer {
         let request = Request::post("/credential")
             .header(header::AUTHORIZATION, format!("Bearer {token}"))
             .header(header::CONTENT_TYPE, "application/json")
@@ -69,7 +85,7 @@ impl Nation {
         ask(self.router(), request).await
     }
 
-    fn anchor(&self, n: u64) -> SignedOperation {
+    pub(super) fn anchor(&self, n: u64) -> SignedOperation {
         let net = self.ledger.net.lock().unwrap();
         let did = TestDid::new(net.network(), n);
         let body = realdid_core::operation::Body::Anchor(did.inception.clone());
@@ -77,7 +93,7 @@ impl Nation {
     }
 }
 
-fn is_refused(answer: &Answer, error: &str, code: &str) {
+pub(super) fn is_refused(answer: &Answer, error: &str, code: &str) {
     let json = answer.json();
     assert!(answer.status.is_client_error(), "{}", answer.text);
     assert_eq!(
@@ -96,7 +112,9 @@ async fn a_wallet_receives_a_batch_of_unlinkable_copies() {
     let request = nation.request(AUTHORITY, &nonce, 1..11);
     let answer = nation.credential(&tokens.access_token, &request).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
-    let copies = CredentialResponse::parse(answer.text.as_bytes(), 10).unwrap();
+    let copies = CredentialResponse::parse(answer.text.as_bytes(), 10)
+        .unwrap()
+        .texts();
     let epoch_start_s = START_MS / 1000;
     let mut holders = Vec::new();
     for copy in &copies {
@@ -134,7 +152,9 @@ async fn a_wallet_receives_the_pid_as_mdocs_and_with_a_certificate() {
             request.credential_configuration_id = Some(configuration.to_owned());
             let answer = nation.credential(token, &request).await;
             assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
-            CredentialResponse::parse(answer.text.as_bytes(), 3).unwrap()
+            CredentialResponse::parse(answer.text.as_bytes(), 3)
+                .unwrap()
+                .texts()
         }
     };
     let published = nation.get("/.well-known/jwt-vc-issuer").await.json();

@@ -129,6 +129,7 @@ impl<'a> Client<'a> {
             configurations: vec![PID_CONFIGURATION.into()],
             details,
             dpop_jkt: None,
+            issuer_state: None,
         }
     }
 
@@ -222,7 +223,9 @@ async fn another_wallet_gets_copies_by_code_and_keeps_its_tokens_by_its_key() {
         .post("/credential", &tokens.access_token, &request)
         .await;
     assert_eq!(reply.status, StatusCode::OK, "{}", reply.text);
-    let copies = CredentialResponse::parse(reply.text.as_bytes(), 2).unwrap();
+    let copies = CredentialResponse::parse(reply.text.as_bytes(), 2)
+        .unwrap()
+        .texts();
     assert!(decode_unverified(copies[0].split('~').next().unwrap()).is_ok());
 
     // what came of it is told once or more, by whoever has the token
@@ -266,6 +269,31 @@ async fn another_wallet_gets_copies_by_code_and_keeps_its_tokens_by_its_key() {
     is_refused(&reply, "invalid_dpop_proof", "vci.dpop_key");
     let fresh = client.refresh(&refresh).await;
     assert_eq!(fresh.json()["token_type"], "DPoP");
+
+    // nor does it have anything sponsored without the key
+    let send = async |client: &Client<'_>, headers: &[(&str, String)]| {
+        let mut request = Request::post("/v1/sponsor");
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        let anchor = nation.anchor(1).encode();
+        let request = request.body(Body::from(anchor)).unwrap();
+        let response = client.nation.router().oneshot(request).await.unwrap();
+        (response.status(), response.headers().clone())
+    };
+    let bearer = [("authorization", format!("Bearer {refresh}"))];
+    assert_eq!(send(&client, &bearer).await.0, StatusCode::UNAUTHORIZED);
+    let bound = |of: &Client<'_>| {
+        [
+            ("authorization", format!("DPoP {refresh}")),
+            ("dpop", of.proof("/v1/sponsor", Some(&refresh))),
+        ]
+    };
+    let (status, headers) = send(&thief, &bound(&thief)).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+    assert!(headers.contains_key("dpop-nonce"));
+    let (status, _) = send(&client, &bound(&client)).await;
+    assert_eq!(status, StatusCode::ACCEPTED);
 
     // a configuration that was not asked for is not opened
     let mut more = client.request(1..2).await;
@@ -313,7 +341,47 @@ async fn what_was_asked_for_by_details_is_named_by_identifiers() {
     assert_eq!(reply.status, StatusCode::OK, "{}", reply.text);
     assert_eq!(reply.headers["content-type"], "application/jwt");
     let opened = key.decrypt(&reply.text).unwrap();
-    assert_eq!(CredentialResponse::parse(&opened, 1).unwrap().len(), 1);
+    assert_eq!(
+        CredentialResponse::parse(&opened, 1)
+            .unwrap()
+            .credentials
+            .len(),
+        1
+    );
+    // the request too, to the key in the metadata, which is the same after a restart
+    let metadata = nation.get("/.well-known/openid-credential-issuer").await;
+    let metadata = IssuerMetadata::parse(metadata.text.as_bytes(), AUTHORITY).unwrap();
+    let to = metadata.request_key().unwrap().unwrap();
+    let mut request = client.request(1..2).await;
+    request
+        .as_object_mut()
+        .unwrap()
+        .remove("credential_configuration_id");
+    request["credential_identifier"] = identifier_of(PID_CONFIGURATION).into();
+    request["credential_response_encryption"] = json!({"jwk": key.public_jwk(), "enc": "A256GCM"});
+    let sealed = to.encrypt(request.to_string().as_bytes(), &[6; 32], &[7; 12], None);
+    let sealed = sealed.unwrap();
+    let send = async |body: String| {
+        let token = &tokens.access_token;
+        let headers = [
+            ("content-type", "application/jwt".to_owned()),
+            ("authorization", format!("DPoP {token}")),
+            ("dpop", client.proof("/credential", Some(token))),
+        ];
+        client.send("/credential", &headers, body).await
+    };
+    let broken = format!("{}A", &sealed[..sealed.len() - 2]);
+    for refused in [broken, request.to_string(), String::new()] {
+        let reply = send(refused).await;
+        is_refused(
+            &reply,
+            "invalid_encryption_parameters",
+            "vci.request_encryption",
+        );
+    }
+    let reply = send(sealed).await;
+    assert_eq!(reply.status, StatusCode::OK, "{}", reply.text);
+    assert!(key.decrypt(&reply.text).is_ok());
     let mut other = client.request(1..2).await;
     other["credential_response_encryption"] = json!({"enc": "A256GCM"});
     let reply = client
@@ -588,6 +656,7 @@ async fn where_the_register_is_silent_the_credential_comes_later() {
     assert_eq!(
         CredentialResponse::parse(reply.text.as_bytes(), 2)
             .unwrap()
+            .credentials
             .len(),
         2
     );
@@ -600,6 +669,9 @@ async fn an_authority_for_attested_wallets_gives_others_nothing() {
     let mut nation = Nation::new().await;
     let enrolled = nation.enrolled(0).await;
     Arc::get_mut(&mut nation.authority).unwrap().attested_only = true;
+    let metadata = nation.get("/.well-known/oauth-authorization-server").await;
+    let methods = &metadata.json()["token_endpoint_auth_methods_supported"];
+    assert_eq!(*methods, json!(["attest_jwt_client_auth"]));
     let client = Client::new(&nation, 40);
     let reply = client.form("/par", &client.asks(false).to_form()).await;
     is_refused(&reply, "invalid_client", "vci.attestation_missing");

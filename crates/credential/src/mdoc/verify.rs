@@ -87,6 +87,17 @@ pub fn claimed_chain(bytes: &[u8]) -> Result<Vec<Vec<u8>>, MdocError> {
     Ok(chain.map(|der| der.to_vec()).collect())
 }
 
+/// What the issuer signed of a credential or presentation, as it came (COSE_Sign1): the same in both.
+pub fn issuer_auth(bytes: &[u8]) -> Result<&[u8], MdocError> {
+    if bytes.len() > MAX_LEN {
+        return Err(MdocError::Oversize);
+    }
+    Ok(match Document::read(bytes) {
+        Ok(document) => document.issued.auth_bytes,
+        Err(_) => IssuerSigned::read(bytes)?.auth_bytes,
+    })
+}
+
 /// Verifies a presentation (`DeviceResponse`) for one request (ISO/IEC 18013-5 §9.1 and §9.3).
 /// `lists` are the status lists that the caller fetched, each verified.
 pub fn verify(

@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use super::{MAX_URI_LEN, Status, StatusError, StatusList, Width, is_https};
+use super::{MAX_URI_LEN, Status, StatusError, StatusList, Width, is_address};
 use crate::cbor::{self, Key, Malformed, Read, Writer};
 use crate::cose;
 use crate::jose::{self, JwsError, SigningKey, VerifyingKey};
@@ -25,7 +25,7 @@ const STATUS_LIST: i64 = 65533;
 /// What the issuer says about a version of a list.
 #[derive(Debug, Clone, Copy)]
 pub struct Terms<'a> {
-    /// The list's address, https.
+    /// The list's address.
     pub uri: &'a str,
     /// Which of the issuer's keys signs.
     pub kid: &'a str,
@@ -41,7 +41,7 @@ pub struct Terms<'a> {
 
 impl Terms<'_> {
     fn check(&self) -> Result<(), StatusError> {
-        if !is_https(self.uri) || self.ttl_s == 0 || self.exp_s <= self.iat_s {
+        if !is_address(self.uri) || self.ttl_s == 0 || self.exp_s <= self.iat_s {
             return Err(StatusError::Malformed);
         }
         Ok(())

@@ -5,7 +5,7 @@ use realdid_core::hash::Hash32;
 use realdid_core::state::{DisplayStatus, KeyStatus, ReasonCode, Standing, issuer_id};
 use realdid_credential::jose::Jwk;
 use realdid_credential::sd_jwt::{self, ParsedSdJwt};
-use realdid_credential::{jose, pid};
+use realdid_credential::{ClaimPath, jose, organisation, pid};
 
 use super::order::{Act, Order};
 use super::*;
@@ -14,6 +14,7 @@ use crate::test_world::{
     AUTHORITY, REGISTRAR, Registered, SERVICE_ID, World, jose_key, key, kid, p256,
 };
 
+mod organisations;
 mod vectors;
 
 const NOW_S: u64 = 1_900_000_000;
@@ -23,12 +24,16 @@ fn registered(purposes: &[&'static str]) -> Registered {
     Registered {
         domain: "stage.example".to_owned(),
         purposes: purposes.to_vec(),
-        claims: vec![json!(["family_name"]), json!(["given_name"])],
+        claims: vec![
+            json!(["family_name"]),
+            json!(["given_name"]),
+            json!(["legal_name"]),
+        ],
         sandbox: false,
     }
 }
 
-/// A platform, a person with a PID copy, and what the ledger says.
+/// A platform, a person with a copy of their PID or of an organisation's credential, and what the ledger says.
 struct Scene {
     world: World,
     copy: String,
@@ -41,21 +46,27 @@ fn terms() -> Terms {
         network: "dev".parse().unwrap(),
         service: SERVICE_ID,
         handle: Handle::parse("wei.li").unwrap(),
+        kind: Kind::Person,
         expires_s: NOW_S + 86_400,
     }
 }
 
 impl Scene {
     fn new() -> Self {
+        let claims = json!({"given_name": "Wei", "family_name": "Li", "birthdate": "1990-03-07"});
+        Self::with(pid::VCT, &claims)
+    }
+
+    /// Somebody with a copy of this type.
+    fn with(vct: &str, claims: &Value) -> Self {
         let world = World::new(
             NOW_S * 1000,
             jose_key(&p256(4)),
             &registered(&["login", "real-name"]),
         );
-        let claims = json!({"given_name": "Wei", "family_name": "Li", "birthdate": "1990-03-07"});
         let sd_terms = sd_jwt::Terms {
             iss: AUTHORITY,
-            vct: pid::VCT,
+            vct,
             kid: &kid(&world.authority_key),
             iat_s: NOW_S - 60,
             exp_s: NOW_S + 60,
@@ -99,7 +110,11 @@ impl Scene {
     }
 
     fn badge(&self) -> Badge {
-        let shown = self.shown(&terms(), NOW_S).unwrap();
+        self.badge_of(&terms())
+    }
+
+    fn badge_of(&self, terms: &Terms) -> Badge {
+        let shown = self.shown(terms, NOW_S).unwrap();
         Badge::new(shown, self.world.registration.clone()).unwrap()
     }
 
@@ -164,7 +179,7 @@ fn a_badge_shows_a_name_at_its_handle_and_nothing_else() {
     // The digest does not hang on the signature, which has more than one spelling, nor on the place.
     assert_eq!(badge.claimed().digest, scene.badge().claimed().digest);
     assert_eq!(badge.claimed().withdrawal, withdrawal());
-    let han = LegalName {
+    let han = LegalName::Person {
         family: "王".to_owned(),
         given: "伟".to_owned(),
     };
@@ -338,7 +353,7 @@ fn what_was_signed_for_one_service_is_no_badge_and_a_badge_is_no_login() {
     };
     let login = scene
         .parsed()
-        .select(&name_paths())
+        .select(&Kind::Person.paths())
         .unwrap()
         .bind(&binding, &key)
         .unwrap();
@@ -353,7 +368,7 @@ fn what_was_signed_for_one_service_is_no_badge_and_a_badge_is_no_login() {
     };
     let bare = scene
         .parsed()
-        .select(&name_paths())
+        .select(&Kind::Person.paths())
         .unwrap()
         .bind(&binding, &key)
         .unwrap();
@@ -465,6 +480,7 @@ fn text_that_is_no_badge_is_refused() {
         "https://g.example/display/wei",
         "https://g.example/display/wei/embed?x=1",
         "https://g.example/display/wei/badge.json",
+        "https://g.example/display/wei/badge.json//",
     ] {
         assert_eq!(address(page), "https://g.example/display/wei/badge.json");
     }

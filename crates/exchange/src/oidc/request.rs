@@ -223,7 +223,7 @@ impl AuthorizationRequest {
             Accounts::Person => shown
                 .get("realpass")
                 .and_then(|facts| facts.get("assurance")),
-            Accounts::Did => shown.get("assurance"),
+            Accounts::Did | Accounts::None => shown.get("assurance"),
         };
         let acr = match level.and_then(Value::as_str).filter(|_| self.assurance) {
             Some(level) => self.accounts.assured(level),
@@ -234,7 +234,7 @@ impl AuthorizationRequest {
         }
         if !self.asks_assurance() {
             match self.accounts {
-                Accounts::Did => _ = shown.remove("assurance"),
+                Accounts::Did | Accounts::None => _ = shown.remove("assurance"),
                 Accounts::Person => {
                     if let Some(Value::Object(facts)) = shown.get_mut("realpass") {
                         facts.remove("assurance");

@@ -3,7 +3,7 @@
 use super::*;
 use crate::did_proof::ProofContent;
 use crate::test_world::{self as world, AUTHORITY, REGISTRAR, Registered, SERVICE_ID, World};
-use crate::vp::{RequestContent, client_id};
+use crate::vp::{AnswerTo, RequestContent, Signer, client_id};
 use realdid_core::codec;
 use realdid_core::governance::{Accepted, Assurance, CredentialType, Recognition};
 use realdid_core::hash::HashFunction;
@@ -151,12 +151,12 @@ impl Scene {
         let time_s = self.time_ms / 1000;
         let request = RequestContent {
             network: ledger.genesis.network.as_str(),
-            service_id: SERVICE_ID,
+            signer: Signer::Registration(SERVICE_ID),
             registration: &self.world.registration,
             purpose: self.purpose,
             ask: &Ask::new(true, &self.claims),
             algs: &[Alg::Es256, Alg::EdDsa],
-            response_uri: "https://login.bank.example/vp/response/x",
+            answer_to: AnswerTo::Uri("https://login.bank.example/vp/response/x"),
             nonce: "n-1",
             state: "s-1",
             wallet_nonce: None,
@@ -177,6 +177,7 @@ impl Scene {
                 nonce: self.did_nonce,
                 now_s: time_s,
                 shown_hash: did_proof::shown_hash(Some(&pass), None),
+                batch: None,
             },
             &did.current,
         );

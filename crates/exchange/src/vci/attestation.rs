@@ -5,9 +5,9 @@
 //! wallet's instance; the instance proves that key anew at each request. A *key attestation* says
 //! of holder keys how they are kept. Neither names the person.
 
-use realdid_credential::jose::{self, ClaimedJws, Jwk, VerifyingKey};
+use realdid_credential::jose::{self, Jwk, JwsError, SigningKey, VerifyingKey};
 use realdid_credential::x509::{self, Certificate};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{BATCH_SIZE, CLOCK_SKEW_S, PROOF_AGE_S, VciError};
@@ -54,7 +54,7 @@ impl Providers {
         }
         let claimed = jose::decode_unverified(jwt).ok()?;
         claimed.expect_typ(typ).ok()?;
-        let leaf = x509::verify_chain(&chain(&claimed)?, &self.roots, now_s).ok()?;
+        let leaf = x509::verify_chain(&claimed.x5c()?, &self.roots, now_s).ok()?;
         claimed.verify(&leaf.key).ok()?;
         let claims = claimed.claims().ok()?;
         let time = |name: &str| claims.get(name).map(|time| time.as_u64());
@@ -149,19 +149,77 @@ impl Providers {
     }
 }
 
-/// The certificates in a header, DER, leaf first.
-fn chain(claimed: &ClaimedJws<'_>) -> Option<Vec<Vec<u8>>> {
-    use base64::Engine as _;
-    let x5c = claimed.header.get("x5c")?.as_array()?;
-    if x5c.len() > x509::MAX_CHAIN {
-        return None;
+/// A wallet provider itself: its key, and the chain from that key's certificate up to its root, which
+/// is left out. In earnest it is a service of whoever makes the wallet.
+#[derive(Clone)]
+pub struct Provider {
+    key: SigningKey,
+    x5c: Vec<String>,
+}
+
+impl Provider {
+    /// `chain` is DER, leaf first; the leaf is of this key.
+    pub fn new(key: SigningKey, chain: &[Vec<u8>]) -> Option<Self> {
+        use base64::Engine as _;
+        let leaf = Certificate::parse(chain.first()?).ok()?;
+        let encoded = |der: &Vec<u8>| base64::engine::general_purpose::STANDARD.encode(der);
+        let is_its_own = leaf.key == key.verifying_key() && chain.len() <= x509::MAX_CHAIN;
+        is_its_own.then(|| Self {
+            x5c: chain.iter().map(encoded).collect(),
+            key,
+        })
     }
-    let der = |text: &Value| {
-        base64::engine::general_purpose::STANDARD
-            .decode(text.as_str()?)
-            .ok()
-    };
-    x5c.iter().map(der).collect()
+
+    fn attest(&self, typ: &str, claims: &Value) -> Result<String, JwsError> {
+        let mut header = Map::new();
+        header.insert("typ".to_owned(), typ.into());
+        header.insert("x5c".to_owned(), self.x5c.clone().into());
+        jose::sign_compact(&header, claims.to_string().as_bytes(), &self.key)
+    }
+
+    /// Vouches for an instance of the wallet that `client_id` names. It says nothing of which person's.
+    pub fn client(
+        &self,
+        client_id: &str,
+        instance: &VerifyingKey,
+        now_s: u64,
+    ) -> Result<String, JwsError> {
+        let claims = json!({
+            "sub": client_id,
+            "iat": now_s,
+            "exp": now_s + PROOF_AGE_S,
+            "cnf": {"jwk": Jwk(instance.clone()).to_value()},
+        });
+        self.attest(CLIENT_TYP, &claims)
+    }
+
+    /// Vouches for holder keys, for an issuer's nonce.
+    pub fn keys(&self, keys: &[VerifyingKey], nonce: &str, now_s: u64) -> Result<String, JwsError> {
+        let keys = keys.iter().map(|key| Jwk(key.clone()).to_value());
+        let mut claims = json!({
+            "iat": now_s,
+            "exp": now_s + PROOF_AGE_S,
+            "attested_keys": keys.collect::<Vec<_>>(),
+        });
+        if !nonce.is_empty() {
+            claims["nonce"] = nonce.into();
+        }
+        self.attest(KEY_TYP, &claims)
+    }
+}
+
+/// Wallet: proves the instance's key beside its attestation, to `server`. `jti` is fresh and random.
+pub fn build_pop(
+    instance: &SigningKey,
+    client_id: &str,
+    server: &str,
+    jti: &str,
+    now_s: u64,
+) -> Result<String, JwsError> {
+    let mut header = Map::new();
+    header.insert("typ".to_owned(), POP_TYP.into());
+    let claims = json!({"iss": client_id, "aud": server, "jti": jti, "iat": now_s});
+    jose::sign_compact(&header, claims.to_string().as_bytes(), instance)
 }
 
 fn text<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a str> {

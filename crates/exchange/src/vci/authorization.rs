@@ -51,13 +51,17 @@ pub struct AuthorizationRequest {
     pub state: Option<String>,
     /// The base64url of a SHA-256 (RFC 7636 §4.2).
     pub code_challenge: String,
-    /// Configuration ids, each once.
+    /// Configuration ids, each once. A wallet that asks by scope puts the scopes that the metadata
+    /// give for them; at an authority of ours they are the same.
     pub configurations: Vec<String>,
     /// Whether they were asked for by `authorization_details`: the token then names identifiers.
     pub details: bool,
     /// The thumbprint of the key that will redeem the code (RFC 9449 §10).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dpop_jkt: Option<String>,
+    /// What the offer gave to be said again (§5.1.3). Ours give nothing, and read nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer_state: Option<String>,
 }
 
 impl AuthorizationRequest {
@@ -117,6 +121,7 @@ impl AuthorizationRequest {
             configurations,
             details,
             dpop_jkt,
+            issuer_state: None,
         })
     }
 
@@ -131,6 +136,7 @@ impl AuthorizationRequest {
         ];
         form.extend(self.state.clone().map(|state| ("state", state)));
         form.extend(self.dpop_jkt.clone().map(|jkt| ("dpop_jkt", jkt)));
+        form.extend(self.issuer_state.clone().map(|s| ("issuer_state", s)));
         form.push(match self.details {
             true => {
                 let detail = |id| json!({"type": DETAIL_TYPE, "credential_configuration_id": id});
@@ -162,6 +168,45 @@ impl AuthorizationRequest {
             query.append_pair("iss", issuer);
         }
         url.into()
+    }
+
+    /// Wallet: the address that the person opens: the endpoint, with the name of the pushed request
+    /// and nothing else of it (RFC 9126 §4).
+    pub fn address(&self, endpoint: &Url, pushed: &PushedResponse) -> Url {
+        let mut url = endpoint.clone();
+        url.query_pairs_mut()
+            .append_pair("client_id", &self.client_id)
+            .append_pair("request_uri", &pushed.request_uri);
+        url
+    }
+
+    /// Wallet: the code in what a browser brings back, the query of its address. `server` is the
+    /// issuer identifier of the server that was asked: an answer that another one could have sent
+    /// is none, so that no code goes to a server that it is not of (RFC 9207, RFC 9700 §2.1).
+    pub fn read_answer(&self, query: &str, server: &str) -> Result<String, VciError> {
+        if query.len() > MAX_PUSHED_BYTES {
+            return Err(VciError::Answer);
+        }
+        let mut fields = BTreeMap::new();
+        for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+            if fields.insert(name, value).is_some() {
+                return Err(VciError::Answer);
+            }
+        }
+        let state = fields.get("state").map(|state| state.as_bytes());
+        let own = self.state.as_ref().map(|state| state.as_bytes());
+        let same = state.zip(own).map(|(state, own)| state.ct_eq(own));
+        if !same.is_some_and(bool::from) {
+            return Err(VciError::AnswerState);
+        }
+        if fields.get("iss").map(|iss| &**iss) != Some(server) {
+            return Err(VciError::AnswerIssuer);
+        }
+        match (fields.get("code"), fields.get("error")) {
+            (Some(code), None) if (1..=MAX_TEXT).contains(&code.len()) => Ok(code.to_string()),
+            (None, Some(error)) if &**error == "access_denied" => Err(VciError::NotAuthorized),
+            _ => Err(VciError::Answer),
+        }
     }
 
     /// Issuer: whether a token request may redeem this request's code. `jkt` is the thumbprint of
@@ -239,4 +284,13 @@ pub struct PushedResponse {
     pub request_uri: String,
     /// Seconds from now.
     pub expires_in: u64,
+}
+
+impl PushedResponse {
+    /// Wallet: reads the answer to a pushed request.
+    pub fn parse(body: &[u8]) -> Result<Self, VciError> {
+        let response: Self = serde_json::from_slice(body).map_err(|_| VciError::Response)?;
+        let bounded = (1..=MAX_TEXT).contains(&response.request_uri.len());
+        bounded.then_some(response).ok_or(VciError::Response)
+    }
 }

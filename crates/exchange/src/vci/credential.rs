@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::VciError;
 use super::attestation::Providers;
 use super::authorization::identifier_of;
-use super::proof::{build_proof, verify_proof};
+use super::proof::{build_attested_proof, build_proof, verify_proof};
 use crate::jwe::EncryptionKey;
 
 /// The answer of the nonce endpoint; never cached.
@@ -111,6 +111,25 @@ impl CredentialRequest {
         })
     }
 
+    /// Wallet: the same with keys that a provider attests: one proof for all of them, by the first.
+    pub fn build_attested(
+        configuration: &str,
+        issuer: &str,
+        nonce: &str,
+        now_s: u64,
+        first: &SigningKey,
+        attestation: &str,
+    ) -> Result<Self, JwsError> {
+        let proof = build_attested_proof(issuer, nonce, now_s, first, attestation)?;
+        Ok(Self {
+            proofs: Some(Proofs {
+                jwt: vec![proof],
+                ..Proofs::default()
+            }),
+            ..Self::build(configuration, issuer, nonce, now_s, &[])?
+        })
+    }
+
     /// Issuer: reads the body of a request.
     pub fn parse(body: &[u8]) -> Result<Self, VciError> {
         serde_json::from_slice(body).map_err(|_| VciError::CredentialRequest)
@@ -205,6 +224,13 @@ pub struct CredentialResponse {
     pub notification_id: Option<String>,
 }
 
+/// Not for a log: copies are credentials.
+impl std::fmt::Debug for CredentialResponse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "CredentialResponse({} copies)", self.credentials.len())
+    }
+}
+
 /// One copy.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IssuedCredential {
@@ -225,16 +251,17 @@ impl CredentialResponse {
     }
 
     /// Wallet: reads the answer to a request with `copies` proofs.
-    pub fn parse(body: &[u8], copies: usize) -> Result<Vec<String>, VciError> {
+    pub fn parse(body: &[u8], copies: usize) -> Result<Self, VciError> {
         let response: Self = serde_json::from_slice(body).map_err(|_| VciError::Response)?;
-        if response.credentials.len() != copies {
-            return Err(VciError::Response);
-        }
-        Ok(response
-            .credentials
-            .into_iter()
-            .map(|issued| issued.credential)
-            .collect())
+        (response.credentials.len() == copies)
+            .then_some(response)
+            .ok_or(VciError::Response)
+    }
+
+    /// The copies.
+    pub fn texts(self) -> Vec<String> {
+        let copies = self.credentials.into_iter();
+        copies.map(|issued| issued.credential).collect()
     }
 }
 

@@ -32,6 +32,7 @@ fn asked() -> AuthorizationRequest {
         configurations: vec![PID_CONFIGURATION.into(), MDOC_CONFIGURATION.into()],
         details: false,
         dpop_jkt: None,
+        issuer_state: None,
     }
 }
 
@@ -494,4 +495,157 @@ fn what_comes_after_a_request_is_read_and_bounded() {
     assert_eq!(told(strange), Err(VciError::NotificationRequest));
     let empty = r#"{"notification_id":"","event":"credential_failure"}"#;
     assert_eq!(told(empty), Err(VciError::NotificationId));
+}
+
+#[test]
+fn what_a_browser_brings_back_is_of_this_request_and_of_the_server_that_was_asked() {
+    let read = |query: &str| asked().read_answer(query, ISSUER);
+    let answer = asked().answer(ISSUER, Ok("c-1"));
+    let (_, query) = answer.split_once('?').unwrap();
+    assert_eq!(read(query), Ok("c-1".to_owned()));
+    let declined = asked().answer(ISSUER, Err("access_denied"));
+    let (_, declined) = declined.split_once('?').unwrap();
+    assert_eq!(read(declined), Err(VciError::NotAuthorized));
+    let other = asked().answer("https://other.example", Ok("c-1"));
+    let (_, other) = other.split_once('?').unwrap();
+    assert_eq!(read(other), Err(VciError::AnswerIssuer));
+    let iss = "iss=https://authority.example";
+    for (query, refused) in [
+        (format!("code=c&{iss}"), VciError::AnswerState),
+        (format!("code=c&state=s%262&{iss}"), VciError::AnswerState),
+        ("code=c&state=s%261".to_owned(), VciError::AnswerIssuer),
+        (format!("code=c&state=s%261&{iss}/"), VciError::AnswerIssuer),
+        (format!("state=s%261&{iss}"), VciError::Answer),
+        (format!("code=&state=s%261&{iss}"), VciError::Answer),
+        (format!("code=c&code=c&state=s%261&{iss}"), VciError::Answer),
+        (
+            format!("code=c&error=x&state=s%261&{iss}"),
+            VciError::Answer,
+        ),
+        (
+            format!("error=server_error&state=s%261&{iss}"),
+            VciError::Answer,
+        ),
+        (
+            format!("code={}&state=s%261&{iss}", "c".repeat(2000)),
+            VciError::Answer,
+        ),
+        ("x".repeat(10_000), VciError::Answer),
+    ] {
+        assert_eq!(read(&query), Err(refused), "{query}");
+    }
+    let stateless = AuthorizationRequest {
+        state: None,
+        ..asked()
+    };
+    let read = stateless.read_answer(&format!("code=c&{iss}"), ISSUER);
+    assert_eq!(read, Err(VciError::AnswerState));
+}
+
+#[test]
+fn metadata_send_nobody_to_their_own_device_or_in_the_clear() {
+    let refused = VciError::Metadata;
+    let read = |change: &dyn Fn(&mut IssuerMetadata)| {
+        let mut metadata = IssuerMetadata::of_authority(ISSUER, "urn:x", "Authority", P256);
+        change(&mut metadata);
+        let body = serde_json::to_vec(&metadata).unwrap();
+        IssuerMetadata::parse(&body, ISSUER).map(|_| ())
+    };
+    assert_eq!(read(&|_| {}), Ok(()));
+    let elsewhere = "https://credentials.example/c";
+    assert_eq!(read(&|m| m.credential_endpoint = elsewhere.into()), Ok(()));
+    for url in [
+        "http://authority.example/c",
+        "https://127.0.0.1/c",
+        "http://127.0.0.1:8080/c",
+        "http://localhost/c",
+        "https://[::1]/c",
+        "https://[::ffff:127.0.0.1]/c",
+        "https://192.168.1.1/c",
+        "https://10.0.0.1/c",
+        "https://169.254.169.254/c",
+        "https://[fe80::1]/c",
+        "https://router.local/c",
+        "https://x.localhost./c",
+        "https://0.0.0.0/c",
+        "ftp://authority.example/c",
+        "c",
+    ] {
+        assert_eq!(
+            read(&|m| m.credential_endpoint = url.into()),
+            Err(refused),
+            "{url}"
+        );
+        let other = Some(url.to_owned());
+        assert_eq!(
+            read(&|m| m.notification_endpoint = other.clone()),
+            Err(refused),
+            "{url}"
+        );
+        let servers = Some(vec![url.to_owned()]);
+        assert_eq!(
+            read(&|m| m.authorization_servers = servers.clone()),
+            Err(refused),
+            "{url}"
+        );
+        let mut server = ServerMetadata::of_authority(ISSUER);
+        server.pushed_authorization_request_endpoint = other;
+        let body = serde_json::to_vec(&server).unwrap();
+        assert_eq!(ServerMetadata::parse(&body, ISSUER), Err(refused), "{url}");
+    }
+    // whoever stands on this device may say so
+    let own = "http://127.0.0.1:1";
+    let metadata = IssuerMetadata::of_authority(own, "urn:x", "Authority", P256);
+    let body = serde_json::to_vec(&metadata).unwrap();
+    assert!(IssuerMetadata::parse(&body, own).is_ok());
+}
+
+#[test]
+fn an_offer_names_a_server_of_its_issuer_or_none() {
+    let mut metadata = IssuerMetadata::of_authority(ISSUER, "urn:x", "Authority", P256);
+    assert_eq!(metadata.chosen_server(None), Ok(ISSUER));
+    let foreign = Some("https://evil.example");
+    assert_eq!(metadata.chosen_server(foreign), Err(VciError::OfferGrant));
+    let servers = ["https://a.example", "https://b.example"];
+    metadata.authorization_servers = Some(servers.map(str::to_owned).to_vec());
+    assert_eq!(metadata.chosen_server(None), Ok(servers[0]));
+    assert_eq!(metadata.chosen_server(Some(servers[1])), Ok(servers[1]));
+    assert_eq!(metadata.chosen_server(foreign), Err(VciError::OfferGrant));
+    let text = json!({
+        "credential_issuer": ISSUER,
+        "credential_configuration_ids": ["x"],
+        "grants": {"authorization_code": {"issuer_state": "s", "authorization_server": servers[1]}},
+    });
+    let Ok(ReceivedOffer::Value(offer)) = parse_offer(&text.to_string()) else {
+        panic!("an offer");
+    };
+    assert_eq!(offer.authorization_server(), Some(servers[1]));
+    assert_eq!(offer.grant().err(), Some(VciError::OfferGrant));
+}
+
+#[test]
+fn identifiers_are_those_of_the_configuration() {
+    let token = |details: Value| {
+        let body = json!({
+            "access_token": "a", "token_type": "DPoP", "authorization_details": details,
+        });
+        let token = TokenResponse::parse(body.to_string().as_bytes()).unwrap();
+        token.identifier("pid").map(str::to_owned)
+    };
+    let of =
+        |id: &str| json!({"credential_configuration_id": id, "credential_identifiers": [id, "2"]});
+    assert_eq!(
+        token(json!([of("other"), of("pid")])),
+        Some("pid".to_owned())
+    );
+    for none in [
+        json!(null),
+        json!([]),
+        json!({}),
+        json!([of("other")]),
+        json!([{"credential_configuration_id": "pid", "credential_identifiers": []}]),
+        json!([{"credential_configuration_id": "pid", "credential_identifiers": [1]}]),
+    ] {
+        assert_eq!(token(none), None);
+    }
 }

@@ -16,6 +16,17 @@ pub struct DeferredResponse {
     pub interval: u64,
 }
 
+impl DeferredResponse {
+    /// Wallet: reads the answer where copies come later.
+    pub fn read(body: &[u8]) -> Result<Self, VciError> {
+        let response: Self = serde_json::from_slice(body).map_err(|_| VciError::Response)?;
+        match response.transaction_id.len() {
+            1..=MAX_ID_BYTES => Ok(response),
+            _ => Err(VciError::Response),
+        }
+    }
+}
+
 /// A request for what was not ready.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeferredRequest {

@@ -4,11 +4,11 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::{
-    MAX_OFFER_BYTES, MDOC_CONFIGURATION, OFFER_SCHEME, PASS_CONFIGURATION, PID_CONFIGURATION,
-    VciError, is_safe,
+    MAX_OFFER_BYTES, MDOC_CONFIGURATION, OFFER_SCHEME, ORGANISATION_CONFIGURATION,
+    PASS_CONFIGURATION, PID_CONFIGURATION, VciError, is_safe,
 };
 
-/// An offer of credentials (§4.1.1), with the one grant that we make.
+/// An offer of credentials (§4.1.1).
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CredentialOffer {
     pub credential_issuer: String,
@@ -17,7 +17,7 @@ pub struct CredentialOffer {
     pub grants: OfferGrants,
 }
 
-/// How the offer can be taken. Other grants are ignored.
+/// How the offer can be taken. Other grants are ignored. Ours are taken by a pre-authorised code.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OfferGrants {
     #[serde(
@@ -26,6 +26,17 @@ pub struct OfferGrants {
         skip_serializing_if = "Option::is_none"
     )]
     pub pre_authorized: Option<PreAuthorizedGrant>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorization_code: Option<AuthorizationCodeGrant>,
+}
+
+/// What a wallet says again when the person authorizes the offer in a browser.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuthorizationCodeGrant {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer_state: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorization_server: Option<String>,
 }
 
 /// The pre-authorised code and what the user must add to it.
@@ -75,9 +86,18 @@ impl CredentialOffer {
 
     /// An offer of our PID.
     pub fn pid(issuer: &str, code: String, tx_code_length: u32) -> Self {
+        Self::of(PID_CONFIGURATION, issuer, code, tx_code_length)
+    }
+
+    /// An offer of an organisation's credential, to a representative.
+    pub fn organisation(issuer: &str, code: String, tx_code_length: u32) -> Self {
+        Self::of(ORGANISATION_CONFIGURATION, issuer, code, tx_code_length)
+    }
+
+    fn of(configuration: &str, issuer: &str, code: String, tx_code_length: u32) -> Self {
         Self {
             credential_issuer: issuer.to_owned(),
-            credential_configuration_ids: vec![PID_CONFIGURATION.to_owned()],
+            credential_configuration_ids: vec![configuration.to_owned()],
             grants: OfferGrants {
                 pre_authorized: Some(PreAuthorizedGrant {
                     code,
@@ -88,6 +108,7 @@ impl CredentialOffer {
                     }),
                     authorization_server: None,
                 }),
+                authorization_code: None,
             },
         }
     }
@@ -99,13 +120,24 @@ impl CredentialOffer {
         format!("{OFFER_SCHEME}://?credential_offer={query}")
     }
 
-    /// The grant that we can use.
+    /// The grant of a pre-authorised code.
     pub fn grant(&self) -> Result<&PreAuthorizedGrant, VciError> {
         self.grants
             .pre_authorized
             .as_ref()
             .filter(|grant| !grant.code.is_empty())
             .ok_or(VciError::OfferGrant)
+    }
+
+    /// Wallet: the server that the offer's grant names among several of the issuer's.
+    pub fn authorization_server(&self) -> Option<&str> {
+        let grants = &self.grants;
+        let named = match (&grants.pre_authorized, &grants.authorization_code) {
+            (Some(grant), _) => &grant.authorization_server,
+            (None, Some(grant)) => &grant.authorization_server,
+            (None, None) => &None,
+        };
+        named.as_deref()
     }
 }
 

@@ -13,9 +13,33 @@ pub fn build_proof(
     now_s: u64,
     key: &SigningKey,
 ) -> Result<String, JwsError> {
+    build(issuer, nonce, now_s, key, None)
+}
+
+/// Wallet: the same, for all the keys that an attestation names, this one among them (appendix D).
+pub fn build_attested_proof(
+    issuer: &str,
+    nonce: &str,
+    now_s: u64,
+    key: &SigningKey,
+    attestation: &str,
+) -> Result<String, JwsError> {
+    build(issuer, nonce, now_s, key, Some(attestation))
+}
+
+fn build(
+    issuer: &str,
+    nonce: &str,
+    now_s: u64,
+    key: &SigningKey,
+    attestation: Option<&str>,
+) -> Result<String, JwsError> {
     let mut header = Map::new();
     header.insert("typ".to_owned(), PROOF_TYP.into());
     header.insert("jwk".to_owned(), Jwk(key.verifying_key()).to_value());
+    if let Some(attestation) = attestation {
+        header.insert("key_attestation".to_owned(), attestation.into());
+    }
     let claims = json!({"aud": issuer, "iat": now_s, "nonce": nonce});
     jose::sign_compact(&header, claims.to_string().as_bytes(), key)
 }

@@ -337,7 +337,7 @@ fn an_answer_with_too_few_copies_is_refused() {
     let response = CredentialResponse::new(vec!["a".into(), "b".into()]);
     let body = serde_json::to_vec(&response).unwrap();
     assert_eq!(
-        CredentialResponse::parse(&body, 2),
+        CredentialResponse::parse(&body, 2).map(CredentialResponse::texts),
         Ok(vec!["a".to_owned(), "b".to_owned()])
     );
     assert_eq!(CredentialResponse::parse(&body, 3), Err(VciError::Response));
@@ -389,6 +389,20 @@ fn an_authority_of_sm2_offers_neither_mdocs_nor_certificates() {
     names.sort();
     assert_eq!(names, [PID_CONFIGURATION, PASS_CONFIGURATION]);
     assert_eq!(metadata(Alg::Es256, &[Alg::Es256]).len(), 4);
+    // Unless it has a key of P-256 beside, by which both are signed and to which both are bound.
+    let sm2 = [Alg::Sm2Sm3];
+    let both = IssuerMetadata::of_authority(ISSUER, "urn:x", "A", (Alg::Sm2Sm3, &sm2));
+    let both = both.with_outside("urn:x");
+    assert_eq!(both.credential_configurations_supported.len(), 4);
+    for (id, alg) in [
+        (PID_CONFIGURATION, Alg::Sm2Sm3),
+        (X5C_CONFIGURATION, Alg::Es256),
+        (MDOC_CONFIGURATION, Alg::Es256),
+    ] {
+        for other in [Alg::Sm2Sm3, Alg::Es256] {
+            assert_eq!(both.binds_to(id, other), other == alg, "{id}");
+        }
+    }
     let offered = |mdocs| {
         let offer = CredentialOffer::of_enrolment(ISSUER, "c".into(), 6, mdocs);
         offer.credential_configuration_ids

@@ -1,12 +1,16 @@
 //! The token endpoint (OpenID4VCI 1.0 §6): a code or a refresh token in, an access token out.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use subtle::ConstantTimeEq;
 
 use super::{
     AUTHORIZATION_CODE, CredentialOffer, MAX_TX_CODE_FAILURES, PRE_AUTHORIZED, REFRESH_TOKEN,
     VciError, secret_hash,
 };
+
+/// The longest token or identifier of an answer, in bytes.
+const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
 /// A token request that has the shape of its grant.
 #[derive(Clone, PartialEq, Eq)]
@@ -152,7 +156,7 @@ pub struct TokenResponse {
     pub refresh_token: Option<String>,
     /// What it opens, by identifiers, where it was asked for so (§6.2).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub authorization_details: Option<serde_json::Value>,
+    pub authorization_details: Option<Value>,
 }
 
 impl TokenResponse {
@@ -160,11 +164,37 @@ impl TokenResponse {
     pub fn parse(body: &[u8]) -> Result<Self, VciError> {
         let response: Self = serde_json::from_slice(body).map_err(|_| VciError::Response)?;
         let known = ["bearer", "dpop"];
-        if known.contains(&response.token_type.to_ascii_lowercase().as_str()) {
+        // RFC 6749 appendix A.12: what a header can carry.
+        let sound = |token: &String| {
+            (1..=MAX_TOKEN_BYTES).contains(&token.len())
+                && token.bytes().all(|b| b.is_ascii_graphic())
+        };
+        let refresh = response.refresh_token.iter();
+        if known.contains(&response.token_type.to_ascii_lowercase().as_str())
+            && refresh.chain([&response.access_token]).all(sound)
+        {
             Ok(response)
         } else {
             Err(VciError::Response)
         }
+    }
+
+    /// Whether the token is bound to a key.
+    pub fn is_bound(&self) -> bool {
+        self.token_type.eq_ignore_ascii_case("dpop")
+    }
+
+    /// Wallet: the identifier by which a credential of `configuration` is asked for, where the answer
+    /// names some (§6.2). Otherwise it is asked for by the configuration.
+    pub fn identifier(&self, configuration: &str) -> Option<&str> {
+        let details = self.authorization_details.as_ref()?.as_array()?;
+        let of_it = |detail: &&Value| {
+            let named = detail.get("credential_configuration_id");
+            named.and_then(Value::as_str) == Some(configuration)
+        };
+        let identifiers = details.iter().find(of_it)?.get("credential_identifiers")?;
+        let first = identifiers.as_array()?.first()?.as_str()?;
+        Some(first).filter(|id| id.len() <= MAX_TOKEN_BYTES)
     }
 }
 

@@ -4,7 +4,6 @@ use super::*;
 use crate::did_proof::{self, ProofContent};
 use crate::jwe::DecryptionKey;
 use crate::test_world::{self as world, AUTHORITY, Registered, SERVICE_ID, World};
-use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use realdid_core::state::{Issuer, KeyStatus, Standing};
 use realdid_core::suite::SecretKey;
@@ -50,6 +49,9 @@ struct Show {
     thumbprint: bool,
     issuer: Option<Issuer>,
     tamper: Option<fn(String) -> String>,
+    batch: Option<crate::batch::InBatch>,
+    /// The mdoc, where it is one that was made before.
+    issued: Option<Vec<u8>>,
 }
 
 fn show() -> Show {
@@ -67,20 +69,23 @@ fn show() -> Show {
         thumbprint: true,
         issuer: Some(world.issuer(AUTHORITY)),
         tamper: None,
+        batch: None,
+        issued: None,
         world,
     }
 }
 
 impl Show {
     fn mdoc(&self) -> Vec<u8> {
-        self.world.mdoc_with(&self.signer, self.uri, self.until_s)
+        let fresh = || self.world.mdoc_with(&self.signer, self.uri, self.until_s);
+        self.issued.clone().unwrap_or_else(fresh)
     }
 
     /// The request, as the wallet reads it.
     fn request(&self) -> CheckedRequest {
         let signed = RequestContent {
             network: "dev",
-            service_id: SERVICE_ID,
+            signer: Signer::Registration(SERVICE_ID),
             registration: &self.world.registration,
             purpose: "kyc",
             ask: &Ask::new(false, &self.asked),
@@ -88,7 +93,7 @@ impl Show {
                 realdid_credential::jose::Alg::Es256,
                 realdid_credential::jose::Alg::EdDsa,
             ],
-            response_uri: RESPONSE_URI,
+            answer_to: AnswerTo::Uri(RESPONSE_URI),
             nonce: "n-1",
             state: "s-1",
             wallet_nonce: None,
@@ -147,6 +152,7 @@ impl Show {
             nonce: &request.nonce,
             now_s: NOW_MS / 1000,
             shown_hash: did_proof::shown_hash(None, Some(&shown)),
+            batch: self.batch.as_ref(),
         };
         let proof = did_proof::build(&content, &did.current).unwrap();
         let answer = Answer {
@@ -174,13 +180,14 @@ impl Show {
             client_id: &client_id(&SERVICE_ID),
             nonce: "n-1",
             ask: &Ask::new(false, &self.asked),
-            response_uri: RESPONSE_URI,
+            answer_to: AnswerTo::Uri(RESPONSE_URI),
             encrypt_to: self.encrypt_to.as_ref(),
             now_ms: NOW_MS,
             max_age_s: 300,
             display: None,
         };
         let evidence = ResponseEvidence {
+            status_list: None,
             recognised: None,
             pid_issuer: self.issuer.as_ref(),
             pass_issuer: None,
@@ -374,6 +381,20 @@ fn p7_an_mdoc_of_a_retired_key_stands_and_one_of_a_compromised_key_does_not() {
     ] {
         let mut show = show();
         show.issuer.as_mut().unwrap().keys[0].status = status;
+        assert_eq!(show.code(), code);
+    }
+}
+
+#[test]
+fn p7_an_mdoc_of_a_compromised_key_stands_where_its_batch_was_there_before() {
+    let mut show = show();
+    let issued = show.mdoc();
+    show.issued = Some(issued.clone());
+    let issued = URL_SAFE_NO_PAD.encode(issued);
+    for (height, code) in [(4, "accepted"), (5, "credential.key_compromised")] {
+        let items = show.world.anchor_copy(&issued, height);
+        show.batch = Some(show.world.in_batch(&issued, items));
+        show.issuer.as_mut().unwrap().keys[0].status = KeyStatus::Compromised(5);
         assert_eq!(show.code(), code);
     }
 }

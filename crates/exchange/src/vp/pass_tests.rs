@@ -102,6 +102,7 @@ impl Show {
                 nonce: "n-1",
                 now_s: NOW_MS / 1000,
                 shown_hash: did_proof::shown_hash(self.hash_of.or(pass.as_deref()), None),
+                batch: None,
             },
             &did.current,
         );
@@ -109,7 +110,7 @@ impl Show {
             state: "s-1".to_owned(),
             pass,
             pid: None,
-            did_proof: did_proof.unwrap(),
+            did_proof: Some(did_proof.unwrap().into()),
         }
     }
 
@@ -122,13 +123,14 @@ impl Show {
                 client_id: &client_id(&SERVICE_ID),
                 nonce: "n-1",
                 ask: &self.ask,
-                response_uri: "https://shop.example/vp/response",
+                answer_to: AnswerTo::Uri("https://shop.example/vp/response"),
                 encrypt_to: None,
                 now_ms: self.now_ms,
                 max_age_s: 300,
                 display: None,
             },
             &ResponseEvidence {
+                status_list: None,
                 recognised: None,
                 pid_issuer: None,
                 pass_issuer: self.issuer.as_ref(),
@@ -173,7 +175,7 @@ fn a_realpass_shows_the_asked_facts_and_who_comes() {
         (EPOCH, issuer_id(HashFunction::Sha256, AUTHORITY))
     );
     assert_eq!(login.lapses_s, Some((EPOCH + 1) * 60));
-    assert_eq!(login.did.did, show().world.did.inception.did());
+    assert_eq!(login.did.unwrap().did, show().world.did.inception.did());
 }
 
 #[test]
@@ -452,7 +454,7 @@ fn a_wallet_reads_what_of_a_realpass_is_asked() {
     let read = |ask: &Ask, purpose: &str| {
         let signed = RequestContent {
             network: "dev",
-            service_id: SERVICE_ID,
+            signer: Signer::Registration(SERVICE_ID),
             registration: &world.registration,
             purpose,
             ask,
@@ -460,7 +462,7 @@ fn a_wallet_reads_what_of_a_realpass_is_asked() {
                 realdid_credential::jose::Alg::Es256,
                 realdid_credential::jose::Alg::EdDsa,
             ],
-            response_uri: "https://login.shop.example/vp/response/x",
+            answer_to: AnswerTo::Uri("https://login.shop.example/vp/response/x"),
             nonce: "n-1",
             state: "s-1",
             wallet_nonce: None,

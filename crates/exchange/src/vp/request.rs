@@ -1,20 +1,24 @@
 //! What a gate asks, and what a wallet checks before it answers (spec/login.md, rules V1 to V8).
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use realdid_core::hash::{Hash32, HashFunction};
 use realdid_core::state::{Issuer, Service, Standing};
 use realdid_credential::dcql::{CredentialQuery, CredentialSet, DcqlQuery};
 use realdid_credential::jose::{self, Alg, Jwk, SigningKey};
 use realdid_credential::realpass::{self, Fact};
-use realdid_credential::{ClaimPath, mdoc, pid, sd_jwt};
+use realdid_credential::{ClaimPath, mdoc, organisation, pid, sd_jwt};
 use serde_json::{Map, Value, json};
 use url::Url;
 
+use super::certified::{CertifiedRequest, CertifiedVerifier, SAN_DNS_PREFIX};
 use super::{
-    Ask, CLIENT_ID_PREFIX, CLOCK_SKEW_S, DID_FORMAT, DID_ID, MAX_REQUEST_BYTES, MAX_TEXT_BYTES,
-    MDOC_ID, PASS_ID, PID_ID, REQUEST_TYP, RequestRefused, WALLET_AUDIENCE, WalletLink,
-    add_assurance_claim, add_assurance_fact, client_id, is_http_url,
+    Ask, CLIENT_ID_PREFIX, CLOCK_SKEW_S, DID_FORMAT, DID_ID, DID_PREFIX, MAX_REQUEST_BYTES,
+    MAX_TEXT_BYTES, MDOC_ID, ORGANISATION_ID, PASS_ID, PID_ID, REQUEST_TYP, RequestRefused,
+    WALLET_AUDIENCE, WalletLink, add_assurance_claim, add_assurance_fact, certified_client_id,
+    client_id, is_http_url,
 };
-use crate::display::{self, Terms};
+use crate::display::{self, Kind, Terms};
 use crate::jwe::{DecryptionKey, Enc, EncryptionKey};
 use crate::registration::{self, Purpose, Registration};
 
@@ -25,23 +29,24 @@ use crate::registration::{self, Purpose, Registration};
 pub struct RequestContent<'a> {
     /// The name of the network on whose ledger the service is registered.
     pub network: &'a str,
-    pub service_id: Hash32,
     /// The service's registration, the registrar's JWT.
     pub registration: &'a str,
+    pub signer: Signer<'a>,
     /// A code of one of the registered purposes.
     pub purpose: &'a str,
     pub ask: &'a Ask,
     /// The algorithms of the credentials and DIDs that it takes.
     pub algs: &'a [Alg],
-    pub response_uri: &'a str,
+    pub answer_to: AnswerTo<'a>,
     pub nonce: &'a str,
+    /// Not in a request to a browser.
     pub state: &'a str,
     /// Sent by the wallet with a POST, repeated in the request (§5.10).
     pub wallet_nonce: Option<&'a str>,
     /// The key of this login that the answer is encrypted to (`direct_post.jwt`); none where it
     /// comes in the clear, inside TLS.
     pub encrypt_to: Option<&'a DecryptionKey>,
-    /// Where the PID's name is to be shown to everybody (spec/displays.md).
+    /// Where the name is to be shown to everybody, and whose (spec/displays.md).
     pub display: Option<&'a Terms>,
     /// Unix seconds.
     pub iat_s: u64,
@@ -49,42 +54,107 @@ pub struct RequestContent<'a> {
     pub exp_s: u64,
 }
 
+/// By what a wallet knows who signed a request (§5.9.3).
+#[derive(Debug, Clone, Copy)]
+pub enum Signer<'a> {
+    /// The registration, which names the key, and the ledger: `verifier_attestation:`.
+    Registration(Hash32),
+    /// The key's certificate, with those above it but the root, DER, leaf first: `x509_hash:`. For
+    /// wallets that do not read the ledger.
+    Certificate(&'a [Vec<u8>]),
+    /// The same by a DNS name of the leaf, which the answer's address stands under: `x509_san_dns:`.
+    Host(&'a str, &'a [Vec<u8>]),
+    /// The DID URL of the key's verification method: `decentralized_identifier:`.
+    Did(&'a str),
+}
+
+/// On which way an answer comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AnswerTo<'a> {
+    /// The wallet posts it to this address (§8.2).
+    Uri(&'a str),
+    /// Through the Digital Credentials API of the browser, to a page of this origin (appendix A).
+    Browser(&'a str),
+}
+
+impl Signer<'_> {
+    /// Who asks, and whom everything is shown to.
+    pub fn client_id(&self) -> String {
+        match self {
+            Self::Registration(service_id) => client_id(service_id),
+            Self::Certificate(chain) => {
+                certified_client_id(chain.first().map(Vec::as_slice).unwrap_or_default())
+            }
+            Self::Host(name, _) => format!("{SAN_DNS_PREFIX}{name}"),
+            Self::Did(url) => {
+                let did = url.split_once('#').map_or(*url, |(did, _)| did);
+                format!("{DID_PREFIX}{did}")
+            }
+        }
+    }
+}
+
 impl RequestContent<'_> {
     /// The signed request object (§5, RFC 9101).
     pub fn sign(&self, key: &SigningKey) -> Result<String, RequestRefused> {
         let mut header = Map::new();
         header.insert("typ".to_owned(), REQUEST_TYP.into());
-        header.insert("jwt".to_owned(), self.registration.into());
-        let client_id = client_id(&self.service_id);
+        match self.signer {
+            Signer::Registration(_) => header.insert("jwt".to_owned(), self.registration.into()),
+            Signer::Did(url) => header.insert("kid".to_owned(), url.into()),
+            Signer::Certificate(chain) | Signer::Host(_, chain) => {
+                let x5c: Vec<String> = chain.iter().map(|der| STANDARD.encode(der)).collect();
+                header.insert("x5c".to_owned(), x5c.into())
+            }
+        };
+        let client_id = self.signer.client_id();
         let mut payload = json!({
-            // RFC 9101 §4: the issuer of a request object is its client.
-            "iss": client_id,
             "client_id": client_id,
             "aud": WALLET_AUDIENCE,
             "response_type": "vp_token",
-            "response_mode": "direct_post",
-            "response_uri": self.response_uri,
             "nonce": self.nonce,
-            "state": self.state,
             "iat": self.iat_s,
             "exp": self.exp_s,
-            // A badge is an SD-JWT, so a name for everybody is asked for in that format alone.
-            "dcql_query": query_of(self.ask, self.takes_mdocs() && self.display.is_none()),
+            "dcql_query": query_of(self.ask, self.names()),
             "client_metadata": { "vp_formats_supported": self.formats() },
             // Ours: which ledger says who asks.
             "network": self.network,
             // Ours: why it asks. The wallet holds it against the registration and shows it.
             "purpose": self.purpose,
         });
+        // RFC 9101 §4: the issuer of a request object is its client. Wallets ignore it (§5), but those that know
+        // DIDs take it for the signer's, which has no prefix.
+        if !matches!(self.signer, Signer::Did(_)) {
+            payload["iss"] = client_id.into();
+        }
+        let mode = match self.answer_to {
+            AnswerTo::Uri(uri) => {
+                payload["response_uri"] = uri.into();
+                payload["state"] = self.state.into();
+                "direct_post"
+            }
+            AnswerTo::Browser(origin) => {
+                // Whoever has the request can ask by it on these pages alone.
+                payload["expected_origins"] = json!([origin]);
+                "dc_api"
+            }
+        };
+        payload["response_mode"] = mode.into();
         if let Some(key) = self.encrypt_to {
-            payload["response_mode"] = "direct_post.jwt".into();
+            payload["response_mode"] = format!("{mode}.jwt").into();
             let metadata = &mut payload["client_metadata"];
             metadata["jwks"] = json!({ "keys": [key.public_jwk()] });
             let names = Enc::ALL.map(Enc::name);
             metadata["encrypted_response_enc_values_supported"] = json!(names);
         }
+        if !matches!(self.signer, Signer::Registration(_)) {
+            // §5.1: what somebody else says about who asks.
+            let registration = json!({ "format": "jwt", "data": self.registration });
+            payload["verifier_info"] = json!([registration]);
+        }
         if let Some(terms) = self.display {
-            payload["transaction_data"] = json!([terms.to_transaction_data(PID_ID)]);
+            let id = Names::of(terms.kind).id();
+            payload["transaction_data"] = json!([terms.to_transaction_data(id)]);
         }
         if let (Some(nonce), Some(members)) = (self.wallet_nonce, payload.as_object_mut()) {
             members.insert("wallet_nonce".to_owned(), nonce.into());
@@ -95,6 +165,14 @@ impl RequestContent<'_> {
             return Err(RequestRefused::Signing);
         }
         Ok(signed)
+    }
+
+    fn names(&self) -> Names {
+        match self.display {
+            Some(terms) => Names::of(terms.kind),
+            None if self.takes_mdocs() => Names::EitherFormat,
+            None => Names::Pid,
+        }
     }
 
     fn takes_mdocs(&self) -> bool {
@@ -113,9 +191,11 @@ impl RequestContent<'_> {
                 "sd-jwt_alg_values": any,
                 "kb-jwt_alg_values": names(&|alg| *alg != Alg::EdDsa),
             },
-            DID_FORMAT: { "alg_values": any },
-            realpass::FORMAT: {},
         });
+        if self.ask.did {
+            formats[DID_FORMAT] = json!({ "alg_values": any });
+            formats[realpass::FORMAT] = json!({});
+        }
         if self.takes_mdocs() {
             // COSE's number of ES256.
             formats[mdoc::FORMAT] = json!({
@@ -130,26 +210,62 @@ impl RequestContent<'_> {
 /// As a login asks.
 #[cfg(test)]
 pub(super) fn query(ask: &Ask) -> Value {
-    query_of(ask, true)
+    query_of(ask, Names::EitherFormat)
 }
 
-/// The query (DCQL, §6): what is asked for, and the signature of the service's DID. Where the DID
-/// alone may be enough, two sets say so, the full answer first; and where an mdoc of the PID can tell
-/// the same, two sets say that either format will do. `either_format` says whether it may be told so.
-fn query_of(ask: &Ask, either_format: bool) -> Value {
+/// Which credential of names tells what is asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Names {
+    /// The PID as an SD-JWT VC or as an mdoc.
+    EitherFormat,
+    Pid,
+    Organisation,
+}
+
+impl Names {
+    /// A badge is an SD-JWT, so a name for everybody is asked for in that format alone.
+    fn of(kind: Kind) -> Self {
+        match kind {
+            Kind::Person => Self::Pid,
+            Kind::Organisation | Kind::Backed => Self::Organisation,
+        }
+    }
+
+    fn id(self) -> &'static str {
+        match self {
+            Self::EitherFormat | Self::Pid => PID_ID,
+            Self::Organisation => ORGANISATION_ID,
+        }
+    }
+
+    fn vct(self) -> &'static str {
+        match self {
+            Self::EitherFormat | Self::Pid => pid::VCT,
+            Self::Organisation => organisation::VCT,
+        }
+    }
+}
+
+/// The query (DCQL, §6): what is asked for. Where the DID
+/// alone may be enough, two sets say so, the full answer first; and where an mdoc of the PID may tell
+/// the same, two sets say that either format will do.
+fn query_of(ask: &Ask, names: Names) -> Value {
     let mut credentials = Vec::new();
     let mut either = None;
     if let Some(facts) = &ask.pass {
-        let names = facts.iter().map(|fact| json!([fact.name()]));
-        credentials.push(credential(PASS_ID, realpass::FORMAT, json!({}), names));
+        let facts = facts.iter().map(|fact| json!([fact.name()]));
+        credentials.push(credential(PASS_ID, realpass::FORMAT, json!({}), facts));
     }
     if let Some(claims) = &ask.pid {
-        let meta = json!({ "vct_values": [pid::VCT] });
+        let long = ask.long_lived && names != Names::Organisation;
+        let long = long.then_some(pid::LONG_VCT);
+        let types: Vec<&str> = [names.vct()].into_iter().chain(long).collect();
+        let meta = json!({ "vct_values": types });
         let paths = claims.iter().map(ClaimPath::to_value);
-        credentials.push(credential(PID_ID, sd_jwt::FORMAT, meta, paths));
+        credentials.push(credential(names.id(), sd_jwt::FORMAT, meta, paths));
         let elements = claims.iter().map(mdoc::pid::element_of);
         let elements = elements.collect::<Option<Vec<_>>>();
-        if let Some(elements) = elements.filter(|_| either_format) {
+        if let Some(elements) = elements.filter(|_| names == Names::EitherFormat) {
             let meta = json!({ "doctype_value": mdoc::pid::DOC_TYPE });
             let paths = elements
                 .iter()
@@ -157,12 +273,15 @@ fn query_of(ask: &Ask, either_format: bool) -> Value {
             credentials.push(credential(MDOC_ID, mdoc::FORMAT, meta, paths));
             let option = |pid| {
                 let pass = ask.pass.iter().map(|_| PASS_ID);
-                pass.chain([pid, DID_ID]).collect::<Vec<_>>()
+                let did = ask.did.then_some(DID_ID);
+                pass.chain([pid]).chain(did).collect::<Vec<_>>()
             };
             either = Some(json!([{ "options": [option(PID_ID), option(MDOC_ID)] }]));
         }
     }
-    credentials.push(json!({ "id": DID_ID, "format": DID_FORMAT, "meta": {} }));
+    if ask.did {
+        credentials.push(json!({ "id": DID_ID, "format": DID_FORMAT, "meta": {} }));
+    }
     let mut query = json!({ "credentials": credentials });
     if let Some(either) = either {
         query["credential_sets"] = either;
@@ -184,31 +303,208 @@ fn credential(id: &str, format: &str, meta: Value, paths: impl Iterator<Item = V
 
 // ---- the request, wallet side -------------------------------------------------------------
 
-/// A request that was taken apart. Nothing in it is verified: it says which records of the ledger
-/// to fetch, and [`ClaimedRequest::check`] does the rest.
+/// A request that was taken apart, by how its maker names itself.
+#[derive(Debug, Clone)]
+pub enum Claimed {
+    /// By its registration on the ledger.
+    Registered(Box<ClaimedRequest>),
+    /// By a certificate.
+    Certified(Box<CertifiedRequest>),
+}
+
+impl Claimed {
+    /// Takes a request object apart.
+    pub fn parse(compact: &str) -> Result<Self, RequestRefused> {
+        let (body, claimed) = Body::parse(compact)?;
+        if CertifiedRequest::is_named_so(&body.client_id) {
+            CertifiedRequest::of(body, &claimed).map(|own| Self::Certified(Box::new(own)))
+        } else {
+            ClaimedRequest::of(body, &claimed).map(|own| Self::Registered(Box::new(own)))
+        }
+    }
+}
+
+/// What every request says, whoever makes it.
+#[derive(Debug, Clone)]
+pub(super) struct Body {
+    pub(super) compact: String,
+    pub(super) client_id: String,
+    pub(super) audience: String,
+    pub(super) response_uri: Url,
+    pub(super) nonce: String,
+    pub(super) state: Option<String>,
+    pub(super) wallet_nonce: Option<String>,
+    pub(super) encryption: Option<EncryptionKey>,
+    pub(super) thumbprint: Option<[u8; 32]>,
+    pub(super) takes: Takes,
+    pub(super) iat_s: Option<u64>,
+    pub(super) exp_s: Option<u64>,
+}
+
+/// The algorithms of SD-JWT VCs that a verifier takes, by name (appendix B.3.4); where it names none,
+/// any.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Takes {
+    issuer: Option<Vec<String>>,
+    holder: Option<Vec<String>>,
+}
+
+impl Takes {
+    fn read(metadata: Option<&Value>) -> Result<Self, RequestRefused> {
+        let formats = metadata.and_then(|metadata| metadata.get("vp_formats_supported"));
+        let sd_jwt = formats.and_then(|formats| formats.get(sd_jwt::FORMAT));
+        let names = |list: &str| {
+            let Some(list) = sd_jwt.and_then(|sd_jwt| sd_jwt.get(list)) else {
+                return Ok(None);
+            };
+            let name = |name: &Value| name.as_str().map(str::to_owned);
+            let names = list.as_array().map(|list| list.iter().map(name));
+            let names = names.and_then(|names| names.collect::<Option<Vec<_>>>());
+            names.map(Some).ok_or(RequestRefused::Malformed)
+        };
+        Ok(Self {
+            issuer: names("sd-jwt_alg_values")?,
+            holder: names("kb-jwt_alg_values")?,
+        })
+    }
+
+    /// Whether it takes one that its issuer and its holder sign so.
+    pub fn signed_by(&self, issuer: Alg, holder: Alg) -> bool {
+        let has = |names: &Option<Vec<String>>, alg: Alg| {
+            let mut names = names.iter();
+            names.all(|names| names.iter().any(|name| name == alg.name()))
+        };
+        has(&self.issuer, issuer) && has(&self.holder, holder)
+    }
+}
+
+/// Header and payload of a request, not verified.
+pub(super) struct Parts {
+    pub(super) header: Map<String, Value>,
+    pub(super) payload: Map<String, Value>,
+}
+
+impl Parts {
+    /// A text of the payload, where there is one.
+    fn text(&self, name: &str) -> Result<Option<String>, RequestRefused> {
+        match self.payload.get(name) {
+            None => Ok(None),
+            Some(Value::String(text)) if text.len() <= MAX_TEXT_BYTES => Ok(Some(text.clone())),
+            Some(_) => Err(RequestRefused::Malformed),
+        }
+    }
+
+    fn needed(&self, name: &str) -> Result<String, RequestRefused> {
+        self.text(name)?.ok_or(RequestRefused::Malformed)
+    }
+
+    /// What it asks for (§6).
+    pub(super) fn query(&self) -> Result<&Value, RequestRefused> {
+        self.payload.get("dcql_query").ok_or(RequestRefused::Query)
+    }
+}
+
+impl Body {
+    fn parse(compact: &str) -> Result<(Self, Parts), RequestRefused> {
+        let malformed = RequestRefused::Malformed;
+        let compact = compact.trim_ascii();
+        if compact.len() > MAX_REQUEST_BYTES {
+            return Err(RequestRefused::TooLong);
+        }
+        let jws = jose::decode_unverified(compact).map_err(|_| malformed)?;
+        jws.expect_typ(REQUEST_TYP).map_err(|_| malformed)?;
+        let parts = Parts {
+            payload: jws.claims().map_err(|_| malformed)?,
+            header: jws.header,
+        };
+        let time_s = |name: &str| match parts.payload.get(name) {
+            None => Ok(None),
+            Some(time_s) => time_s.as_u64().map(Some).ok_or(malformed),
+        };
+        if parts.text("response_type")?.as_deref() != Some("vp_token") {
+            return Err(RequestRefused::ResponseType);
+        }
+        let mut thumbprint = None;
+        let encryption = match parts.text("response_mode")?.as_deref() {
+            Some("direct_post") => None,
+            Some("direct_post.jwt") => {
+                let refused = RequestRefused::Encryption;
+                let metadata = parts.payload.get("client_metadata").ok_or(refused)?;
+                let jwks = metadata.get("jwks").ok_or(refused)?;
+                let offered = metadata.get("encrypted_response_enc_values_supported");
+                thumbprint = Some(chosen_thumbprint(jwks, offered).ok_or(refused)?);
+                Some(EncryptionKey::choose(jwks, offered).map_err(|_| refused)?)
+            }
+            _ => return Err(RequestRefused::ResponseType),
+        };
+        let client_id = parts.needed("client_id")?;
+        let known = client_id.starts_with(CLIENT_ID_PREFIX);
+        if !known && !CertifiedRequest::is_named_so(&client_id) {
+            return Err(RequestRefused::ClientIdPrefix);
+        }
+        let response_uri = parts.needed("response_uri")?;
+        if !is_http_url(&response_uri) {
+            return Err(RequestRefused::Domain);
+        }
+        let body = Self {
+            compact: compact.to_owned(),
+            client_id,
+            audience: parts.needed("aud")?,
+            response_uri: Url::parse(&response_uri).map_err(|_| RequestRefused::Domain)?,
+            nonce: parts.needed("nonce")?,
+            state: parts.text("state")?,
+            wallet_nonce: parts.text("wallet_nonce")?,
+            encryption,
+            thumbprint,
+            takes: Takes::read(parts.payload.get("client_metadata"))?,
+            iat_s: time_s("iat")?,
+            exp_s: time_s("exp")?,
+        };
+        Ok((body, parts))
+    }
+
+    /// V3 and V7: of the client that the link named, so that nobody swaps it (§5.10); recent as far
+    /// as it says when it was made; and with the wallet's nonce, where that sent one.
+    pub(super) fn stands(
+        &self,
+        link: &WalletLink,
+        now_s: u64,
+        wallet_nonce: Option<&str>,
+    ) -> Result<(), RequestRefused> {
+        if link.client_id != self.client_id {
+            return Err(RequestRefused::ClientId);
+        }
+        let at_most = now_s.saturating_add(CLOCK_SKEW_S);
+        if self.iat_s.is_some_and(|iat_s| iat_s > at_most) {
+            return Err(RequestRefused::Future);
+        }
+        let ended = |exp_s: u64| exp_s.saturating_add(CLOCK_SKEW_S) < now_s;
+        if self.exp_s.is_some_and(ended) {
+            return Err(RequestRefused::Expired);
+        }
+        if wallet_nonce.is_some() && self.wallet_nonce.as_deref() != wallet_nonce {
+            return Err(RequestRefused::WalletNonce);
+        }
+        Ok(())
+    }
+}
+
+/// A request of a registered service that was taken apart. Nothing in it is verified: it says which
+/// records of the ledger to fetch, and [`ClaimedRequest::check`] does the rest.
 #[derive(Debug, Clone)]
 pub struct ClaimedRequest {
-    compact: String,
+    body: Body,
+    asked: Asked,
     registration_jwt: String,
     network: String,
     service_id: Hash32,
     registrar_url: String,
-    client_id: String,
-    response_uri: Url,
-    nonce: String,
-    state: Option<String>,
-    wallet_nonce: Option<String>,
     purpose: String,
-    encryption: Option<EncryptionKey>,
-    thumbprint: Option<[u8; 32]>,
-    iat_s: u64,
-    exp_s: u64,
-    asked: Asked,
     display: Option<Terms>,
 }
 
 /// What a query asks for, by the ids that the answer must use.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Asked {
     pub pass: Option<AskedPass>,
     pub pid: Option<AskedPid>,
@@ -227,7 +523,7 @@ pub struct AskedPass {
     pub facts: Vec<Fact>,
 }
 
-/// A PID that is asked for.
+/// A PID that is asked for, or an organisation's credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AskedPid {
     pub id: String,
@@ -259,18 +555,20 @@ pub struct RequestEvidence<'a> {
     pub wallet_nonce: Option<&'a str>,
 }
 
-/// A request that a registered service may make. What is in it may be shown to the person.
+/// A request that its maker may make. What is in it may be shown to the person.
 #[derive(Debug, Clone)]
 pub struct CheckedRequest {
-    /// The name of the network on whose ledger the service is registered.
+    /// The name of the network on whose ledger the service is registered; empty where it is on none.
     pub network: String,
+    /// Of a verifier that is not registered, a hash of its client id.
     pub service_id: Hash32,
-    /// The name in the registration.
+    /// The name in the registration, or in the certificate.
     pub service_name: String,
     pub domains: Vec<String>,
-    /// The code of a registered purpose.
+    /// The code of a registered purpose; empty where there is no registration.
     pub purpose: String,
-    /// What it wants to see, facts of a RealPass as `realpass.…`; each is registered.
+    /// What it wants to see, facts of a RealPass as `realpass.…`; each is registered, where the service
+    /// is. Of one that is not, all that its query names.
     pub claims: Vec<ClaimPath>,
     /// The full client id: the audience of everything that is shown.
     pub client_id: String,
@@ -282,85 +580,58 @@ pub struct CheckedRequest {
     pub encryption: Option<EncryptionKey>,
     /// Its thumbprint (RFC 7638), which an mdoc's device signs.
     pub thumbprint: Option<[u8; 32]>,
-    pub registration: Registration,
+    /// By what an SD-JWT VC may be signed that is shown.
+    pub takes: Takes,
+    /// None of a verifier that names itself by a certificate.
+    pub registration: Option<Registration>,
+    /// What that certificate says.
+    pub certified: Option<CertifiedVerifier>,
     /// Where the name is shown to everybody, if that is asked.
     pub display: Option<Terms>,
 }
 
 impl ClaimedRequest {
-    /// Takes a request object apart.
+    /// Takes a request object of a registered service apart.
     pub fn parse(compact: &str) -> Result<Self, RequestRefused> {
-        let malformed = RequestRefused::Malformed;
-        let compact = compact.trim_ascii();
-        if compact.len() > MAX_REQUEST_BYTES {
-            return Err(RequestRefused::TooLong);
+        match Claimed::parse(compact)? {
+            Claimed::Registered(request) => Ok(*request),
+            Claimed::Certified(_) => Err(RequestRefused::ClientId),
         }
-        let jws = jose::decode_unverified(compact).map_err(|_| malformed)?;
-        jws.expect_typ(REQUEST_TYP).map_err(|_| malformed)?;
-        let payload = jws.claims().map_err(|_| malformed)?;
-        let text = |name: &str| match payload.get(name) {
-            None => Ok(None),
-            Some(Value::String(text)) if text.len() <= MAX_TEXT_BYTES => Ok(Some(text.clone())),
-            Some(_) => Err(malformed),
-        };
-        let needed = |name: &str| text(name)?.ok_or(malformed);
-        let time_s = |name: &str| payload.get(name).and_then(Value::as_u64).ok_or(malformed);
+    }
 
-        if text("response_type")?.as_deref() != Some("vp_token") {
-            return Err(RequestRefused::ResponseType);
+    fn of(body: Body, parts: &Parts) -> Result<Self, RequestRefused> {
+        let malformed = RequestRefused::Malformed;
+        let service_id = body.client_id.strip_prefix(CLIENT_ID_PREFIX);
+        let service_id = service_id.and_then(|id| id.parse().ok());
+        if body.iat_s.is_none() || body.exp_s.is_none() {
+            return Err(malformed);
         }
-        let mut thumbprint = None;
-        let encryption = match text("response_mode")?.as_deref() {
-            Some("direct_post") => None,
-            Some("direct_post.jwt") => {
-                let refused = RequestRefused::Encryption;
-                let metadata = payload.get("client_metadata").ok_or(refused)?;
-                let jwks = metadata.get("jwks").ok_or(refused)?;
-                let offered = metadata.get("encrypted_response_enc_values_supported");
-                thumbprint = Some(chosen_thumbprint(jwks, offered).ok_or(refused)?);
-                Some(EncryptionKey::choose(jwks, offered).map_err(|_| refused)?)
-            }
-            _ => return Err(RequestRefused::ResponseType),
-        };
-        if needed("aud")? != WALLET_AUDIENCE {
-            return Err(RequestRefused::Audience);
-        }
-        let client_id = needed("client_id")?;
-        let service_id = client_id
-            .strip_prefix(CLIENT_ID_PREFIX)
-            .and_then(|id| id.parse().ok())
-            .ok_or(RequestRefused::ClientId)?;
-        let response_uri = needed("response_uri")?;
-        if !is_http_url(&response_uri) {
-            return Err(RequestRefused::Domain);
-        }
-        let registration_jwt = jws.header_str("jwt").ok_or(malformed)?.to_owned();
+        let registration_jwt = parts.header.get("jwt").and_then(Value::as_str);
+        let registration_jwt = registration_jwt.ok_or(malformed)?.to_owned();
         let registrar_url = registration::claimed_registrar(&registration_jwt)
             .map_err(|_| RequestRefused::Registration)?;
-        let asked = Asked::parse(payload.get("dcql_query").ok_or(RequestRefused::Query)?)?;
-        let display = match payload.get("transaction_data") {
+        if body.audience != WALLET_AUDIENCE {
+            return Err(RequestRefused::Audience);
+        }
+        let asked = Asked::parse(parts.query()?)?;
+        let display = match parts.payload.get("transaction_data") {
             None => None,
             // §8.4: a wallet refuses transaction data that it does not know.
             Some(data) => Some(asked.display(data).ok_or(RequestRefused::Display)?),
         };
+        // For whom somebody acts is nobody's business but for a display, not even whether they do.
+        if display.is_none() && asked.asks_of_organisation() {
+            return Err(RequestRefused::Query);
+        }
         Ok(Self {
-            compact: compact.to_owned(),
+            service_id: service_id.ok_or(RequestRefused::ClientId)?,
             registration_jwt,
-            network: needed("network")?,
-            service_id,
             registrar_url,
-            client_id,
-            response_uri: Url::parse(&response_uri).map_err(|_| RequestRefused::Domain)?,
-            nonce: needed("nonce")?,
-            state: text("state")?,
-            wallet_nonce: text("wallet_nonce")?,
-            purpose: needed("purpose")?,
-            encryption,
-            thumbprint,
-            iat_s: time_s("iat")?,
-            exp_s: time_s("exp")?,
-            asked,
+            network: parts.needed("network")?,
+            purpose: parts.needed("purpose")?,
             display,
+            asked,
+            body,
         })
     }
 
@@ -391,8 +662,7 @@ impl ClaimedRequest {
         link: &WalletLink,
         evidence: &RequestEvidence<'_>,
     ) -> Result<CheckedRequest, RequestRefused> {
-        // §5.10: the request is of the client that the link named, so that nobody swaps it.
-        if link.client_id != self.client_id {
+        if link.client_id != self.body.client_id {
             return Err(RequestRefused::ClientId);
         }
         if self.network != evidence.network {
@@ -409,21 +679,13 @@ impl ClaimedRequest {
         if registration.service_id != self.service_id {
             return Err(RequestRefused::ClientId);
         }
-        jose::verify_compact(&self.compact, &registration.cnf.0, REQUEST_TYP)
+        jose::verify_compact(&self.body.compact, &registration.cnf.0, REQUEST_TYP)
             .map_err(|_| RequestRefused::Signature)?;
-        if self.iat_s > evidence.now_s.saturating_add(CLOCK_SKEW_S) {
-            return Err(RequestRefused::Future);
-        }
-        if self.exp_s.saturating_add(CLOCK_SKEW_S) < evidence.now_s {
-            return Err(RequestRefused::Expired);
-        }
-        if evidence.wallet_nonce.is_some() && self.wallet_nonce.as_deref() != evidence.wallet_nonce
-        {
-            return Err(RequestRefused::WalletNonce);
-        }
+        self.body
+            .stands(link, evidence.now_s, evidence.wallet_nonce)?;
         let claims = self.asked.claims();
         registration
-            .allows(&self.response_uri, &self.purpose, &claims)
+            .allows(&self.body.response_uri, &self.purpose, &claims)
             .map_err(RequestRefused::from)?;
         if let Some(terms) = &self.display {
             let lasts_s = terms.expires_s.saturating_sub(evidence.now_s);
@@ -440,17 +702,35 @@ impl ClaimedRequest {
             service_name: registration.name.clone(),
             domains: registration.domains.clone(),
             purpose: self.purpose,
+            registration: Some(registration),
+            display: self.display,
+            ..self.body.checked(self.asked, claims)
+        })
+    }
+}
+
+impl Body {
+    /// The request as its asker may make it; who that is, is to be filled in.
+    pub(super) fn checked(self, asked: Asked, claims: Vec<ClaimPath>) -> CheckedRequest {
+        CheckedRequest {
+            network: String::new(),
+            service_id: Hash32([0; 32]),
+            service_name: String::new(),
+            domains: vec![],
+            purpose: String::new(),
             claims,
             client_id: self.client_id,
             nonce: self.nonce,
             response_uri: self.response_uri.into(),
             state: self.state,
-            asked: self.asked,
+            asked,
             encryption: self.encryption,
             thumbprint: self.thumbprint,
-            registration,
-            display: self.display,
-        })
+            takes: self.takes,
+            registration: None,
+            certified: None,
+            display: None,
+        }
     }
 }
 
@@ -476,7 +756,7 @@ impl Asked {
     }
 
     /// Every claim by the path under which it is registered.
-    fn claims(&self) -> Vec<ClaimPath> {
+    pub(super) fn claims(&self) -> Vec<ClaimPath> {
         let facts = self.pass.iter().flat_map(|pass| &pass.facts);
         let of_mdoc = self.mdoc.iter().map(|mdoc| &mdoc.claims);
         let of_pid = self.pid.iter().map(|pid| &pid.claims);
@@ -488,7 +768,14 @@ impl Asked {
             .collect()
     }
 
-    /// The one display that transaction data asks for: of the PID of this query, by its name alone.
+    /// Whether an organisation's credential would answer.
+    fn asks_of_organisation(&self) -> bool {
+        let mut vcts = self.pid.iter().flat_map(|pid| &pid.vcts);
+        vcts.any(|vct| vct == organisation::VCT)
+    }
+
+    /// The one display that transaction data asks for: of the credential of this query that has the kind of
+    /// name, by the name alone.
     fn display(&self, data: &Value) -> Option<Terms> {
         let [Value::String(data)] = data.as_array()?.as_slice() else {
             return None;
@@ -496,9 +783,10 @@ impl Asked {
         // A badge is an SD-JWT: there is no other format to choose.
         let alone = self.did_id.is_some() && self.mdoc.is_none();
         let pid = self.pid.as_ref().filter(|_| alone)?;
+        let terms = Terms::of_transaction_data(data, &pid.id)?;
         let mut paths = pid.claims.clone();
         paths.sort();
-        (paths == display::name_paths()).then(|| Terms::of_transaction_data(data, &pid.id))?
+        (paths == terms.kind.paths() && pid.vcts == [terms.kind.vct()]).then_some(terms)
     }
 
     /// Reads a query. Anything that would let a verifier choose among answers, or ask for every
@@ -510,6 +798,9 @@ impl Asked {
         for credential in &query.credentials {
             // Expected values would tell more than the disclosure does: whether it was answered.
             let plain = credential.claim_sets.is_empty()
+                && credential.trusted_authorities.is_empty()
+                && credential.holder_bound
+                && !credential.multiple
                 && credential
                     .claims
                     .iter()

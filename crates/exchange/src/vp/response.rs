@@ -13,6 +13,7 @@ use realdid_credential::jose::{self, Alg, Jwk};
 use realdid_credential::mdoc::{self, MdocError, Transcript};
 use realdid_credential::realpass::{self, Fact, RealPassError};
 use realdid_credential::sd_jwt::{self, SdJwtError};
+use realdid_credential::status::token::VerifiedList;
 use realdid_credential::x509::Certificate;
 use realdid_credential::{ClaimPath, PathElement, pid};
 use realdid_light::{Freshness, LightClient};
@@ -21,11 +22,12 @@ use serde_json::{Map, Value, json};
 use url::form_urlencoded;
 
 use super::{
-    ASSURANCE, AnswerEntropy, Ask, CLOCK_SKEW_S, CheckedRequest, DID_ID, MAX_ENCRYPTED_BYTES,
-    MAX_RESPONSE_BYTES, MAX_TEXT_BYTES, MDOC_ID, PASS_ID, PID_ID, RequestRefused, ResponseRefused,
-    VpError, parameters,
+    ASSURANCE, AnswerEntropy, AnswerTo, Ask, BROWSER_PROTOCOL, CLOCK_SKEW_S, CheckedRequest,
+    DID_ID, MAX_ENCRYPTED_BYTES, MAX_RESPONSE_BYTES, MAX_TEXT_BYTES, MDOC_ID, ORGANISATION_ID,
+    ORIGIN_PREFIX, PASS_ID, PID_ID, RequestRefused, ResponseRefused, VpError, parameters,
 };
-use crate::did_proof::{self, VerifiedDid};
+use crate::batch;
+use crate::did_proof::{self, ReceivedProof, VerifiedDid};
 use crate::display::{self, Terms};
 use crate::jwe::DecryptionKey;
 use crate::suites;
@@ -57,12 +59,21 @@ pub fn response_form(
         (asked.mdoc.as_ref().map(|mdoc| &mdoc.id), answer.mdoc),
         (asked.did_id.as_ref(), answer.did_proof),
     ];
-    let mut vp_token = Map::new();
-    for entry in entries {
-        if let (Some(id), Some(shown)) = entry {
-            vp_token.insert(id.clone(), json!([shown]));
-        }
-    }
+    let shown = entries.into_iter().filter_map(|(id, shown)| id.zip(shown));
+    let shown: Vec<_> = shown.map(|(id, shown)| (id.as_str(), shown)).collect();
+    form_of(request, &shown, entropy)
+}
+
+/// The same of presentations by the ids of any query.
+pub fn form_of(
+    request: &CheckedRequest,
+    shown: &[(&str, &str)],
+    entropy: &AnswerEntropy,
+) -> Result<String, RequestRefused> {
+    let entries = shown.iter();
+    let vp_token: Map<String, Value> = entries
+        .map(|(id, shown)| ((*id).to_owned(), json!([shown])))
+        .collect();
     let mut form = form_urlencoded::Serializer::new(String::new());
     let Some(key) = &request.encryption else {
         form.append_pair("vp_token", &Value::Object(vp_token).to_string());
@@ -135,9 +146,10 @@ pub enum WalletResponse {
 pub struct Presented {
     pub state: String,
     pub pass: Option<String>,
-    /// The PID in either format: an SD-JWT VC has tildes, and an mdoc in base64url has none.
+    /// The PID in either format: an SD-JWT VC has tildes, and an mdoc in base64url has none. Or what stands
+    /// in its place: which type is taken hangs on what was asked.
     pub pid: Option<String>,
-    pub did_proof: String,
+    pub did_proof: Option<ReceivedProof>,
 }
 
 /// Presentations are personal data: what is printed may end in a log.
@@ -188,46 +200,90 @@ impl WalletResponse {
         }
         let vp_token = parameters.remove("vp_token").ok_or(malformed)?;
         let token = serde_json::from_str(&vp_token).map_err(|_| malformed)?;
-        Self::presented(state, token)
+        Ok(Self::Presented(Presented::of(state, token)?))
+    }
+
+    /// Reads what a page has got from its browser (appendix A.4): the protocol, and the answer as an object
+    /// with `vp_token`, or with `response`, which is encrypted, where there is a key. It has no state: the
+    /// page says in which login it came.
+    pub fn parse_from_browser(
+        body: &[u8],
+        key: Option<&DecryptionKey>,
+    ) -> Result<Presented, ResponseRefused> {
+        #[derive(serde::Deserialize)]
+        struct Got {
+            protocol: String,
+            data: Data,
+        }
+        #[derive(serde::Deserialize)]
+        struct Data {
+            response: Option<String>,
+            vp_token: Option<VpToken>,
+        }
+        if body.len() > MAX_ENCRYPTED_BYTES {
+            return Err(ResponseRefused::TooLong);
+        }
+        let malformed = ResponseRefused::Malformed;
+        let got: Got = serde_json::from_slice(body).map_err(|_| malformed)?;
+        if got.protocol != BROWSER_PROTOCOL {
+            return Err(malformed);
+        }
+        let token = match (key, got.data.response, got.data.vp_token) {
+            (Some(key), Some(sealed), None) => Opened::of(key, &sealed)?.vp_token,
+            (Some(_), ..) => return Err(ResponseRefused::Unencrypted),
+            (None, None, Some(token)) => token,
+            (None, ..) => return Err(malformed),
+        };
+        Presented::of(String::new(), token)
     }
 
     /// Opens an encrypted answer: a JSON object with the same members.
     fn open(key: &DecryptionKey, sealed: &str) -> Result<Self, ResponseRefused> {
-        #[derive(serde::Deserialize)]
-        struct Answer {
-            state: Option<String>,
-            vp_token: VpToken,
-        }
-        let opened = key
-            .decrypt(sealed)
-            .map_err(|_| ResponseRefused::Encryption)?;
-        let answer: Answer =
-            serde_json::from_slice(&opened).map_err(|_| ResponseRefused::Malformed)?;
+        let answer = Opened::of(key, sealed)?;
         let state = answer.state.ok_or(ResponseRefused::State)?;
-        Self::presented(state, answer.vp_token)
+        Ok(Self::Presented(Presented::of(state, answer.vp_token)?))
     }
+}
 
-    fn presented(state: String, mut token: VpToken) -> Result<Self, ResponseRefused> {
+/// What was encrypted.
+#[derive(serde::Deserialize)]
+struct Opened {
+    state: Option<String>,
+    vp_token: VpToken,
+}
+
+impl Opened {
+    fn of(key: &DecryptionKey, sealed: &str) -> Result<Self, ResponseRefused> {
+        let opened = key.decrypt(sealed);
+        let opened = opened.map_err(|_| ResponseRefused::Encryption)?;
+        serde_json::from_slice(&opened).map_err(|_| ResponseRefused::Malformed)
+    }
+}
+
+impl Presented {
+    fn of(state: String, mut token: VpToken) -> Result<Self, ResponseRefused> {
         let mut take = |id: &str| match token.remove(id) {
             None => Ok(None),
             Some(mut one) if one.len() == 1 => Ok(one.pop()),
             Some(_) => Err(ResponseRefused::Incomplete),
         };
         let (pid, mdoc) = (take(PID_ID)?, take(MDOC_ID)?);
-        // One format is asked for, and stands under its own id.
-        if (pid.is_some() && mdoc.is_some()) || mdoc.as_deref().is_some_and(|text| !is_mdoc(text)) {
+        let organisation = take(ORGANISATION_ID)?;
+        // One of them is asked for, and an mdoc stands under its own id alone.
+        let shown = [&pid, &mdoc, &organisation].into_iter().flatten().count();
+        if shown > 1 || mdoc.as_deref().is_some_and(|text| !is_mdoc(text)) {
             return Err(ResponseRefused::Incomplete);
         }
-        let presented = Presented {
+        let presented = Self {
             state,
             pass: take(PASS_ID)?,
-            pid: pid.or(mdoc),
-            did_proof: take(DID_ID)?.ok_or(ResponseRefused::Incomplete)?,
+            pid: pid.or(mdoc).or(organisation),
+            did_proof: take(DID_ID)?.map(ReceivedProof::from),
         };
         if !token.is_empty() {
             return Err(ResponseRefused::Incomplete);
         }
-        Ok(Self::Presented(presented))
+        Ok(presented)
     }
 }
 
@@ -267,7 +323,10 @@ pub fn claimed_pid_issuer(presentation: &str) -> Result<String, VpError> {
 
 fn claimed_sd_jwt_issuer(presentation: &str) -> Result<String, SdJwtError> {
     let claimed = sd_jwt::Claimed::read(presentation)?;
-    let jws = jose::decode_unverified(claimed.jwt)?;
+    claimed_issuer(&jose::decode_unverified(claimed.jwt)?)
+}
+
+fn claimed_issuer(jws: &jose::ClaimedJws<'_>) -> Result<String, SdJwtError> {
     let payload = jws.claims()?;
     payload
         .get("iss")
@@ -277,14 +336,21 @@ fn claimed_sd_jwt_issuer(presentation: &str) -> Result<String, SdJwtError> {
         .ok_or(SdJwtError::Claims)
 }
 
+/// Whom everything is shown to that goes through a browser to a page of this origin (appendix A.4).
+pub fn audience_of(origin: &str) -> String {
+    format!("{ORIGIN_PREFIX}{origin}")
+}
+
 /// What the gate asked, against which a response is held.
 #[derive(Debug, Clone, Copy)]
 pub struct Expected<'a> {
+    /// Whom everything was to be shown to: the request's client id, or [`audience_of`] the page's origin
+    /// where it came through a browser.
     pub client_id: &'a str,
     pub nonce: &'a str,
     pub ask: &'a Ask,
     /// Where the answer was to be sent, as the request said.
-    pub response_uri: &'a str,
+    pub answer_to: AnswerTo<'a>,
     /// The key that it was to be encrypted to.
     pub encrypt_to: Option<&'a DecryptionKey>,
     /// Unix milliseconds.
@@ -308,6 +374,9 @@ pub struct ResponseEvidence<'a> {
     pub freshness: &'a Freshness,
     /// Where all this is of another network than the gate's: what the gate's own accepts of it.
     pub recognised: Option<&'a Recognised>,
+    /// The list in which the PID's status stands, held against the ledger, where it names one and such a PID
+    /// is asked for.
+    pub status_list: Option<&'a VerifiedList>,
 }
 
 /// Under which key a RealPass is to be verified. Making the key costs milliseconds: a gate keeps it
@@ -340,7 +409,8 @@ pub struct PassClaim {
 /// this nonce was answered before, which only the gate's store of transactions knows.
 #[derive(Clone)]
 pub struct CheckedLogin {
-    pub did: VerifiedDid,
+    /// None where it was not asked for.
+    pub did: Option<VerifiedDid>,
     /// The claims of a PID that were asked for, and no others.
     claims: Map<String, Value>,
     /// The same of the facts of a RealPass.
@@ -357,7 +427,8 @@ pub struct CheckedLogin {
 /// A login that holds.
 #[derive(Clone)]
 pub struct VerifiedLogin {
-    pub did: VerifiedDid,
+    /// None where it was not asked for.
+    pub did: Option<VerifiedDid>,
     /// What was asked for, and nothing else; facts of a RealPass under `realpass`.
     pub claims: Map<String, Value>,
     pub pass: Option<VerifiedPass>,
@@ -429,46 +500,51 @@ pub fn check_response(
     let now_s = expected.now_ms / 1000;
     let abroad = evidence.recognised.map(|_| expected.ask.abroad());
     let ask = abroad.as_ref().unwrap_or(expected.ask);
-    let Ask { pass, pid } = ask;
+    let Ask { pass, pid, did, .. } = ask;
     let did_alone = presented.pass.is_none() && presented.pid.is_none() && ask.did_alone();
     let unasked = |shown: bool, asked: bool| shown && !asked;
     if unasked(presented.pid.is_some(), pid.is_some())
         || unasked(presented.pass.is_some(), pass.is_some())
+        || unasked(presented.did_proof.is_some(), *did)
     {
         return Err(ResponseRefused::OverDisclosed.into());
     }
     let missing =
         (pid.is_some() && presented.pid.is_none()) || (pass.is_some() && presented.pass.is_none());
-    if missing && !did_alone {
+    if (missing && !did_alone) || (*did && presented.did_proof.is_none()) {
         return Err(ResponseRefused::Incomplete.into());
     }
+    let batch = InBatch {
+        proof: presented.did_proof.as_ref().map(ReceivedProof::as_str),
+        evidence,
+    };
     let mut pid = match (pid, &presented.pid) {
         (Some(_), Some(shown)) if expected.display.is_some() => {
             check_display(shown, expected, evidence)?;
             None
         }
         (Some(asked), Some(shown)) if is_mdoc(shown) => {
-            Some(check_mdoc(shown, asked, expected, evidence)?)
+            Some(check_mdoc(shown, asked, expected, &batch)?)
         }
-        (Some(asked), Some(shown)) => Some(check_pid(shown, asked, expected, evidence)?),
+        (Some(asked), Some(shown)) => Some(check_pid(shown, asked, expected, &batch)?),
         _ => None,
     };
     let shown_pass = match (pass, &presented.pass) {
         (Some(asked), Some(shown)) => Some(check_pass(shown, asked, expected, evidence)?),
         _ => None,
     };
-    let did = did_proof::verify(
-        &presented.did_proof,
-        &did_proof::Expected {
-            audience: expected.client_id,
-            nonce: expected.nonce,
-            now_s,
-            max_age_s: expected.max_age_s,
-            shown_hash: did_proof::shown_hash(presented.pass.as_deref(), presented.pid.as_deref()),
-        },
-        evidence.light,
-        evidence.freshness,
-    )?;
+    let by_did = did_proof::Expected {
+        audience: expected.client_id,
+        nonce: expected.nonce,
+        now_s,
+        max_age_s: expected.max_age_s,
+        shown_hash: did_proof::shown_hash(presented.pass.as_deref(), presented.pid.as_deref()),
+    };
+    let did = presented
+        .did_proof
+        .as_ref()
+        .map(|proof| proof.verify(&by_did, evidence.light, evidence.freshness))
+        .transpose()?;
     let mut facts = shown_pass
         .as_ref()
         .map(|(_, shown)| shown.facts())
@@ -488,11 +564,11 @@ pub fn check_response(
     let pass_end_s = shown_pass
         .as_ref()
         .map(|(_, shown)| parameters.pass_ends_ms(shown.epoch) / 1000);
-    let name = did.did.to_string();
+    let name = did.as_ref().map(|did| did.did.to_string());
     let pass = shown_pass.map(|(key, shown)| PassClaim {
         key,
         shown,
-        binding: realpass::binding(expected.nonce, expected.client_id, Some(&name)),
+        binding: realpass::binding(expected.nonce, expected.client_id, name.as_deref()),
     });
     let (claims, pid_exp_s) = pid.unzip();
     Ok(CheckedLogin {
@@ -536,23 +612,32 @@ fn check_pid(
     shown: &str,
     asked: &[ClaimPath],
     expected: &Expected<'_>,
-    evidence: &ResponseEvidence<'_>,
+    batch: &InBatch<'_>,
 ) -> Result<(Map<String, Value>, u64), VpError> {
-    let issuer_keys = issuer_keys(shown, evidence.pid_issuer)?;
-    let pid = sd_jwt::verify(
-        shown,
-        &sd_jwt::Evidence {
-            issuer: sd_jwt::IssuerEvidence {
-                issuer_keys: &issuer_keys,
-                accepted_vcts: &[pid::VCT],
-                now_s: expected.now_ms / 1000,
-                clock_skew_s: CLOCK_SKEW_S,
-            },
-            nonce: expected.nonce,
-            aud: expected.client_id,
-            max_kb_age_s: expected.max_age_s,
+    let evidence = batch.evidence;
+    let issuer_keys = issuer_keys(shown, evidence.pid_issuer, Some(batch))?;
+    let long = expected.ask.long_lived.then_some(pid::LONG_VCT);
+    let accepted: Vec<&str> = [pid::VCT].into_iter().chain(long).collect();
+    let held_against = sd_jwt::Evidence {
+        issuer: sd_jwt::IssuerEvidence {
+            issuer_keys: &issuer_keys,
+            accepted_vcts: &accepted,
+            now_s: expected.now_ms / 1000,
+            clock_skew_s: CLOCK_SKEW_S,
         },
-    )?;
+        nonce: expected.nonce,
+        aud: expected.client_id,
+        max_kb_age_s: expected.max_age_s,
+    };
+    let lists: Vec<&VerifiedList> = evidence.status_list.into_iter().collect();
+    let pid = match expected.ask.long_lived {
+        // Only a PID that lives long has a status, and it has one.
+        true => sd_jwt::verify_with_status(shown, &held_against, &lists)?,
+        false => sd_jwt::verify(shown, &held_against)?,
+    };
+    if pid.vct == pid::LONG_VCT && sd_jwt::claimed_status(shown)?.is_none() {
+        return Err(SdJwtError::StatusMissing.into());
+    }
     let parameters = &evidence.light.genesis().parameters;
     let algs = issuer_keys.iter().map(|known| known.key.alg());
     admitted(parameters, algs.chain([pid.cnf.0.alg()]))?;
@@ -596,8 +681,9 @@ fn check_mdoc(
     shown: &str,
     asked: &[ClaimPath],
     expected: &Expected<'_>,
-    evidence: &ResponseEvidence<'_>,
+    batch: &InBatch<'_>,
 ) -> Result<(Map<String, Value>, u64), VpError> {
+    let evidence = batch.evidence;
     let response = mdoc_bytes(shown)?;
     let (leaf, certificate) = claimed_leaf(&response)?;
     let issuer = evidence
@@ -607,12 +693,8 @@ fn check_mdoc(
     if issuer.standing != Standing::Active {
         return Err(ResponseRefused::IssuerSuspended.into());
     }
-    let is_leafs = |known: &&IssuerKey| {
-        known.usage == KeyUse::Pid
-            && suites::verifying_key(&known.key).is_ok_and(|key| key == leaf.key)
-    };
-    let known = issuer.keys.iter().find(is_leafs);
-    stands(known.ok_or(ResponseRefused::KeyUnknown)?)?;
+    let known = key_of_leaf(issuer, &leaf).ok_or(ResponseRefused::KeyUnknown)?;
+    stands((issuer, known), shown, Some(batch))?;
     let thumbprint = match expected.encrypt_to {
         Some(key) => {
             let jwk = Jwk::parse(&key.public_jwk()).map_err(MdocError::Jws)?;
@@ -620,12 +702,11 @@ fn check_mdoc(
         }
         None => None,
     };
-    let transcript = Transcript::openid4vp(
-        expected.client_id,
-        expected.nonce,
-        thumbprint.as_ref(),
-        expected.response_uri,
-    );
+    let (nonce, thumbprint) = (expected.nonce, thumbprint.as_ref());
+    let transcript = match expected.answer_to {
+        AnswerTo::Uri(uri) => Transcript::openid4vp(expected.client_id, nonce, thumbprint, uri),
+        AnswerTo::Browser(origin) => Transcript::dc_api(origin, nonce, thumbprint),
+    };
     let verified = mdoc::verify(
         &response,
         &mdoc::IssuerEvidence {
@@ -681,46 +762,94 @@ fn check_pass(
     Ok((key, shown))
 }
 
+/// The batch that a wallet shows beside a PID, if it does.
+pub(crate) struct InBatch<'a> {
+    /// The DID proof, which brings it; none where no DID was asked for.
+    proof: Option<&'a str>,
+    evidence: &'a ResponseEvidence<'a>,
+}
+
 /// The keys under which this PID's signature counts, from the issuer's record (promise P7).
 ///
-/// A retired key signs no more, but what it signed stands until it expires. A compromised key's
-/// signature proves nothing here: a PID copy is in no batch that the ledger could date.
+/// A retired key signs no more, but what it signed stands until it expires. What a compromised key signed
+/// stands where `batch` proves that it was there before.
 pub(crate) fn issuer_keys(
     presentation: &str,
     issuer: Option<&Issuer>,
+    batch: Option<&InBatch<'_>>,
 ) -> Result<Vec<sd_jwt::IssuerKey>, VpError> {
-    let claimed_url = claimed_sd_jwt_issuer(presentation)?;
+    let claimed = sd_jwt::Claimed::read(presentation)?;
+    let jws = jose::decode_unverified(claimed.jwt).map_err(SdJwtError::Jws)?;
+    let claimed_url = claimed_issuer(&jws)?;
     let issuer = issuer
         .filter(|issuer| issuer.url == claimed_url)
         .ok_or(ResponseRefused::IssuerUnknown)?;
     if issuer.standing != Standing::Active {
         return Err(ResponseRefused::IssuerSuspended.into());
     }
-    let claimed = sd_jwt::Claimed::read(presentation)?;
-    let kid = jose::decode_unverified(claimed.jwt)
-        .map_err(SdJwtError::Jws)?
-        .header_str("kid")
-        .and_then(|kid| kid.parse::<Hash32>().ok())
-        .ok_or(ResponseRefused::KeyUnknown)?;
-    let known = issuer
-        .key(KeyUse::Pid, &kid)
-        .ok_or(ResponseRefused::KeyUnknown)?;
-    stands(known)?;
-    let key = suites::verifying_key(&known.key).map_err(|_| ResponseRefused::KeyUnknown)?;
+    let known = claimed_key(&jws, issuer)?;
+    stands((issuer, known), presentation, batch)?;
+    let key = suites::issuer_key(&known.key).map_err(|_| ResponseRefused::KeyUnknown)?;
     Ok(vec![sd_jwt::IssuerKey {
         iss: claimed_url,
-        kid: kid.to_string(),
+        kid: known.id().to_string(),
         key,
     }])
 }
 
+/// The key of the issuer's record by which a PID says that it is signed, as issued or as shown.
+pub fn pid_key<'a>(credential: &str, issuer: &'a Issuer) -> Result<&'a IssuerKey, VpError> {
+    let unknown = ResponseRefused::KeyUnknown;
+    if is_mdoc(credential) {
+        let (leaf, _) = claimed_leaf(&mdoc_bytes(credential)?)?;
+        return Ok(key_of_leaf(issuer, &leaf).ok_or(unknown)?);
+    }
+    let claimed = sd_jwt::Claimed::read(credential)?;
+    let jws = jose::decode_unverified(claimed.jwt).map_err(SdJwtError::Jws)?;
+    Ok(claimed_key(&jws, issuer)?)
+}
+
+/// The same of an SD-JWT that was taken apart.
+fn claimed_key<'a>(
+    jws: &jose::ClaimedJws<'_>,
+    issuer: &'a Issuer,
+) -> Result<&'a IssuerKey, ResponseRefused> {
+    let kid = jws.header_str("kid").and_then(|kid| kid.parse().ok());
+    kid.and_then(|kid| issuer.key(KeyUse::Pid, &kid))
+        .ok_or(ResponseRefused::KeyUnknown)
+}
+
+fn key_of_leaf<'a>(issuer: &'a Issuer, leaf: &Certificate) -> Option<&'a IssuerKey> {
+    issuer.keys.iter().find(|known| {
+        known.usage == KeyUse::Pid
+            && suites::verifying_key(&known.key).is_ok_and(|key| key == leaf.key)
+    })
+}
+
 /// P7: what a key that was retired has signed stands; what one that is in other hands has signed does
-/// not, unless its batch was on the ledger before. A login copy is in no batch.
-fn stands(known: &IssuerKey) -> Result<(), ResponseRefused> {
-    known
-        .stands_behind(None)
-        .then_some(())
-        .ok_or(ResponseRefused::KeyCompromised)
+/// not, unless its batch was on the ledger before (O18).
+fn stands(
+    (issuer, known): (&Issuer, &IssuerKey),
+    presentation: &str,
+    batch: Option<&InBatch<'_>>,
+) -> Result<(), VpError> {
+    if known.stands_behind(None) {
+        return Ok(());
+    }
+    let compromised = ResponseRefused::KeyCompromised;
+    let shown = batch.ok_or(compromised)?;
+    let in_batch = did_proof::claimed_batch(shown.proof.ok_or(compromised)?)?;
+    let in_batch = in_batch.ok_or(compromised)?;
+    let ResponseEvidence {
+        light, freshness, ..
+    } = shown.evidence;
+    let by = light.hash_function();
+    let item = batch::item(by, presentation).map_err(|_| ResponseRefused::Batch)?;
+    let of = (&issuer.id(by), &known.id());
+    let height = in_batch.height(light, freshness, of, &item);
+    let height = height.map_err(|_| ResponseRefused::Batch)?;
+    let stands = known.stands_behind(Some(height));
+    Ok(stands.then_some(()).ok_or(compromised)?)
 }
 
 /// What was asked for out of what was shown: all of it must be there, and nothing else may be.

@@ -11,7 +11,7 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use realdid_core::state::ReasonCode;
-use realdid_exchange::display::{Badge, Handle, Verified};
+use realdid_exchange::display::{Badge, Handle, Kind};
 use realdid_exchange::oidc::{self, Client};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -19,8 +19,9 @@ use serde_json::{Value, json};
 use url::form_urlencoded;
 
 use super::book::{AppealStep, Book};
+use super::card::{Card, ShownCard, date};
 use super::flow::{Open, Phase, Standing};
-use super::policy::{Kind, Report};
+use super::policy::Report;
 use crate::now_ms;
 use crate::page;
 use crate::refusal::{Refusal, oauth};
@@ -42,10 +43,14 @@ const MAX_ENTRIES: usize = 1000;
     appeal,
     withdraw,
     decisions,
+    show,
     request_object,
+    request_object_post,
     respond,
     badge_page,
-    badge_json
+    badge_json,
+    embed,
+    style
 ))]
 pub(crate) struct DisplayApi;
 
@@ -119,7 +124,8 @@ struct ReportCall {
 #[utoipa::path(post, path = "/displays/reports", tag = "displays",
     request_body(content_type = "application/json", description = "{handle, subject, at, followers, topics?, kind?}"),
     responses(
-        (status = 200, description = "{handle, standing, policy, followers, peak, requirement, costs, shownUntil, badge?, exemptUntil, upheldUntil, appealOpen, decision}"),
+        (status = 404, description = "account.unknown, display.off"),
+        (status = 200, description = "{handle, standing, policy, followers, peak, requirement, costs, shows, shown, shownUntil, badge?, exemptUntil, upheldUntil, appealOpen, decision}", body = Object),
         (status = 400, description = "display.handle_form, report.back_in_time, report.future, report.changed, report.topics"),
         (status = 401, description = "invalid_client"),
         (status = 409, description = "account.subject"),
@@ -143,7 +149,7 @@ async fn report(State(gate): Gate, headers: HeaderMap, body: Bytes) -> Result<Re
 
 /// How an account stands.
 #[utoipa::path(get, path = "/displays/accounts/{handle}", tag = "displays", params(("handle" = String, Path)),
-    responses((status = 200, description = "as of a report"), (status = 401, description = "invalid_client"), (status = 404, description = "account.unknown")))]
+    responses((status = 200, description = "as of a report", body = Object), (status = 401, description = "invalid_client"), (status = 404, description = "account.unknown")))]
 async fn account(
     State(gate): Gate,
     headers: HeaderMap,
@@ -170,9 +176,10 @@ struct AskCall {
 #[utoipa::path(post, path = "/displays/requests", tag = "displays",
     request_body(content_type = "application/json", description = "{handle, return_uri}"),
     responses(
-        (status = 201, description = "{page, wallet_link, request_uri, expires_in}"),
+        (status = 401, description = "invalid_client"),
+        (status = 201, description = "{page, wallet_link, request_uri, expires_in}", body = Object),
         (status = 400, description = "display.return_uri"),
-        (status = 403, description = "display.purpose, display.look_alike, display.organisation"),
+        (status = 403, description = "display.purpose, display.look_alike"),
         (status = 404, description = "account.unknown"),
     ))]
 async fn ask(State(gate): Gate, headers: HeaderMap, body: Bytes) -> Result<Response, Response> {
@@ -202,7 +209,7 @@ struct ExemptCall {
 /// Exempts somebody under threat. A name that is shown is taken down first.
 #[utoipa::path(post, path = "/displays/exemptions", tag = "displays",
     request_body(content_type = "application/json", description = "{handle, days}"),
-    responses((status = 200, description = "as of a report"), (status = 404, description = "account.unknown"), (status = 503, description = "display.registrar")))]
+    responses((status = 401, description = "invalid_client"), (status = 200, description = "as of a report", body = Object), (status = 404, description = "account.unknown"), (status = 503, description = "display.registrar")))]
 async fn exempt(State(gate): Gate, headers: HeaderMap, body: Bytes) -> Result<Response, Response> {
     client(&gate, &headers)?;
     let call: ExemptCall = read(&body)?;
@@ -232,7 +239,7 @@ struct AppealCall {
 /// Opens an appeal against the last decision about an account, upholds or rejects it.
 #[utoipa::path(post, path = "/displays/appeals", tag = "displays",
     request_body(content_type = "application/json", description = "{handle, step}: open, uphold or reject"),
-    responses((status = 200, description = "as of a report"), (status = 409, description = "appeal.none")))]
+    responses((status = 401, description = "invalid_client"), (status = 404, description = "account.unknown, display.off"), (status = 200, description = "as of a report", body = Object), (status = 409, description = "appeal.none")))]
 async fn appeal(State(gate): Gate, headers: HeaderMap, body: Bytes) -> Result<Response, Response> {
     client(&gate, &headers)?;
     let call: AppealCall = read(&body)?;
@@ -252,7 +259,7 @@ struct WithdrawCall {
 /// Takes a display back: every copy of the badge fails from the next checkpoint on.
 #[utoipa::path(post, path = "/displays/withdrawals", tag = "displays",
     request_body(content_type = "application/json", description = "{handle}"),
-    responses((status = 200, description = "as of a report"), (status = 404, description = "account.unknown, display.not_shown"), (status = 503, description = "display.registrar")))]
+    responses((status = 401, description = "invalid_client"), (status = 200, description = "as of a report", body = Object), (status = 404, description = "account.unknown, display.not_shown"), (status = 503, description = "display.registrar")))]
 async fn withdraw(
     State(gate): Gate,
     headers: HeaderMap,
@@ -275,7 +282,7 @@ struct Range {
 
 /// The log of decisions, hash-chained, each entry with the state of its appeal.
 #[utoipa::path(get, path = "/displays/decisions", tag = "displays", params(("from" = Option<u64>, Query, description = "the first sequence number")),
-    responses((status = 200, description = "{head, entries}: at most 1000 entries"), (status = 401, description = "invalid_client")))]
+    responses((status = 404, description = "account.unknown, display.off"), (status = 200, description = "{head, entries}: at most 1000 entries", body = Object), (status = 401, description = "invalid_client")))]
 async fn decisions(
     State(gate): Gate,
     headers: HeaderMap,
@@ -297,11 +304,15 @@ async fn decisions(
 
 /// The signed request object of a display.
 #[utoipa::path(get, path = "/displays/request/{id}", tag = "displays", params(("id" = String, Path)),
-    responses((status = 200, description = "application/oauth-authz-req+jwt"), (status = 404, description = "display.request_unknown")))]
+    responses((status = 200, description = "signed", content_type = "application/oauth-authz-req+jwt", body = String), (status = 404, description = "display.request_unknown")))]
 async fn request_object(State(gate): Gate, Path(id): Path<String>) -> Response {
     signed(&gate, &id, None)
 }
 
+/// The same, with the wallet's own nonce in it.
+#[utoipa::path(post, path = "/displays/request/{id}", tag = "displays", params(("id" = String, Path)),
+    request_body(content = String, content_type = "application/x-www-form-urlencoded", description = "wallet_nonce"),
+    responses((status = 200, description = "signed", content_type = "application/oauth-authz-req+jwt", body = String), (status = 404, description = "display.request_unknown")))]
 async fn request_object_post(State(gate): Gate, Path(id): Path<String>, body: Bytes) -> Response {
     let nonce = form_urlencoded::parse(&body[..body.len().min(MAX_BODY_BYTES)])
         .find(|(name, _)| name == "wallet_nonce")
@@ -323,7 +334,7 @@ fn signed(gate: &Inner, id: &str, nonce: Option<&str>) -> Response {
 /// A wallet's answer: `{"redirect_uri","badge"}` once the display stands on the ledger.
 #[utoipa::path(post, path = "/displays/response/{id}", tag = "displays", params(("id" = String, Path)),
     request_body(content = String, content_type = "application/x-www-form-urlencoded", description = "vp_token and state, or error and state"),
-    responses((status = 200, description = "{redirect_uri, badge}"), (status = 400, description = "the rule that failed"), (status = 403, description = "display.other_person"), (status = 503, description = "display.registrar, light.stale")))]
+    responses((status = 200, description = "{redirect_uri, badge}", body = Object), (status = 400, description = "the rule that failed"), (status = 403, description = "display.other_person"), (status = 404, description = "display.request_unknown, display.off"), (status = 503, description = "display.registrar, light.stale")))]
 async fn respond(State(gate): Gate, Path(id): Path<String>, body: Bytes) -> Response {
     match gate.take_display(&id, &body).await {
         Ok(open) => {
@@ -351,6 +362,7 @@ struct AskPage<'a> {
     organisation: &'a str,
     client: &'a str,
     handle: &'a str,
+    kind: Kind,
     until: String,
     sandbox: bool,
     wallet_link: &'a str,
@@ -363,6 +375,12 @@ struct AskPage<'a> {
 }
 
 /// The page on which an account's person is asked; with `Accept: application/json` `{"status"}`.
+#[utoipa::path(get, path = "/displays/show/{id}", tag = "displays", params(("id" = String, Path)),
+    responses(
+        (status = 200, description = "a page, or {status}", content((String = "text/html"), (Object = "application/json"))),
+        (status = 404, description = "display.request_unknown", content((String = "text/html"), (Object = "application/problem+json"))),
+        (status = 503, description = "light.stale", content((String = "text/html"), (Object = "application/problem+json"))),
+    ))]
 async fn show(State(gate): Gate, Path(id): Path<String>, headers: HeaderMap) -> Response {
     let found = gate
         .displays()
@@ -394,6 +412,7 @@ async fn show(State(gate): Gate, Path(id): Path<String>, headers: HeaderMap) -> 
         organisation: &registration.name,
         client: &client.name,
         handle: handle.as_str(),
+        kind: terms.kind,
         until: date(terms.expires_s),
         sandbox: registration.sandbox,
         qr_svg: page::qr_svg(&link),
@@ -421,48 +440,15 @@ struct EmbedPage<'a> {
     card: Card<'a>,
 }
 
-/// What a badge says, in both of its forms.
-struct Card<'a> {
-    handle: &'a str,
-    badge: String,
-    shown: Option<&'a ShownCard>,
-    /// Why nothing is shown.
-    refusal: Option<Refusal>,
-}
-
-struct ShownCard {
-    name: String,
-    platform: String,
-    domain: String,
-    issuer: String,
-    since: String,
-    until: String,
-    sandbox: bool,
-    network: String,
-    height: u64,
-    age_s: u64,
-}
-
-impl ShownCard {
-    fn of(verified: &Verified, height: u64, age_s: u64) -> Self {
-        Self {
-            name: verified.name.text(),
-            platform: verified.platform.clone(),
-            domain: verified.domains.last().cloned().unwrap_or_default(),
-            issuer: verified.issuer.clone(),
-            since: date(verified.made_s),
-            until: date(verified.terms.expires_s),
-            sandbox: verified.sandbox,
-            network: verified.terms.network.as_str().to_owned(),
-            height,
-            age_s,
-        }
-    }
-}
-
 /// A badge for people, checked now; with `Accept: application/json` the result of the check.
 #[utoipa::path(get, path = "/display/{handle}", tag = "displays", params(("handle" = String, Path)),
-    responses((status = 200, description = "a page, or {handle, name, platform, until, badge, height, ageSeconds}"), (status = 404, description = "display.not_shown"), (status = 410, description = "display.taken_back, display.expired"), (status = 503, description = "light.stale")))]
+    responses(
+        (status = 200, description = "a page, or {handle, name, kind, platform, sandbox, until, digest, height, ageSeconds}", content((String = "text/html"), (Object = "application/json"))),
+        (status = 400, description = "display.handle_form", content((String = "text/html"), (Object = "application/problem+json"))),
+        (status = 404, description = "display.not_shown", content((String = "text/html"), (Object = "application/problem+json"))),
+        (status = 410, description = "display.taken_back, display.expired", content((String = "text/html"), (Object = "application/problem+json"))),
+        (status = 503, description = "light.stale", content((String = "text/html"), (Object = "application/problem+json"))),
+    ))]
 async fn badge_page(State(gate): Gate, Path(text): Path<String>, headers: HeaderMap) -> Response {
     let as_json = wants_json(&headers);
     let card = |found: &Found, handle: &str| -> Response {
@@ -486,6 +472,7 @@ fn checked(badge: &Badge, shown: &ShownCard, handle: &str) -> Value {
     json!({
         "handle": handle,
         "name": shown.name,
+        "kind": shown.kind.code(),
         "platform": shown.platform,
         "sandbox": shown.sandbox,
         "until": badge.claimed().terms.expires_s,
@@ -497,7 +484,7 @@ fn checked(badge: &Badge, shown: &ShownCard, handle: &str) -> Value {
 
 /// The badge as a credential that anybody can check by themselves.
 #[utoipa::path(get, path = "/display/{handle}/badge.json", tag = "displays", params(("handle" = String, Path)),
-    responses((status = 200, description = "the badge of spec/displays.md"), (status = 404, description = "display.not_shown"), (status = 410, description = "display.taken_back, display.expired")))]
+    responses((status = 200, description = "the badge of spec/displays.md", body = Object), (status = 404, description = "display.not_shown"), (status = 410, description = "display.taken_back, display.expired"), (status = 503, description = "light.stale")))]
 async fn badge_json(State(gate): Gate, Path(text): Path<String>) -> Response {
     match look(&gate, &text).await {
         Found::Shown(badge, _) => {
@@ -509,6 +496,14 @@ async fn badge_json(State(gate): Gate, Path(text): Path<String>) -> Response {
 }
 
 /// The badge for a frame on any page.
+#[utoipa::path(get, path = "/display/{handle}/embed", tag = "displays", params(("handle" = String, Path)),
+    responses(
+        (status = 200, description = "a page", content_type = "text/html", body = String),
+        (status = 400, description = "display.handle_form", content_type = "text/html", body = String),
+        (status = 404, description = "display.not_shown", content_type = "text/html", body = String),
+        (status = 410, description = "display.taken_back, display.expired", content_type = "text/html", body = String),
+        (status = 503, description = "light.stale", content_type = "text/html", body = String),
+    ))]
 async fn embed(State(gate): Gate, Path(text): Path<String>) -> Response {
     let found = look(&gate, &text).await;
     let badge = format!("{}/display/{text}", gate.issuer);
@@ -518,6 +513,8 @@ async fn embed(State(gate): Gate, Path(text): Path<String>) -> Response {
     framed(&page, found.status())
 }
 
+/// The badges' style sheet.
+#[utoipa::path(get, path = "/assets/badge.css", tag = "displays", responses((status = 200, description = "a style sheet", content_type = "text/css", body = String)))]
 async fn style() -> Response {
     let headers = [
         (header::CONTENT_TYPE, "text/css"),
@@ -593,49 +590,11 @@ fn framed(page: &impl Template, status: StatusCode) -> Response {
         .into_response()
 }
 
-/// A day, as `2026-11-25`, in UTC.
-fn date(at_s: u64) -> String {
-    // Civil from days: the calendar repeats every 400 years of 146 097 days, counted from 1 March 0000.
-    let days = at_s / 86_400 + 719_468;
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let rest = day - (365 * year + year / 4 - year / 100);
-    let shifted = (5 * rest + 2) / 153;
-    let month = if shifted < 10 {
-        shifted + 3
-    } else {
-        shifted - 9
-    };
-    let year = year + era * 400 + u64::from(month <= 2);
-    format!(
-        "{year:04}-{month:02}-{:02}",
-        rest - (153 * shifted + 2) / 5 + 1
-    )
-}
-
 impl Inner {
     fn badge_uri(&self, handle: &Handle) -> String {
         let mut url = String::from(&self.issuer);
         url.push_str("/display/");
         url.extend(form_urlencoded::byte_serialize(handle.as_str().as_bytes()));
         url
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::date;
-
-    #[test]
-    fn days_are_named_as_the_calendar_does() {
-        for (at_s, day) in [
-            (0, "1970-01-01"),
-            (951_782_400, "2000-02-29"),
-            (951_868_800, "2000-03-01"),
-            (1_795_651_199, "2026-11-25"),
-            (4_107_542_400, "2100-03-01"),
-        ] {
-            assert_eq!(date(at_s), day);
-        }
     }
 }

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::log::{self, Decision, Draft, Entry, Log, Reason};
-use super::policy::{Account, Change, Kind, Policy, PolicyError, Relief, Report, Shows, Why};
+use super::policy::{Account, Change, Kind, Policy, PolicyError, Relief, Report, Why};
 use crate::chain::LogError;
 
 /// The most accounts of one gate.
@@ -210,17 +210,18 @@ impl Book {
         self.keep(handle, held)
     }
 
-    /// A display stands. Answers the digest of the one whose place it takes.
+    /// A display stands, of this kind of name. Answers the digest of the one whose place it takes.
     pub fn grant(
         &mut self,
         handle: &Handle,
         badge: ShownBadge,
-        ends_s: u64,
+        (shown, ends_s): (Kind, u64),
         now_s: u64,
     ) -> Result<Option<Hash32>, BookError> {
         let mut held = self.find(handle)?.clone();
         let before = held.badge.replace(badge).and_then(|before| before.digest());
         held.account.shown_until_s = Some(ends_s);
+        held.account.shown = shown;
         held.account.refused = false;
         self.note(
             &mut held,
@@ -327,6 +328,7 @@ impl Book {
             decision,
             ..
         } = self.find(handle)?;
+        let shown = badge.as_ref().map(|_| account.shown.code());
         let requirement = account.requirement.as_ref().map(|requirement| {
             json!({
                 "rule": requirement.rule,
@@ -350,6 +352,8 @@ impl Book {
             "peak": self.policy.peak(account, now_s),
             "requirement": requirement,
             "costs": self.policy.costs(account, now_s),
+            "shows": account.shows().code(),
+            "shown": shown,
             "shownUntil": account.shown_until_s,
             "digest": badge.as_ref().map(|badge| &badge.digest),
             "exemptUntil": until(exempt),
@@ -371,19 +375,6 @@ impl Book {
             .collect();
         let head = entries.last().map(|entry| entry.hash.clone());
         json!({ "head": head, "entries": list })
-    }
-
-    /// What a display needs before a wallet is asked: whose name (rule Z4).
-    pub fn asks_for_organisation(&self, handle: &Handle) -> Result<bool, BookError> {
-        let account = &self.find(handle)?.account;
-        let shows = account
-            .requirement
-            .as_ref()
-            .map(|requirement| requirement.shows);
-        Ok(match shows {
-            Some(shows) => shows == Shows::Organisation,
-            None => account.kind == Kind::Organisation,
-        })
     }
 
     fn draft(
@@ -494,15 +485,25 @@ mod tests {
         assert_eq!(book.status(&wei, NOW_S).unwrap()["standing"], "due");
         book.refuse(&wei, Reason::Declined, NOW_S + 2).unwrap();
         assert_eq!(
-            book.grant(&wei, badge(1), NOW_S + 90 * DAY_S, NOW_S + 3)
-                .unwrap(),
+            book.grant(
+                &wei,
+                badge(1),
+                (Kind::Person, NOW_S + 90 * DAY_S),
+                NOW_S + 3
+            )
+            .unwrap(),
             None
         );
         drop(book);
         let mut book = open(folder.path());
         assert_eq!(book.status(&wei, NOW_S + 4).unwrap()["standing"], "shown");
         let before = book
-            .grant(&wei, badge(2), NOW_S + 90 * DAY_S, NOW_S + 5)
+            .grant(
+                &wei,
+                badge(2),
+                (Kind::Person, NOW_S + 90 * DAY_S),
+                NOW_S + 5,
+            )
             .unwrap();
         assert_eq!(before, Some(Hash32([1; 32])));
         book.withdrawn(&wei, Reason::PersonWithdrew, NOW_S + 6)
@@ -604,7 +605,8 @@ mod tests {
         // Look-alikes are held against handles that show a name.
         report(&mut book, "we1", 1, NOW_S).unwrap();
         assert!(!book.looks_like_another(&handle("we1")));
-        book.grant(&wei, badge(1), NOW_S + DAY_S, NOW_S).unwrap();
+        book.grant(&wei, badge(1), (Kind::Person, NOW_S + DAY_S), NOW_S)
+            .unwrap();
         assert!(book.looks_like_another(&handle("we1")));
         assert!(!book.looks_like_another(&wei));
         // A display ends by itself.

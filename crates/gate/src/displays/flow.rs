@@ -14,17 +14,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use realdid_core::hash::Hash32;
 use realdid_core::state::{Display, DisplayStatus, ReasonCode};
-use realdid_exchange::did_proof;
 use realdid_exchange::display::order::{Act, Order};
 use realdid_exchange::display::{
-    self, Badge, DisplayError, Handle, Place, Records, Terms, Verified,
+    self, Badge, DisplayError, Handle, Kind, Place, Records, Terms, Verified,
 };
 use realdid_exchange::jwe::DecryptionKey;
 use realdid_exchange::oidc::{Accounts, Client};
 use realdid_exchange::registration::{self, Purpose};
 use realdid_exchange::vp::{
-    self, Ask, Expected, Presented, RequestContent, ResponseEvidence, ResponseRefused, VpError,
-    WalletLink, WalletResponse,
+    self, AnswerTo, Ask, Expected, Presented, RequestContent, ResponseEvidence, ResponseRefused,
+    Signer, VpError, WalletLink, WalletResponse,
 };
 use subtle::ConstantTimeEq as _;
 use url::Url;
@@ -212,9 +211,9 @@ impl Displays {
     }
 }
 
-/// What a display asks of the wallet: the person of the account, and their name.
-fn ask(accounts: Accounts) -> Ask {
-    Ask::new(accounts == Accounts::Person, &display::name_paths())
+/// What a display asks of the wallet: the person of the account, and the name, theirs or the organisation's.
+fn ask(accounts: Accounts, kind: Kind) -> Ask {
+    Ask::new(accounts == Accounts::Person, &kind.paths())
 }
 
 impl Inner {
@@ -239,24 +238,18 @@ impl Inner {
                 Err(error) => error.into(),
             }
         };
-        let (expires_s, organisation, look_alike) = {
+        let (expires_s, kind, look_alike) = {
             let book = displays.book();
             let ends_s = book.policy.display_ends_s(now_s);
-            let organisation = book.asks_for_organisation(handle)?;
-            (ends_s, organisation, book.looks_like_another(handle))
+            let kind = book.find(handle)?.account.shows();
+            (ends_s, kind, book.looks_like_another(handle))
         };
-        if organisation {
-            return Err(refused(
-                Reason::NoOrganisationCredential,
-                Refusal::ORGANISATION,
-            ));
-        }
         if look_alike {
             return Err(refused(Reason::LookAlike, Refusal::LOOK_ALIKE));
         }
         let parse = |uri: &str| Url::parse(uri).map_err(|_| Refusal::RETURN_URI);
         let response_uri = parse(&self.display_uri("response", "x"))?;
-        let claims = ask(client.accounts).claims();
+        let claims = ask(client.accounts, kind).claims();
         if registration
             .allows(&response_uri, Purpose::RealName.code(), &claims)
             .is_err()
@@ -279,6 +272,7 @@ impl Inner {
                 network: self.trust.home.snapshot().light.genesis().network.clone(),
                 service: self.trust.service_id(),
                 handle: handle.clone(),
+                kind,
                 expires_s,
             },
             client: client.clone(),
@@ -312,12 +306,12 @@ impl Inner {
         }
         let content = RequestContent {
             network: open.terms.network.as_str(),
-            service_id: self.trust.service_id(),
             registration: self.trust.registration_jwt(),
+            signer: Signer::Registration(self.trust.service_id()),
             purpose: Purpose::RealName.code(),
-            ask: &ask(open.client.accounts),
+            ask: &ask(open.client.accounts, open.terms.kind),
             algs: &self.algs,
-            response_uri: &self.display_uri("response", id),
+            answer_to: AnswerTo::Uri(&self.display_uri("response", id)),
             nonce: &open.nonce,
             state: &open.state,
             wallet_nonce,
@@ -407,7 +401,9 @@ impl Inner {
         presented: &Presented,
     ) -> Result<String, Refusal> {
         let home = self.home();
-        let did = did_proof::claimed_did(&presented.did_proof).map_err(VpError::from)?;
+        let proof = presented.did_proof.as_ref();
+        let proof = proof.ok_or(ResponseRefused::Incomplete)?;
+        let did = proof.claimed_did().map_err(VpError::from)?;
         if did.network != open.terms.network {
             return Err(Refusal::DISPLAY_ABROAD);
         }
@@ -419,14 +415,15 @@ impl Inner {
             &Expected {
                 client_id: &vp::client_id(&self.trust.service_id()),
                 nonce: &open.nonce,
-                ask: &ask(open.client.accounts),
-                response_uri: &self.display_uri("response", id),
+                ask: &ask(open.client.accounts, open.terms.kind),
+                answer_to: AnswerTo::Uri(&self.display_uri("response", id)),
                 encrypt_to: open.encrypt_to.as_ref(),
                 now_ms,
                 max_age_s: self.login_s,
                 display: Some(&open.terms),
             },
             &ResponseEvidence {
+                status_list: None,
                 pid_issuer: issuers.pid.as_ref(),
                 pass_issuer: issuers.pass.as_ref(),
                 light: &snapshot.light,
@@ -434,16 +431,17 @@ impl Inner {
                 recognised: None,
             },
         )?;
-        learn_from(home.view, &checked.did, presented);
+        learn_from(home.view, checked.did.as_ref(), presented);
         let verdict = match &checked.pass {
             Some(claim) => Some(self.passes.verify(claim).await?),
             None => None,
         };
         let verified = checked.conclude(verdict)?;
         let service = self.trust.service_id();
-        Ok(match verified.pass {
-            Some(pass) => self.keys.subject_of_person(&service, &pass.pseudonym)?,
-            None => self.keys.subject_of_did(&service, &verified.did.did.id)?,
+        Ok(match (verified.pass, verified.did) {
+            (Some(pass), _) => self.keys.subject_of_person(&service, &pass.pseudonym)?,
+            (None, Some(did)) => self.keys.subject_of_did(&service, &did.did.id)?,
+            (None, None) => return Err(ResponseRefused::Incomplete.into()),
         })
     }
 
@@ -461,8 +459,8 @@ impl Inner {
             digest: claimed.digest.to_string(),
         };
         let now_s = now_ms() / 1000;
-        let ends_s = claimed.terms.expires_s;
-        let before = displays.book().grant(&open.handle, shown, ends_s, now_s)?;
+        let terms = (claimed.terms.kind, claimed.terms.expires_s);
+        let before = displays.book().grant(&open.handle, shown, terms, now_s)?;
         if let Some(before) = before {
             let reason = ReasonCode::Scheduled;
             self.order(before, Act::Withdraw { reason }).await?;

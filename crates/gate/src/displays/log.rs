@@ -47,7 +47,7 @@ pub enum Reason {
     PurposeMissing,
     /// The handle looks like one that shows a name.
     LookAlike,
-    /// An organisation's name is asked for, and nobody issues a credential of one.
+    /// An organisation's name was asked for when nobody issued a credential of one: of older logs.
     NoOrganisationCredential,
     UnderThreat,
     ExemptionEnded,

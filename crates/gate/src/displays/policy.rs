@@ -7,6 +7,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Who is behind an account, by the platform's own books; and so whose name it shows.
+pub use realdid_exchange::display::Kind;
+
 /// Seconds of a day.
 pub const DAY_S: u64 = 86_400;
 /// How far a platform's clock may be ahead of the gate's, in seconds.
@@ -81,17 +84,6 @@ pub enum Shows {
     None,
     Person,
     Organisation,
-}
-
-/// Who is behind an account, by the platform's own books.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    #[default]
-    Person,
-    Organisation,
-    /// A person with an organisation behind them, that pays or decides.
-    Backed,
 }
 
 /// What a refusal costs.
@@ -287,6 +279,9 @@ pub struct Account {
     pub relief: Option<Relief>,
     /// The end of the display that stands, Unix seconds.
     pub shown_until_s: Option<u64>,
+    /// Whose name it shows; a person's where nothing says so, as of before there were others.
+    #[serde(default)]
+    pub shown: Kind,
     /// Whether the person or the platform refused since the requirement began.
     pub refused: bool,
     /// Whether an appeal against the requirement is open.
@@ -301,7 +296,7 @@ pub enum Standing {
     Free,
     /// A name is asked for, and there is time.
     Due,
-    /// A name is shown.
+    /// A name is shown: the one that is asked for, if any.
     Shown,
     /// A name is asked for, and the time is over.
     Overdue,
@@ -380,7 +375,7 @@ impl Policy {
         }
     }
 
-    /// What an account has to bear now: nothing before the grace is over, while a name is shown, or while
+    /// What an account has to bear now: nothing before the grace is over, while the name is shown, or while
     /// an appeal is open (rule Z5).
     pub fn costs(&self, account: &Account, now_s: u64) -> &[Cost] {
         match self.standing(account, now_s) {
@@ -389,9 +384,12 @@ impl Policy {
         }
     }
 
+    /// A person's name does not do for an organisation's, nor the reverse.
     pub fn standing(&self, account: &Account, now_s: u64) -> Standing {
-        let shown = account.shown_until_s.is_some_and(|until_s| until_s > now_s);
-        match &account.requirement {
+        let requirement = account.requirement.as_ref();
+        let shown = account.shown_until_s.is_some_and(|until_s| until_s > now_s)
+            && requirement.is_none_or(|requirement| requirement.shows == Shows::of(account.shown));
+        match requirement {
             _ if shown => Standing::Shown,
             None => Standing::Free,
             Some(requirement) if requirement.due_s > now_s => Standing::Due,
@@ -462,6 +460,17 @@ impl Policy {
     }
 }
 
+impl Shows {
+    /// Whose name a display of this kind shows.
+    fn of(kind: Kind) -> Self {
+        if kind.is_organisation() {
+            Self::Organisation
+        } else {
+            Self::Person
+        }
+    }
+}
+
 impl Rule {
     fn shows(&self, kind: Kind) -> Shows {
         match kind {
@@ -473,6 +482,16 @@ impl Rule {
 }
 
 impl Account {
+    /// Whose name this account is to show (rule Z4): the one that is required, or who is behind it.
+    pub fn shows(&self) -> Kind {
+        let required = self.requirement.as_ref().map(|required| required.shows);
+        match (required, self.kind) {
+            (Some(Shows::Person), _) => Kind::Person,
+            (Some(Shows::Organisation), Kind::Person) => Kind::Organisation,
+            (_, kind) => kind,
+        }
+    }
+
     /// The account after a change.
     pub fn apply(&mut self, change: &Change) {
         match change {

@@ -305,6 +305,50 @@ fn a_refusal_costs_after_the_grace_unless_a_name_is_shown_or_an_appeal_is_open()
 }
 
 #[test]
+fn a_persons_name_does_not_do_for_an_organisations_nor_the_reverse() {
+    for (kind, own, other) in [
+        (Kind::Person, Kind::Person, Kind::Organisation),
+        (Kind::Organisation, Kind::Organisation, Kind::Person),
+        (Kind::Backed, Kind::Backed, Kind::Person),
+    ] {
+        let mut life = Life::of(kind);
+        assert_eq!(life.account.shows(), kind, "without a requirement too");
+        life.report(0, 1_000_000, &[]);
+        assert_eq!(life.account.shows(), own);
+        life.account.shown_until_s = Some(at(30));
+        life.account.shown = other;
+        assert_eq!(life.standing(13), Standing::Due);
+        assert_eq!(life.standing(14), Standing::Overdue);
+        assert!(!life.policy.costs(&life.account, at(14)).is_empty());
+        life.account.shown = own;
+        assert_eq!(life.standing(14), Standing::Shown);
+    }
+    // Where nothing is asked, any name that stands is one that is shown.
+    let mut life = Life::of(Kind::Organisation);
+    life.report(0, 1, &[]);
+    life.account.shown_until_s = Some(at(30));
+    assert_eq!(life.standing(1), Standing::Shown);
+    // An account that changes hands between kinds is asked anew, with a grace of its own.
+    let mut life = Life::of(Kind::Person);
+    life.report(0, 1_000_000, &[]);
+    life.account.shown_until_s = Some(at(90));
+    life.account.kind = Kind::Backed;
+    life.look(20);
+    assert_eq!(life.account.shows(), Kind::Backed);
+    assert_eq!(life.standing(33), Standing::Due);
+    assert_eq!(life.standing(34), Standing::Overdue);
+}
+
+#[test]
+fn an_account_of_before_there_were_kinds_of_names_shows_a_persons() {
+    let mut account = serde_json::to_value(Account::default()).unwrap();
+    account["shown_until_s"] = at(30).into();
+    account.as_object_mut().unwrap().remove("shown").unwrap();
+    let read: Account = serde_json::from_value(account).unwrap();
+    assert_eq!(read.shown, Kind::Person);
+}
+
+#[test]
 fn an_exemption_holds_everything_off_and_ends_by_itself() {
     let mut life = Life::of(Kind::Person);
     life.report(0, 3_000_000, &["law"]);

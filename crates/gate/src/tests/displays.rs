@@ -3,6 +3,7 @@
 use super::*;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use realdid_exchange::display;
 
 /// A gate with the example policy, whose service is registered for `purposes`.
 fn stage(purposes: &[&'static str]) -> Town {
@@ -15,7 +16,11 @@ fn stage(purposes: &[&'static str]) -> Town {
     });
     let registered = Registered {
         purposes: purposes.to_vec(),
-        claims: vec![json!(["family_name"]), json!(["given_name"])],
+        claims: vec![
+            json!(["family_name"]),
+            json!(["given_name"]),
+            json!(["legal_name"]),
+        ],
         ..registered()
     };
     let all = registered.purposes.contains(&"real-name");
@@ -189,20 +194,146 @@ async fn a_platform_that_is_not_registered_for_names_gets_none() {
     assert_eq!(last, ("refuse".to_owned(), "purpose-missing".to_owned()));
 }
 
+/// A report of an account of this kind that very many follow.
+fn of_kind(handle: &str, kind: &str) -> Value {
+    let mut report = report(handle, now_ms() / 1000, 1_000_000);
+    report["kind"] = kind.into();
+    report
+}
+
 #[tokio::test]
-async fn an_organisations_name_waits_for_its_credential() {
+async fn an_organisations_name_is_asked_of_its_credential_and_of_nothing_else() {
     let town = stage(&["login", "real-name"]);
-    let now_s = now_ms() / 1000;
-    let mut of_firm = report("firm", now_s, 1_000_000);
-    of_firm["kind"] = "backed".into();
-    let due = town.done("/displays/reports", of_firm).await;
-    assert_eq!(due["requirement"]["shows"], "organisation");
+    for (kind, words) in [
+        ("organisation", "the organisation whose account this is"),
+        ("backed", "the organisation behind this account"),
+    ] {
+        let handle = format!("firm.{kind}");
+        let due = town.done("/displays/reports", of_kind(&handle, kind)).await;
+        assert_eq!(due["requirement"]["shows"], "organisation");
+        assert_eq!((&due["shows"], &due["shown"]), (&json!(kind), &Value::Null));
+        let asked = town.done("/displays/requests", ask(&handle)).await;
+        let request = town.fetch(&asked).await;
+        assert_eq!(request.display.as_ref().unwrap().kind.code(), kind);
+        let claims: Vec<String> = request.claims.iter().map(ToString::to_string).collect();
+        assert_eq!(claims, ["legal_name"]);
+        let pid = request.asked.pid.as_ref().unwrap();
+        assert_eq!(pid.vcts, [realdid_credential::organisation::VCT]);
+        assert!(request.asked.pass.is_some(), "the account's own person");
+        let html = text_of(town.get(asked["page"].as_str().unwrap(), &[]).await).await;
+        assert!(
+            html.contains(words) && html.contains("to everybody"),
+            "{html}"
+        );
+    }
+    assert_eq!(town.decided().await.len(), 2, "nothing is refused");
+}
+
+#[tokio::test]
+async fn a_platform_that_is_registered_for_peoples_names_alone_gets_no_organisations() {
+    let mut town = stage(&["login", "real-name"]);
+    town.world.register(
+        &Registered {
+            purposes: vec!["login", "real-name"],
+            claims: vec![json!(["family_name"]), json!(["given_name"])],
+            ..registered()
+        },
+        Standing::Active,
+    );
+    std::fs::write(
+        town.folder.path().join("registration.jwt"),
+        &town.world.registration,
+    )
+    .unwrap();
+    let mut config = config_of(town.folder.path(), Accounts::Person, &[], "login");
+    config.displays = Some(crate::config::DisplaysConfig {
+        policy: town.folder.path().join("policy.toml"),
+    });
+    town.gate = Gate::open(&config, ISSUER.to_owned()).unwrap();
+    town.router = town.gate.router();
+    town.learn();
+    town.done("/displays/reports", of_kind("firm", "organisation"))
+        .await;
     assert_eq!(
         town.refused("/displays/requests", ask("firm")).await,
-        "display.organisation"
+        "display.purpose"
     );
-    let last = town.decided().await.pop().unwrap();
-    assert_eq!(last.1, "no-organisation-credential");
+    assert_eq!(town.decided().await.pop().unwrap().1, "purpose-missing");
+    town.done("/displays/reports", of_kind("wei", "person"))
+        .await;
+    town.done("/displays/requests", ask("wei")).await;
+}
+
+/// Somebody's answer to a display: their RealPass, their DID, and a name out of some credential.
+fn shows(town: &Town, request: &CheckedRequest, (vct, claims): (&str, Value)) -> String {
+    let world = &town.world;
+    let now_s = now_ms() / 1000;
+    let terms = sd_jwt::Terms {
+        iss: AUTHORITY,
+        vct,
+        kid: &world::kid(&world.authority_key),
+        iat_s: now_s - 60,
+        exp_s: now_s + 60,
+        x5c: &[],
+    };
+    let mut salt = 0u8;
+    let holder = world::jose_key(&world.holder);
+    let copy = sd_jwt::issue(
+        claims.as_object().unwrap(),
+        &[],
+        &terms,
+        &realdid_credential::jose::Jwk(holder.verifying_key()),
+        &world::jose_key(&world.authority_key),
+        &mut || {
+            salt += 1;
+            [salt; 16]
+        },
+    );
+    let copy = ParsedSdJwt::parse(&copy.unwrap()).unwrap();
+    let asked = request.display.as_ref().unwrap();
+    // What this credential can show, whatever was asked for.
+    let kind = match vct == asked.kind.vct() {
+        true => asked.kind,
+        false if asked.kind.is_organisation() => display::Kind::Person,
+        false => display::Kind::Organisation,
+    };
+    let signed = display::Terms {
+        kind,
+        ..asked.clone()
+    };
+    let withdrawal = realdid_core::hash::Hash32([8; 32]);
+    let shown = display::show(&copy, &signed, &[7; 32], &withdrawal, now_s, &holder).unwrap();
+    realpass::answer_with(town, request, &shown)
+}
+
+#[tokio::test]
+async fn neither_kind_of_name_answers_for_the_other() {
+    let town = stage(&["login", "real-name"]);
+    let person = json!({"family_name": "Li", "given_name": "Wei"});
+    let firm = json!({"legal_name": "Example", "country": "CN"});
+    let (pid, organisation) = (
+        realdid_credential::pid::VCT,
+        realdid_credential::organisation::VCT,
+    );
+    for (kind, wrong, right) in [
+        ("organisation", (pid, &person), (organisation, &firm)),
+        ("backed", (pid, &person), (organisation, &firm)),
+        ("person", (organisation, &firm), (pid, &person)),
+    ] {
+        let handle = format!("of.{kind}");
+        town.done("/displays/reports", of_kind(&handle, kind)).await;
+        let asked = town.done("/displays/requests", ask(&handle)).await;
+        let request = town.fetch(&asked).await;
+        for ((vct, claims), code) in [
+            (wrong, "display.terms"),
+            // As far as the gate can tell without the account's own person.
+            (right, "display.other_person"),
+        ] {
+            let answer = shows(&town, &request, (vct, claims.clone()));
+            let refused = code_of(town.post(&request.response_uri, answer).await).await;
+            assert_eq!(refused, code, "{kind}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -14,10 +14,10 @@ use realdid_testkit::chain::TestLedger;
 const BY: HashFunction = HashFunction::Sha256;
 
 /// What a node makes of the true answer.
-type Lie = fn(StateAnswer) -> Vec<u8>;
+pub(super) type Lie = fn(StateAnswer) -> Vec<u8>;
 
 /// A node that answers about every key, and says what `lie` makes of the truth.
-async fn node(ledger: &TestLedger, lie: Lie) -> String {
+pub(super) async fn node(ledger: &TestLedger, lie: Lie) -> String {
     node_of(ledger, lie, Vec::new()).await
 }
 

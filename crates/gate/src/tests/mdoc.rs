@@ -29,6 +29,7 @@ impl Town {
             nonce: &request.nonce,
             now_s: now_ms() / 1000,
             shown_hash: did_proof::shown_hash(None, Some(&shown)),
+            batch: None,
         };
         let proof = did_proof::build(&content, &world.did.current).unwrap();
         let answer = vp::Answer {

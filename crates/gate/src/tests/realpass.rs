@@ -57,6 +57,11 @@ impl<'a> Wallet<'a> {
     }
 
     fn answer(self, town: &Town, request: &CheckedRequest) -> String {
+        self.answer_showing(town, request, None)
+    }
+
+    /// The same with what stands in the place of the PID.
+    fn answer_showing(self, town: &Town, request: &CheckedRequest, pid: Option<&str>) -> String {
         let did = self.did.inception.did();
         let shown = &request.asked.pass.as_ref().unwrap().facts;
         let pass = self.pass.map(|(epoch, n)| {
@@ -89,19 +94,26 @@ impl<'a> Wallet<'a> {
                 audience: &request.client_id,
                 nonce: &request.nonce,
                 now_s: now_ms() / 1000,
-                shown_hash: did_proof::shown_hash(pass.as_deref(), None),
+                shown_hash: did_proof::shown_hash(pass.as_deref(), pid),
+                batch: None,
             },
             &self.did.current,
         )
         .unwrap();
         let answer = vp::Answer {
             pass: pass.as_deref(),
-            pid: None,
+            pid,
             mdoc: None,
             did_proof: Some(&proof),
         };
         vp::response_form(request, &answer, &[9; 44]).unwrap()
     }
+}
+
+/// Somebody's answer with their RealPass and DID, and what stands in the place of the PID.
+pub(super) fn answer_with(town: &Town, request: &CheckedRequest, pid: &str) -> String {
+    let wallet = Wallet::of(&town.world.did, Some((epoch(town), 1)));
+    wallet.answer_showing(town, request, Some(pid))
 }
 
 impl Town {

@@ -13,11 +13,11 @@ use realdid_core::governance::{
 };
 use realdid_core::hash::{Hash32, HashFunction};
 use realdid_core::operation::{
-    AnchorBatch, Body, Decision, MAX_OPERATION_BYTES, Show, SignedOperation,
+    AnchorBatch, Body, Decision, MAX_OPERATION_BYTES, PublishList, Show, SignedOperation,
 };
 use realdid_core::state::{
     Batch, DidRecord, Display, Enrolment, Family, Governance, Issuer, ReasonCode, Service,
-    SpentSlot, Standing, Totals, decode_record, governance_key, issuer_key, totals_key,
+    SpentSlot, Standing, StatusList, Totals, decode_record, governance_key, issuer_key, totals_key,
 };
 use realdid_core::suite::SecretKey;
 use realdid_core::trie::Key;
@@ -48,6 +48,7 @@ fn holds(net: &TestNet, before: &State) {
             Some(Family::Batches) => decode_record::<Batch>(bytes).map(drop),
             Some(Family::Displays) => decode_record::<Display>(bytes).map(drop),
             Some(Family::Recognitions) => decode_record::<Recognition>(bytes).map(drop),
+            Some(Family::StatusLists) => decode_record::<StatusList>(bytes).map(drop),
             None => panic!("a key of no family"),
         };
         assert_eq!(reads, Ok(()));
@@ -87,7 +88,10 @@ fn holds(net: &TestNet, before: &State) {
         registered += now.registrations - then.registrations;
     }
     assert_eq!(
-        added(Family::Dids) + added(Family::Batches) + added(Family::Displays),
+        added(Family::Dids)
+            + added(Family::Batches)
+            + added(Family::Displays)
+            + added(Family::StatusLists),
         sponsored + added(Family::Slots),
         "a record that nobody paid for"
     );
@@ -138,7 +142,7 @@ fn request(scene: &Scene, kind: u8, n: u64, seq: u64) -> SignedOperation {
     let did = &scene.did;
     let id = did.id();
     let standing = [Standing::Active, Standing::Suspended, Standing::Ended][n as usize % 3];
-    match kind % 23 {
+    match kind % 25 {
         0 => net.anchor(&TestDid::new(net.network(), n % 6)),
         1 => scene.sign(scene.rotate(seq, n % 6 + 2), &did.next),
         2 => scene.sign(scene.recover(seq, n % 6 + 2), &did.recovery),
@@ -234,6 +238,15 @@ fn request(scene: &Scene, kind: u8, n: u64, seq: u64) -> SignedOperation {
             header.time_ms += n % 2;
             let body = Body::ForeignFork("intl".parse().unwrap(), one, other.certify(&header));
             scene.sign(body, &did.current)
+        }
+        23 => {
+            let list = PublishList {
+                issuer: net.authority.id,
+                list: Hash32([n as u8 % 3; 32]),
+                seq,
+                digest: Hash32([n as u8; 32]),
+            };
+            scene.sign(Body::StatusList(list), &net.authority.operation)
         }
         _ => scene.govern(seq, Decision::IssuerStanding(net.authority.id, standing)),
     }

@@ -5,13 +5,13 @@ use super::rules::{SERVICE, Scene, Way, newcomer};
 use realdid_core::codec::Bytes;
 use realdid_core::did::commitment;
 use realdid_core::genesis::Parameters;
-use realdid_core::governance::{DecisionRecord, Governance, NOTICE_BLOCKS};
+use realdid_core::governance::{DecisionRecord, Governance, NOTICE_BLOCKS, RULES_OF_STATUS};
 use realdid_core::hash::{Domain, Hash32, HashFunction};
-use realdid_core::operation::{AnchorBatch, Body, Decision, Show, SignedOperation};
+use realdid_core::operation::{AnchorBatch, Body, Decision, PublishList, Show, SignedOperation};
 use realdid_core::rule::Rule;
 use realdid_core::state::{
-    Batch, Display, DisplayStatus, Issuer, KeyStatus, ReasonCode, Standing, Totals, batch_key,
-    decision_key, display_key, governance_key, issuer_key, totals_key,
+    Batch, Display, DisplayStatus, Issuer, KeyStatus, ReasonCode, Standing, StatusList, Totals,
+    batch_key, decision_key, display_key, governance_key, issuer_key, status_list_key, totals_key,
 };
 use realdid_core::suite::{SecretKey, Suite};
 use realdid_testkit::ledger::{TestNet, key, key_of};
@@ -41,6 +41,17 @@ impl Scene {
         };
         change(&mut show);
         self.sign(Body::Display(show), &self.net.registrar.operation)
+    }
+
+    fn publish(&self, change: impl FnOnce(&mut PublishList)) -> SignedOperation {
+        let mut list = PublishList {
+            issuer: self.net.authority.id,
+            list: NAME,
+            seq: 0,
+            digest: ROOT,
+        };
+        change(&mut list);
+        self.sign(Body::StatusList(list), &self.net.authority.operation)
     }
 
     fn withdraw(&self, by: &SecretKey) -> SignedOperation {
@@ -156,6 +167,55 @@ pub(super) fn ways(rule: Rule) -> Vec<Way> {
         }
         _ => Vec::new(),
     }
+}
+
+#[test]
+fn p9_one_version_of_a_status_list_holds_and_a_list_is_paid_for_once() {
+    let s = Scene::new();
+    let before = s.net.now.height;
+    let (first, next) = (
+        s.publish(|_| {}),
+        s.publish(|list| (list.seq, list.digest) = (1, NAME)),
+    );
+    let again = s.publish(|list| list.digest = NAME);
+    let mut s = s.after(&[first, next.clone()]);
+    let id = s.net.authority.id;
+    let list: StatusList = s.net.record(&status_list_key(BY, &id, &NAME)).unwrap();
+    let holds = StatusList {
+        seq: 1,
+        digest: NAME,
+        height: before + 2,
+    };
+    assert_eq!(list, holds);
+    let totals: Totals = s.net.record(&totals_key(BY, &id, s.net.epoch())).unwrap();
+    // The scene's anchor and the list.
+    assert_eq!(totals.sponsored, 2);
+    // Nothing is played again, and nothing left out.
+    for wrong in [again, next, s.publish(|list| list.seq = 3)] {
+        assert_eq!(s.net.apply(&wrong), Err(Rule::Sequence));
+    }
+    // An issuer has its own lists, and another's key none.
+    let other = s.publish(|list| list.issuer = s.net.registrar.id);
+    assert_eq!(s.net.apply(&other), Err(Rule::Signer));
+    let suspend = Decision::IssuerStanding(id, Standing::Suspended);
+    let next = s.publish(|list| list.seq = 2);
+    let suspended = s.govern(1, suspend);
+    let mut s = s.after(&[suspended]);
+    assert_eq!(s.net.apply(&next), Err(Rule::IssuerSuspended));
+}
+
+#[test]
+fn older_rules_know_no_status_lists() {
+    let mut net = TestNet::with(|genesis| genesis.parameters.rules = RULES_OF_STATUS - 1);
+    let body = Body::StatusList(PublishList {
+        issuer: net.authority.id,
+        list: NAME,
+        seq: 0,
+        digest: ROOT,
+    });
+    let signed = net.sign(body, &[&net.authority.operation]);
+    assert_eq!(net.admissible(&signed), Err(Rule::Version));
+    assert_eq!(net.apply(&signed), Err(Rule::Shape));
 }
 
 #[test]

@@ -27,6 +27,9 @@ use tracing::{debug, error};
 
 /// The pause before a chain that had nothing to propose is asked again.
 const PROPOSE_AGAIN: Duration = Duration::from_millis(100);
+/// How many blocks below a parent are looked at, and how long one of them is waited for.
+const MAX_PENDING: usize = 32;
+const FETCH: Duration = Duration::from_millis(50);
 
 /// Answers consensus from a [`Chain`].
 #[derive(Clone)]
@@ -57,9 +60,24 @@ impl<E: Clock, C: Chain> Application<E> for Adapter<C> {
         _: (),
     ) -> Option<Digested<Block>> {
         let parent = ancestry.next().await?;
+        let executed = self.chain.terms().executed;
+        let mut pending = Vec::new();
+        let mut height = parent.inner().info().height;
+        while height > executed + 1 && pending.len() < MAX_PENDING {
+            // One that is not at hand is worth no view.
+            let block = tokio::select! {
+                biased;
+                block = ancestry.next() => block,
+                () = clock.sleep(FETCH) => None,
+            };
+            let Some(block) = block else { break };
+            height = block.inner().info().height;
+            pending.push(block);
+        }
+        let before: Vec<&[u8]> = pending.iter().map(|block| block.inner().bytes()).collect();
         // Consensus drops this future when the view ends, so the loop is bounded by its time-out.
         let bytes = loop {
-            match self.chain.propose(parent.inner().bytes()).await {
+            match self.chain.propose(parent.inner().bytes(), &before).await {
                 Some(bytes) => break bytes,
                 None => clock.sleep(PROPOSE_AGAIN).await,
             }

@@ -65,13 +65,18 @@ pub trait Chain: Clone + Send + Sync + 'static {
     /// The bytes of block 0. Every validator of a network must return the same ones for ever.
     fn genesis(&self) -> Vec<u8>;
 
-    /// Builds a block on `parent`.
+    /// Builds a block on `parent`. `before` are the blocks below it that are not executed here, as far
+    /// as they are at hand, newest first: this node may never have been asked to verify them.
     ///
     /// May wait (pacing, heartbeats): the view ends after the leader time-out of
     /// [`Timeouts`](super::Timeouts), the call is dropped, and the next leader is asked. So a
     /// block is worth returning only well before that time. `None` means "nothing now": the
     /// engine asks again after a pause for as long as the view lasts.
-    fn propose(&self, parent: &[u8]) -> impl Future<Output = Option<Vec<u8>>> + Send;
+    fn propose(
+        &self,
+        parent: &[u8],
+        before: &[&[u8]],
+    ) -> impl Future<Output = Option<Vec<u8>>> + Send;
 
     /// Is `block` a valid child of `parent`? Parent digest and height are already checked.
     ///

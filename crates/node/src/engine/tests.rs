@@ -95,7 +95,7 @@ impl Chain for Counters {
         block(&[0; 32], 0, 0)
     }
 
-    async fn propose(&self, parent: &[u8]) -> Option<Vec<u8>> {
+    async fn propose(&self, parent: &[u8], _: &[&[u8]]) -> Option<Vec<u8>> {
         self.asked.fetch_add(1, Ordering::Relaxed);
         tokio::time::sleep(self.pace).await;
         let parent = Self::describe(parent)?;

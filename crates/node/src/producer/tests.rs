@@ -129,3 +129,34 @@ fn a_block_is_refused_for_the_version_of_its_header_alone() {
         assert_eq!(chain.judged(&block), Some(false), "version {version}");
     }
 }
+
+#[tokio::test]
+async fn what_an_ancestor_holds_that_was_never_verified_here_is_put_into_no_block() {
+    let chain = Chained::new();
+    let signed: Vec<_> = (1..=3u8)
+        .map(|n| chain.net.enrol(Hash32([n; 32]), 0))
+        .collect();
+    for one in &signed {
+        chain.wait(one);
+    }
+    // Others ordered two blocks, of which this node has seen none; each holds one of the three.
+    let child = |parent: &Header, of: Option<&SignedOperation>| {
+        let operations: Vec<Bytes> = of.map(|one| Bytes(one.encode())).into_iter().collect();
+        let by = parent.network.hash_function();
+        let header = Header {
+            parent: parent.digest(),
+            height: parent.height + 1,
+            operations_root: operations_root(by, &operations),
+            ..parent.clone()
+        };
+        Block { header, operations }
+    };
+    let first = child(&chain.tip, Some(&signed[0]));
+    let second = child(&first.header, Some(&signed[1]));
+    let third = child(&second.header, None);
+    let before = [second.encode(), first.encode()];
+    let before: Vec<&[u8]> = before.iter().map(Vec::as_slice).collect();
+    let made = chain.producer.propose(&third.encode(), &before).await;
+    let made = Block::decode(&made.unwrap()).unwrap();
+    assert_eq!(made.operations, [Bytes(signed[2].encode())]);
+}

@@ -153,8 +153,8 @@ impl Chain for Witnessed {
         self.producer.genesis()
     }
 
-    async fn propose(&self, parent: &[u8]) -> Option<Vec<u8>> {
-        let block = self.producer.propose(parent).await?;
+    async fn propose(&self, parent: &[u8], before: &[&[u8]]) -> Option<Vec<u8>> {
+        let block = self.producer.propose(parent, before).await?;
         let now = self.host.context.current();
         let digest = Self::describe(&block)?.digest;
         self.witness.lock().unwrap().proposed.insert(digest, now);

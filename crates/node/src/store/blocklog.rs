@@ -23,9 +23,23 @@ const CERTIFICATES: TableDefinition<u64, &[u8]> = TableDefinition::new("certific
 const HAND_OVERS: TableDefinition<u64, (u64, &[u8])> = TableDefinition::new("hand-overs");
 /// Height of a state that shows the next term to the proof of that, until the hand-over is kept.
 const SHOWN: TableDefinition<u64, &[u8]> = TableDefinition::new("shown");
+/// A key of the state and the sequence number of the record that it had, to the height of the last state
+/// with that record and the proof of it.
+const PAST: TableDefinition<(&[u8; 32], u64), (u64, &[u8])> = TableDefinition::new("past");
 /// Operation hash to height, place in the block, whether accepted, receipt.
 const RECEIPTS: TableDefinition<&[u8; 32], (u64, u32, bool, &[u8])> =
     TableDefinition::new("receipts");
+
+/// A record that a later one has replaced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoggedPast {
+    /// Its sequence number.
+    pub seq: u64,
+    /// The height of the last state that was committed with it.
+    pub height: u64,
+    /// The record with its proof in that state, as whoever kept it encoded both.
+    pub proof: Vec<u8>,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockLogOptions {
@@ -129,6 +143,7 @@ impl BlockLog {
             transaction.open_table(RECEIPTS)?;
             transaction.open_table(HAND_OVERS)?;
             transaction.open_table(SHOWN)?;
+            transaction.open_table(PAST)?;
             Ok(())
         })?;
         Ok(Self {
@@ -265,6 +280,37 @@ impl BlockLog {
                 kept.push(value.value().1.to_vec());
             }
             Ok(kept)
+        })?)
+    }
+
+    /// Keeps what was proved of records that are about to be replaced, by their keys.
+    pub fn put_past(&self, all: &[([u8; 32], LoggedPast)]) -> Result<(), BlockLogError> {
+        let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        self.tables.write(|transaction| {
+            let mut table = transaction.open_table(PAST)?;
+            for (key, past) in all {
+                table.insert((key, past.seq), (past.height, past.proof.as_slice()))?;
+            }
+            Ok(())
+        })?;
+        Ok(())
+    }
+
+    /// What was kept of the records under a key, the first one first.
+    pub fn past(&self, key: &[u8; 32]) -> Result<Vec<LoggedPast>, BlockLogError> {
+        Ok(self.tables.read(|transaction| {
+            let table = transaction.open_table(PAST)?;
+            let mut all = Vec::new();
+            for entry in table.range((key, 0)..=(key, u64::MAX))? {
+                let (name, value) = entry?;
+                let (height, proof) = value.value();
+                all.push(LoggedPast {
+                    seq: name.value().1,
+                    height,
+                    proof: proof.to_vec(),
+                });
+            }
+            Ok(all)
         })?)
     }
 

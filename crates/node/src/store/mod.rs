@@ -32,7 +32,7 @@ use realdid_core::hash::HashFunction;
 use realdid_core::trie::{Bucket, Entry, Key, Prefix, Proof, Root};
 
 pub use self::blocklog::{
-    Appended, BlockLog, BlockLogError, BlockLogOptions, LoggedOperation, LoggedReceipt,
+    Appended, BlockLog, BlockLogError, BlockLogOptions, LoggedOperation, LoggedPast, LoggedReceipt,
 };
 pub use self::nomt::{IoUringProblem, NomtOptions, NomtSm3Store, NomtStore};
 

@@ -32,6 +32,15 @@ pub fn of(process: &str) -> Result<f64, Fail> {
         .ok_or_else(|| broken("/proc tells the processor time of a process that runs"))
 }
 
+/// The processor time of one thread so far, in seconds, by the kernel's finer account. `thread` is its name
+/// below /proc, as `/proc/thread-self` leads to it.
+pub fn of_thread(thread: &str) -> Result<f64, Fail> {
+    let told = std::fs::read_to_string(format!("/proc/{thread}/schedstat")).ok();
+    let nanoseconds = told.and_then(|told| told.split(' ').next()?.parse::<u64>().ok());
+    let nanoseconds = nanoseconds.ok_or_else(|| broken("/proc tells what a thread has taken"))?;
+    Ok(nanoseconds as f64 / 1e9)
+}
+
 /// The processor time that the machine has not had to give since it started, in seconds: what
 /// others on the same host took counts too.
 pub fn machine() -> Result<f64, Fail> {

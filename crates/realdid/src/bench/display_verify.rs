@@ -22,7 +22,7 @@ use realdid_core::trie::Key;
 use realdid_credential::jose::{Jwk, SigningKey};
 use realdid_credential::pid;
 use realdid_credential::sd_jwt::{self, ParsedSdJwt};
-use realdid_exchange::display::{self, Badge, Handle, Place, Records, Terms};
+use realdid_exchange::display::{self, Badge, Handle, Kind, Place, Records, Terms};
 use realdid_exchange::registration::{self, Purpose, Registration};
 use realdid_light::http::NodeClient;
 use realdid_light::{Freshness, LightClient};
@@ -194,7 +194,7 @@ fn registration(traffic: &Traffic, service_id: Hash32) -> Result<String, Fail> {
         cnf: Jwk(gate.verifying_key()),
         domains: vec!["stage.example".to_owned()],
         purposes: vec![Purpose::RealName],
-        claims: display::name_paths(),
+        claims: Kind::Person.paths(),
         name: "Bench".to_owned(),
         sandbox: false,
         issued_at_s: now_s - 1,
@@ -251,6 +251,7 @@ fn badge(
         network: traffic.network.clone(),
         service,
         handle: Handle::parse(&format!("person.{n}")).map_err(Fail::of)?,
+        kind: Kind::Person,
         expires_s: now_s + 3600,
     };
     let salt = traffic::bytes("display", n).0;

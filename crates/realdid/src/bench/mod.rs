@@ -17,6 +17,7 @@ mod committee;
 mod display_verify;
 mod kinds;
 mod load;
+mod login_bare;
 mod login_http;
 mod network;
 mod order;
@@ -34,7 +35,7 @@ use std::borrow::Cow;
 use std::io::Write as _;
 
 /// The benches in the order in which they run.
-const IDS: [&str; 14] = [
+const IDS: [&str; 16] = [
     "apply",
     "order_ed25519",
     "order_p256",
@@ -45,6 +46,8 @@ const IDS: [&str; 14] = [
     "finality_p99",
     "resolve_http",
     "login_http",
+    "login_http_p99",
+    "login_bare",
     "pass_login_http",
     "pass_refresh_http",
     "cross_login_http",
@@ -101,6 +104,8 @@ async fn measure(id: &str) -> Result<Measured, Fail> {
         "resolve_http" => resolve_http::measure().await,
         "pass_refresh_http" => pass_refresh_http::measure().await,
         "login_http" => login_http::measure().await,
+        "login_http_p99" => login_http::tail().await,
+        "login_bare" => login_bare::measure().await,
         "cross_login_http" => border::cross_login().await,
         "recognise_latency" => border::latency().await,
         _ => pass_login_http::measure().await,

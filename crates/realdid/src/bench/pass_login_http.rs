@@ -70,6 +70,7 @@ pub async fn measure() -> Result<Measured, Fail> {
         service,
         nodes,
         people: (0..PARALLEL).map(person).collect::<Result<_, _>>()?,
+        times: std::sync::Mutex::default(),
         answers: Answers::Together,
     };
     let length = clock::length();

@@ -20,7 +20,7 @@ fn help(words: &[&str]) -> String {
 }
 
 /// Every command with the options that its help names.
-const COMMANDS: [&[&str]; 70] = [
+const COMMANDS: [&[&str]; 80] = [
     &["up"],
     &["genesis", "key"],
     &["genesis", "plan"],
@@ -37,11 +37,16 @@ const COMMANDS: [&[&str]; 70] = [
     &["authority", "record"],
     &["authority", "residents"],
     &["authority", "foreigners"],
+    &["authority", "organisations"],
     &["authority", "suspend"],
     &["authority", "restore"],
+    &["authority", "end"],
+    &["authority", "amend"],
+    &["authority", "revoke"],
     &["authority", "reset"],
     &["authority", "cancel-reset"],
     &["authority", "pass-key"],
+    &["authority", "key-compromised"],
     &["authority", "certificate"],
     &["registrar"],
     &["registrar", "record"],
@@ -52,6 +57,7 @@ const COMMANDS: [&[&str]; 70] = [
     &["relay"],
     &["wallet", "init"],
     &["wallet", "enrol"],
+    &["wallet", "organisation"],
     &["wallet", "receive"],
     &["wallet", "refresh"],
     &["wallet", "present"],
@@ -70,8 +76,12 @@ const COMMANDS: [&[&str]; 70] = [
     &["wallet", "did", "cancel"],
     &["wallet", "did", "freeze"],
     &["wallet", "did", "deactivate"],
+    &["wallet", "ca", "add"],
+    &["wallet", "ca", "list"],
+    &["wallet", "ca", "remove"],
     &["wallet", "kit", "top-up"],
     &["resolve"],
+    &["dereference"],
     &["verify-display"],
     &["verify-receipt"],
     &["governance", "decide"],

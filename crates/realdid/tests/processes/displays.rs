@@ -100,6 +100,28 @@ fn decisions(nation: &Nation) -> Vec<String> {
         .collect()
 }
 
+/// Looks for a name, and for what is disclosed, in everything that platform, registrar and ledger keep, and in logs.
+fn in_the_badge_alone(nation: &Nation, name: &str, presentation: &str) {
+    let disclosures = presentation.split('~').skip(1);
+    // The last part is the signature of the wallet, and no disclosure.
+    let disclosures = disclosures.filter(|part| !part.contains('.') && !part.is_empty());
+    let needles: Vec<&str> = [name].into_iter().chain(disclosures).collect();
+    assert!(needles.len() > 1);
+    let folders = ["services/open-stage", "node-0", "registrar", "logs"];
+    let mut files: Vec<_> = folders
+        .iter()
+        .flat_map(|name| files_below(&nation.dir.join(name)))
+        .collect();
+    files.push(nation.dir.join("gates/open-stage/displays/decisions.jsonl"));
+    for file in files {
+        let bytes = std::fs::read(&file).unwrap_or_default();
+        let found = aho_corasick::AhoCorasick::new(&needles)
+            .unwrap()
+            .is_match(&bytes);
+        assert!(!found, "a name in {}", file.display());
+    }
+}
+
 fn write(nation: &Nation, name: &str, badge: &Value) -> String {
     let path = nation.dir.join(name);
     std::fs::write(&path, badge.to_string()).unwrap();
@@ -227,22 +249,7 @@ fn a_name_is_asked_for_shown_checked_by_anybody_and_taken_back() {
     );
 
     // Platform, log and ledger hold no name: it is in the badge alone.
-    let presentation = text(&copy, "presentation");
-    let disclosures: Vec<&str> = presentation.split('~').skip(1).take(2).collect();
-    let needles: Vec<&str> = [name.as_str()].into_iter().chain(disclosures).collect();
-    let folders = ["services/open-stage", "node-0", "registrar", "logs"];
-    let mut files: Vec<_> = folders
-        .iter()
-        .flat_map(|name| files_below(&nation.dir.join(name)))
-        .collect();
-    files.push(nation.dir.join("gates/open-stage/displays/decisions.jsonl"));
-    for file in files {
-        let bytes = std::fs::read(&file).unwrap_or_default();
-        let found = aho_corasick::AhoCorasick::new(&needles)
-            .unwrap()
-            .is_match(&bytes);
-        assert!(!found, "a name in {}", file.display());
-    }
+    in_the_badge_alone(&nation, &name, &text(&copy, "presentation"));
 
     // The person takes it back, asking nobody, and every copy dies at the next checkpoint.
     nation.kill_part("registrar", "-KILL");
@@ -330,4 +337,166 @@ fn the_banned_stay_out_with_new_wallets_and_a_platform_takes_a_name_down() {
             "withdraw platform-withdrew"
         ]
     );
+}
+
+/// Opens a profile of a kind, and brings it the followers of which a name is asked.
+fn followed(visitor: &Visitor<'_>, handle: &str, kind: &str) {
+    let profile = [("handle", handle), ("topic", "food"), ("kind", kind)];
+    assert_eq!(visitor.send("/profiles", &profile).0, 303);
+    for _ in 0..3 {
+        assert_eq!(visitor.press(handle, "grow")["standing"], "free");
+    }
+    let due = visitor.press(handle, "grow");
+    let expected = (&json!("due"), &json!(kind));
+    assert_eq!((&due["standing"], &due["shows"]), expected);
+}
+
+#[test]
+fn an_organisations_name_is_shown_by_who_may_act_for_it_and_by_nobody_else() {
+    let nation = Nation::start();
+    let residents = nation.residents();
+    let listed = nation.run(&["authority", "organisations"]).done();
+    let extract = |n: usize| text(&listed["organisations"][n], "evidence");
+    assert_eq!(listed["organisations"][1]["representatives"][0], "r-0004");
+    assert_eq!(residents[2].0, "r-0004");
+    nation.enrol("a", &residents[0].1).done();
+    nation.enrol("b", &residents[2].1).done();
+    let clerk = Visitor::sign_in(&nation, "a");
+    followed(&clerk, "firm", "organisation");
+    let page = clerk.page("/u/firm");
+    assert!(
+        page.contains("Please show your organisation&#39;s name"),
+        "{page}"
+    );
+    assert!(page.contains("run by an organisation"), "{page}");
+
+    // A person's own name is not asked for, and does not do.
+    let ask = |visitor: &Visitor<'_>, handle: &str| -> String {
+        text(&visitor.press(handle, "show-name"), "wallet_link")
+    };
+    let link = ask(&clerk, "firm");
+    let present = |wallet: &str, link: &str, more: &[&str]| {
+        nation.wallet(wallet, &[&["present", link], more].concat())
+    };
+    assert_eq!(
+        present("a", &link, &["--yes"]).refused(),
+        "organisation.none"
+    );
+
+    // The credential is for whom the register names, of an organisation that stands in it.
+    let take = |wallet: &str, n: usize| {
+        nation.wallet(wallet, &["organisation", "--evidence", &extract(n)])
+    };
+    assert_eq!(take("b", 0).refused(), "organisation.representative");
+    assert_eq!(take("a", 4).refused(), "organisation.evidence");
+    let taken = take("a", 0).done();
+    let name = text(&taken["credentials"][0], "organisation");
+    assert_eq!(
+        taken["credentials"][0]["type"],
+        "urn:realdid:organisation:1"
+    );
+    assert_eq!(taken["credentials"][0]["onLedger"], true);
+
+    // What is agreed to says as whose name it is shown, and somebody else cannot lend it.
+    let shy = ["--allow", "legal_name", "--allow", "public:firm"];
+    assert_eq!(present("a", &link, &shy).refused(), "vp.declined");
+    take("b", 1).done();
+    let link = ask(&clerk, "firm");
+    let foreign = present("b", &link, &["--yes"]);
+    assert_eq!(foreign.refused(), "display.other_person");
+    // Who acts for two says for which.
+    take("a", 2).done();
+    assert_eq!(
+        present("a", &link, &["--yes"]).refused(),
+        "organisation.ambiguous"
+    );
+    let agreed = [
+        "--allow",
+        "legal_name",
+        "--allow",
+        "public:firm:organisation",
+        "--organisation",
+        &name,
+    ];
+    let shown = present("a", &link, &agreed).done();
+    let badge = text(&shown["display"], "badge");
+    let journal = nation.wallet("a", &["journal"]).done();
+    let last = journal["disclosures"].as_array().unwrap().last().unwrap();
+    assert_eq!(
+        last["claims"],
+        json!(["legal_name", "public:firm:organisation"])
+    );
+
+    // Anybody sees whose name it is.
+    let verifies = |badge: &str| {
+        until("the badge verifies", SOON, || {
+            let checked = nation.run(&["verify-display", badge]);
+            checked.ok.then_some(checked.json)
+        })
+    };
+    let verified = verifies(&badge);
+    assert_eq!(verified["name"], name.as_str());
+    assert_eq!(verified["kind"], "organisation");
+    let (status, card) = get(&format!("{badge}/embed"), &[]);
+    assert!(
+        status == 200 && card.contains("Verified organisation"),
+        "{card}"
+    );
+    let json = [("accept", "application/json")];
+    let (_, body) = get(&badge, &json);
+    let checked: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(
+        (&checked["name"], &checked["kind"]),
+        (&json!(name), &json!("organisation"))
+    );
+    assert_eq!(clerk.standing("firm")["standing"], "shown");
+    let listed = nation.wallet("a", &["displays"]).done();
+    assert_eq!(listed["displays"][0]["kind"], "organisation");
+
+    // A copy that says another kind says nothing.
+    let (_, body) = get(&format!("{badge}/badge.json"), &[]);
+    let copy: Value = serde_json::from_str(&body).unwrap();
+    let mut person = copy.clone();
+    person.as_object_mut().unwrap().remove("kind").unwrap();
+    let mut behind = copy.clone();
+    behind["kind"] = "backed".into();
+    for altered in [person, behind] {
+        let file = write(&nation, "altered.json", &altered);
+        let refused = nation.run(&["verify-display", &file]);
+        assert_eq!(refused.refused(), "display.kind");
+    }
+    let presentation = text(&copy, "presentation");
+    in_the_badge_alone(&nation, &name, &presentation);
+
+    // Whom an organisation stands behind shows that one, and says so.
+    let writer = Visitor::sign_in(&nation, "b");
+    followed(&writer, "writer", "backed");
+    let link = ask(&writer, "writer");
+    let shown = present("b", &link, &["--yes"]).done();
+    let behind = text(&shown["display"], "badge");
+    let verified = verifies(&behind);
+    assert_eq!(verified["kind"], "backed");
+    let (_, card) = get(&format!("{behind}/embed"), &[]);
+    assert!(
+        card.contains("Verified organisation behind this account"),
+        "{card}"
+    );
+
+    // It is taken back as any name is.
+    let file = write(&nation, "copy.json", &copy);
+    nation.wallet("a", &["withdraw", "firm"]).done();
+    until("the copy fails", SOON, || {
+        let checked = nation.run(&["verify-display", &file]);
+        (!checked.ok).then(|| assert_eq!(checked.refused(), "display.taken_back"))
+    });
+    until("the gate has noticed", SOON, || {
+        (clerk.standing("firm")["standing"] == "due").then_some(())
+    });
+
+    // A suspended person acts for nobody.
+    let suspend = ["authority", "suspend", "--person", "r-0001"];
+    nation
+        .run(&[&suspend[..], &["--reason", "legal-order"]].concat())
+        .done();
+    assert_eq!(take("a", 0).refused(), "enrolment.suspended");
 }

@@ -1,6 +1,6 @@
 //! Foreigners: by passport and by a login at a provider of others, on the command line, as residents.
 
-use crate::nation::{Nation, PROGRAM, answer};
+use crate::nation::Nation;
 use serde_json::{Value, json};
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -130,57 +130,21 @@ const SECRET: &str = "a secret of no value, of 32 chars and more";
 
 /// What the wallet's command does while a browser on the same machine logs in as `account`.
 fn enrol_upstream(nation: &Nation, wallet: &str, account: Option<&str>) -> crate::nation::Answer {
-    let mut child = Command::new(PROGRAM)
-        .args(["--json", "wallet", "--dir"])
-        .arg(nation.wallet_dir(wallet))
-        .args([
-            "enrol",
-            "--authority",
-            &nation.url("authority"),
-            "--upstream",
-            "other",
-        ])
-        .env("HOME", &nation.dir)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut said = BufReader::new(child.stderr.take().unwrap());
-    let mut page = String::new();
-    let mut before = String::new();
-    while !page.starts_with("http") {
-        before.push_str(&page);
-        page.clear();
-        assert_ne!(
-            said.read_line(&mut page).unwrap(),
-            0,
-            "no address: {before}"
-        );
-    }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        let browser = reqwest::Client::builder()
-            .cookie_store(true)
-            .build()
-            .unwrap();
-        let mut request = browser.get(page.trim());
+    let authority = nation.url("authority");
+    let args = [
+        "enrol",
+        "--authority",
+        authority.as_str(),
+        "--upstream",
+        "other",
+    ];
+    nation.wallet_with_browser(wallet, &args, async |browser, page| {
+        let mut request = browser.get(page);
         if let Some(account) = account {
             request = request.header("x-account", account);
         }
         assert!(request.send().await.unwrap().status().is_success());
-    });
-    let drained = std::thread::spawn(move || {
-        let mut rest = String::new();
-        std::io::Read::read_to_string(&mut said, &mut rest).unwrap();
-        rest
-    });
-    let mut output = child.wait_with_output().unwrap();
-    output.stderr = drained.join().unwrap().into_bytes();
-    answer(output)
+    })
 }
 
 #[test]

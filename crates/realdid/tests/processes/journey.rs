@@ -95,6 +95,18 @@ fn dids_change_and_each_next_login_is_judged_by_the_new_state() {
         rotated["didDocument"]["verificationMethod"],
         resolved["didDocument"]["verificationMethod"]
     );
+    // versions, as far as they are proved, and parts
+    let version = |id: &str| nation.run(&["resolve", &format!("{did}?versionId={id}")]);
+    assert_eq!(version("1").done()["didDocument"], rotated["didDocument"]);
+    assert_eq!(version("0").refused(), "did.version_unproved");
+    assert_eq!(version("2").refused(), "did.version_unknown");
+    let key = format!("{did}#key-1");
+    let part = nation.run(&["dereference", &key]).done();
+    assert_eq!(part["content"]["id"], key);
+    assert_eq!(part["dereferencingMetadata"]["verified"], true);
+    assert_eq!(nation.run(&["resolve", &key]).refused(), "did.part");
+    let none = nation.run(&["dereference", &format!("{did}#key-9")]);
+    assert_eq!(none.refused(), "did.part_unknown");
     same_person();
 
     change("freeze").done();
@@ -136,7 +148,7 @@ fn an_implicit_did_resolves_by_its_inception() {
     assert_eq!(resolved["didDocument"]["id"], did.as_str());
     assert_eq!(resolved["didDocumentMetadata"]["anchored"], false);
     assert_eq!(
-        resolved["didResolutionMetadata"]["proof"]["kind"],
+        resolved["didResolutionMetadata"]["proof"][0]["kind"],
         "exclusion"
     );
     // another's inception is refused

@@ -11,22 +11,28 @@
 )]
 
 mod apart;
+mod api;
 mod border;
 mod ceremony;
 mod committee;
+mod compromise;
 mod contract;
 mod crash;
+mod credo;
 mod displays;
 mod faults;
 mod foreigners;
 mod journey;
+mod life;
 mod nation;
 mod networks;
 mod privacy;
 mod realpass;
+mod receiving;
 mod refusals;
 mod residency;
 mod sites;
+mod status;
 mod suites;
 mod terms;
 mod wire;

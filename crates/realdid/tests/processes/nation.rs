@@ -1,6 +1,7 @@
 //! A nation under test.
 
 use serde_json::Value;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -152,6 +153,58 @@ impl Nation {
             .copied()
             .collect();
         self.run(&args)
+    }
+
+    /// The same, while a browser on this machine visits the address that the wallet prints.
+    pub fn wallet_with_browser(
+        &self,
+        wallet: &str,
+        args: &[&str],
+        visit: impl AsyncFnOnce(&reqwest::Client, &str),
+    ) -> Answer {
+        let mut child = Command::new(PROGRAM)
+            .args(["--json", "wallet", "--dir"])
+            .arg(self.wallet_dir(wallet))
+            .args(args)
+            .env("HOME", &self.dir)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(child.stderr.take().unwrap());
+        let mut page = String::new();
+        let mut before = String::new();
+        while !page.starts_with("http") {
+            before.push_str(&page);
+            page.clear();
+            assert_ne!(
+                said.read_line(&mut page).unwrap(),
+                0,
+                "no address: {before}"
+            );
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let browser = reqwest::Client::builder().cookie_store(true);
+            visit(&browser.build().unwrap(), page.trim()).await;
+        });
+        let drained = std::thread::spawn(move || {
+            let mut rest = String::new();
+            said.read_to_string(&mut rest).unwrap();
+            rest
+        });
+        let mut output = child.wait_with_output().unwrap();
+        output.stderr = drained.join().unwrap().into_bytes();
+        let answer = answer(output);
+        if answer.ok {
+            let words = ["wallet"].iter().chain(args).copied();
+            crate::contract::keeps_its_keys(&words.collect::<Vec<_>>(), &answer.json);
+        }
+        answer
     }
 
     pub fn wallet_dir(&self, wallet: &str) -> PathBuf {

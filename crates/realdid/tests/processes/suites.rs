@@ -65,8 +65,19 @@ fn a_nation_on_sm2_alone_signs_people_in_by_realpass_and_a_did_that_is_anchored_
     let kit = text(&nation.wallet("a", &["init"]).done(), "kit");
     let enrolled = nation.enrol("a", &evidence).done();
     let credentials = enrolled["credentials"].as_array().unwrap();
-    assert_eq!(credentials.len(), 1, "no mdoc: {credentials:?}");
-    assert_eq!(credentials[0]["format"], "dc+sd-jwt");
+    // One of the network's suite, and for the outside two of P-256.
+    let of = |credential: &Value| (text(credential, "format"), text(credential, "suite"));
+    let mut kinds: Vec<_> = credentials.iter().map(of).collect();
+    kinds.sort();
+    let kind = |format: &str, suite: &str| (format.to_owned(), suite.to_owned());
+    assert_eq!(
+        kinds,
+        [
+            kind("dc+sd-jwt", "p256"),
+            kind("dc+sd-jwt", "sm2"),
+            kind("mso_mdoc", "p256")
+        ]
+    );
     assert!(enrolled["realPass"].is_object());
 
     let first = nation.login("a", 0).done();
@@ -116,8 +127,23 @@ fn a_nation_on_sm2_alone_signs_people_in_by_a_pid_and_refuses_them_once_suspende
     let configurations = metadata["credential_configurations_supported"]
         .as_object()
         .unwrap();
-    let names: Vec<&String> = configurations.keys().collect();
-    assert_eq!(names.len(), 2, "neither mdocs nor certificates: {names:?}");
+    let mut names: Vec<&String> = configurations.keys().collect();
+    names.sort();
+    assert_eq!(
+        names,
+        [
+            "organisation-sd-jwt",
+            "pid-mdoc",
+            "pid-sd-jwt",
+            "pid-sd-jwt-x5c",
+            "realpass"
+        ]
+    );
+    let outside = &configurations["pid-sd-jwt-x5c"];
+    assert_eq!(
+        outside["credential_signing_alg_values_supported"],
+        json!(["ES256"])
+    );
     let pid = &configurations["pid-sd-jwt"];
     assert_eq!(
         pid["credential_signing_alg_values_supported"],
@@ -129,11 +155,14 @@ fn a_nation_on_sm2_alone_signs_people_in_by_a_pid_and_refuses_them_once_suspende
         json!(["SM2SM3"])
     );
     let keys = json_at(&format!("{authority}/.well-known/jwt-vc-issuer"));
-    assert_eq!(keys["jwks"]["keys"][0]["crv"], "SM2");
-    assert!(keys["jwks"]["keys"][0].get("x5c").is_none());
+    let keys = keys["jwks"]["keys"].as_array().unwrap();
+    assert_eq!(
+        (&keys[0]["crv"], &keys[1]["crv"]),
+        (&json!("SM2"), &json!("P-256"))
+    );
+    assert!(keys[0].get("x5c").is_none() && keys[1].get("x5c").is_some());
     let (status, body) = get(&format!("{authority}/ca.pem"), &[]);
-    assert_eq!(status, 404);
-    assert!(body.contains("authority.no_certificate"), "{body}");
+    assert_eq!(status, 200, "{body}");
 
     let (person, evidence) = nation.residents().swap_remove(3);
     nation.enrol("a", &evidence).done();

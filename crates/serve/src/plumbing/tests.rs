@@ -1,7 +1,7 @@
 use super::*;
 use axum::body::to_bytes;
 use axum::routing::post;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tower::ServiceExt;
 
 fn router(probes: Probes) -> Router {
@@ -175,4 +175,122 @@ async fn security_headers_are_defaults_that_a_page_may_replace() {
         .iter()
         .collect();
     assert_eq!(policies, ["default-src 'self'"]);
+}
+
+/// A request from a peer.
+fn from(peer: &str, path: &str, forwarded_for: Option<&str>) -> Request {
+    let peer: std::net::SocketAddr = peer.parse().unwrap();
+    let mut request = Request::builder()
+        .uri(path)
+        .extension(axum::extract::ConnectInfo(peer));
+    if let Some(sources) = forwarded_for {
+        request = request.header("x-forwarded-for", sources);
+    }
+    request.body(Body::empty()).unwrap()
+}
+
+#[tokio::test]
+async fn each_source_has_a_rate_behind_a_proxy_too_and_probes_have_none() {
+    let mut options = ServeOptions::at(([127, 0, 0, 1], 0).into());
+    options.rate = Some(crate::RateConfig {
+        burst: 2,
+        per_second: 0.001,
+        trusted_proxies: vec!["192.0.2.7".parse().unwrap()],
+        ..crate::RateConfig::default()
+    });
+    let narrow = crate::RateLimit {
+        burst: 1,
+        per_second: 0.001,
+        max_sources: 10,
+    };
+    let guessed = Router::new().route("/guess", get(|| async { "wrong" }));
+    let routes = Router::new()
+        .route("/page", get(|| async { "a page" }))
+        .merge(crate::limit_rate(guessed, narrow));
+    let router = plumb("test", routes, probes(), &options);
+    let status = async |peer: &str, path: &str, forwarded_for: Option<&str>| {
+        let request = from(peer, path, forwarded_for);
+        router
+            .clone()
+            .oneshot(request)
+            .await
+            .unwrap()
+            .status()
+            .as_u16()
+    };
+    const CLIENT: &str = "203.0.113.5:4000";
+    const PROXY: &str = "192.0.2.7:4000";
+    assert_eq!(status(CLIENT, "/page", None).await, 200);
+    // What it says of itself makes no other source of it, and a path that there is not counts too.
+    assert_eq!(status(CLIENT, "/none", Some("198.51.100.1")).await, 404);
+    let refused = from(CLIENT, "/page", Some("198.51.100.2"));
+    let refused = router.clone().oneshot(refused).await.unwrap();
+    assert_eq!(refused.status(), 429);
+    assert!(refused.headers().contains_key(header::RETRY_AFTER));
+    assert_eq!(
+        refused.headers()[header::CONTENT_TYPE],
+        "application/problem+json"
+    );
+    assert!(text(refused).await.contains("\"request.rate\""));
+    assert_eq!(status(CLIENT, "/healthz", None).await, 200);
+    // Behind the proxy each has their own, the narrow one of some routes included.
+    for client in ["203.0.113.6", "203.0.113.7"] {
+        assert_eq!(status(PROXY, "/guess", Some(client)).await, 200);
+        assert_eq!(status(PROXY, "/guess", Some(client)).await, 429);
+        assert_eq!(status(PROXY, "/page", Some(client)).await, 429);
+    }
+    // This machine is exempt from the wide limit and not from the narrow one.
+    for _ in 0..4 {
+        assert_eq!(status("127.0.0.1:4000", "/page", None).await, 200);
+    }
+    assert_eq!(status("127.0.0.1:4000", "/guess", None).await, 200);
+    assert_eq!(status("127.0.0.1:4001", "/guess", None).await, 429);
+}
+
+/// What a part leaves out of its description is said for it, and what it says stays.
+#[tokio::test]
+async fn the_description_has_what_the_plumbing_answers() {
+    let described: OpenApi = serde_json::from_value(json!({
+        "openapi": "3.1.0",
+        "info": {"title": "test", "version": "1"},
+        "paths": {
+            "/things/{id}": {"post": {
+                "tags": ["OpenID4VCI"],
+                "parameters": [{"name": "id", "in": "path", "required": true, "schema": {"type": "string"}}],
+                "requestBody": {"content": {"application/json": {}}},
+                "responses": {
+                    "200": {"description": "done"},
+                    "400": {"description": "own", "content": {"text/html": {}}},
+                    "404": {"description": "none"},
+                },
+            }},
+            "/page": {"get": {"responses": {"200": {"description": "a page"}}}},
+        },
+    }))
+    .unwrap();
+    let answer = call(Probes::new(described), fetch("/openapi.json")).await;
+    let api: Value = serde_json::from_str(&text(answer).await).unwrap();
+    let thing = &api["paths"]["/things/{id}"]["post"]["responses"];
+    let statuses = |responses: &Value| {
+        let all = responses.as_object().unwrap().keys().cloned();
+        all.collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(statuses(thing), "200 400 404 413 503");
+    let problem = json!({"schema": {"$ref": "#/components/schemas/Problem"}});
+    assert_eq!(thing["404"]["content"]["application/problem+json"], problem);
+    let both = thing["404"]["content"].as_object().unwrap().len();
+    assert_eq!(both, 2, "in the form of OAuth too");
+    let own = json!({"text/html": {}, "application/problem+json": problem});
+    assert_eq!(thing["400"]["content"], own);
+    assert_eq!(
+        statuses(&api["paths"]["/page"]["get"]["responses"]),
+        "200 503"
+    );
+    assert_eq!(
+        statuses(&api["paths"]["/healthz"]["get"]["responses"]),
+        "200 503"
+    );
+    let id = &api["paths"]["/things/{id}"]["post"]["operationId"];
+    assert_eq!(*id, "post_things_id");
+    assert!(api["components"]["schemas"]["OAuthError"]["properties"]["error"].is_object());
 }

@@ -29,6 +29,8 @@ fn a_refusal_keeps_its_name_and_cannot_write_on_the_terminal() {
         status,
         location: None,
         set_cookies: vec![],
+        dpop_nonce: None,
+        challenge: None,
         body: body.as_bytes().to_vec(),
     };
     let refused = answer(

@@ -1,7 +1,7 @@
 //! What comes as mdocs (spec/mdoc.md, M3 and M13): checked as SD-JWT VCs are, under the key of the
 //! leaf, which must be one of the issuer's.
 
-use super::{CLOCK_SKEW_S, Trust, check_unmarked_mdocs, of_authority};
+use super::{CLOCK_SKEW_S, Trust, check_unmarked_mdocs, names, of_authority};
 use crate::content::Batch;
 use crate::error::CliError;
 use crate::ledger::now_s;
@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use realdid_core::genesis::Parameters;
 use realdid_credential::jose::SigningKey;
 use realdid_credential::mdoc::{self, IssuerEvidence, IssuerKey, Mdoc, MdocError};
-use realdid_credential::x509::Certificate;
+use realdid_credential::x509::{self, Certificate};
 
 /// Checks each; answers it with its expiry.
 pub(super) fn received(
@@ -47,9 +47,18 @@ fn receive(
         .map_err(|_| MdocError::Malformed)?;
     let chain = mdoc::claimed_chain(&bytes)?;
     let unknown = MdocError::IssuerUnknown;
-    let certificate = chain.into_iter().next().ok_or(unknown)?;
-    let leaf = Certificate::parse(&certificate).map_err(|_| unknown)?;
-    if !trust.keys.iter().any(|known| known.key == leaf.key) {
+    let certificate = chain.first().cloned().ok_or(unknown)?;
+    let leaf = if trust.roots.is_empty() {
+        Certificate::parse(&certificate)
+    } else {
+        x509::verify_chain(&chain, &trust.roots, now_s)
+    };
+    let leaf = leaf.map_err(|_| unknown)?;
+    let known = match trust.roots.is_empty() {
+        true => trust.keys.iter().any(|known| known.key == leaf.key),
+        false => names(&leaf, &batch.issuer),
+    };
+    if !known {
         return Err(unknown);
     }
     let evidence = IssuerEvidence {

@@ -61,7 +61,7 @@ fn issue(draft: &Draft, holder: u8) -> ParsedSdJwt {
 }
 
 fn code(copies: &[ParsedSdJwt]) -> Result<(), String> {
-    check_unmarked(copies, &parameters(), NOW_S).map_err(|error| error.code)
+    check_unmarked(copies, &[vec![LEAF.to_vec()]], &parameters(), NOW_S).map_err(|error| error.code)
 }
 
 #[test]
@@ -69,6 +69,14 @@ fn p4_copies_that_differ_only_in_what_is_random_are_taken() {
     let copies: Vec<_> = (1..4).map(|holder| issue(&draft(), holder)).collect();
     assert_eq!(code(&copies), Ok(()));
     assert_eq!(code(&[]), Ok(()));
+    // The certificate that everybody gets tells nobody apart; one beside copies without does.
+    let certified = Draft {
+        x5c: vec!["MAA=".into()],
+        ..draft()
+    };
+    let certified: Vec<_> = (1..4).map(|holder| issue(&certified, holder)).collect();
+    assert_eq!(code(&certified), Ok(()));
+    assert!(code(&[certified[0].clone(), copies[0].clone()]).is_err());
 }
 
 #[test]
@@ -128,7 +136,8 @@ fn the_end_of_an_epoch_belongs_to_both() {
         1,
     );
     let next = EPOCH_S + parameters().epoch_s;
-    let at = |now_s| check_unmarked(std::slice::from_ref(&copy), &parameters(), now_s).is_ok();
+    let copy = std::slice::from_ref(&copy);
+    let at = |now_s| check_unmarked(copy, &[], &parameters(), now_s).is_ok();
     assert!(
         at(next + CLOCK_SKEW_S - 1),
         "issued just before the epoch ended"

@@ -1,4 +1,5 @@
-//! Nothing in the copies marks their holder (promise P4; spec/wallet.md): copies of a PID are shown
+//! Nothing in the copies marks their holder (promise P4; spec/wallet.md): copies of a PID, and of an
+//! organisation's credential, are shown
 //! once each, so all that may differ between two of them, or between two people's, is what looks
 //! random: salts, digests, keys and signatures.
 
@@ -14,14 +15,16 @@ use super::CLOCK_SKEW_S;
 
 /// All that may stand in the clear in a PID.
 const PID_PAYLOAD: &[&str] = &["iss", "vct", "iat", "exp", "cnf", "_sd", "_sd_alg"];
-/// All that may stand in the header of a PID.
-const PID_HEADER: &[&str] = &["alg", "typ", "kid"];
+/// All that may stand in the header of a PID; certificates if they are those that everybody gets.
+const PID_HEADER: &[&str] = &["alg", "typ", "kid", CERTIFICATES];
+const CERTIFICATES: &str = "x5c";
 
 /// Refuses copies by which their holder could be told from others, or one copy from another
 /// (promise P4): other times than the epoch's, a member that others do not have, a header of its
-/// own, another number of digests.
+/// own, another number of digests. `published` are the certificates that the issuer shows to everybody.
 pub fn check_unmarked(
     copies: &[ParsedSdJwt],
+    published: &[Vec<Vec<u8>>],
     parameters: &Parameters,
     now_s: u64,
 ) -> Result<(), CliError> {
@@ -38,7 +41,16 @@ pub fn check_unmarked(
         }
     }
     say_the_same(copies.iter().map(|copy| copy.claims()))?;
+    if first.header.contains_key(CERTIFICATES) {
+        let chain = first.chain.as_ref();
+        check_published(chain.is_some_and(|chain| published.contains(chain)))?;
+    }
     check_times((first.iat, first.exp), parameters, now_s)
+}
+
+fn check_published(published: bool) -> Result<(), CliError> {
+    let rule = "the certificate is the one that the issuer publishes for everybody";
+    published.then_some(()).ok_or_else(|| marked(rule))
 }
 
 /// The copies were issued in this epoch, or at the end of the one before it.
@@ -83,6 +95,8 @@ fn marked(rule: &str) -> CliError {
 #[derive(Debug, PartialEq)]
 struct Shape {
     header: Map<String, Value>,
+    /// The certificates in it, DER.
+    chain: Option<Vec<Vec<u8>>>,
     plain: Map<String, Value>,
     digests: usize,
     disclosures: usize,
@@ -124,6 +138,7 @@ impl Shape {
                 .map_or(0, Vec::len),
             disclosures: sd_jwt.matches('~').count(),
             length: sd_jwt.len(),
+            chain: jws.x5c(),
             header: jws.header,
             plain,
             iat,
@@ -157,11 +172,7 @@ pub fn check_unmarked_mdocs(
     if first.has_status {
         return Err(marked("a short-lived copy has no status"));
     }
-    if !published.contains(&first.chain) {
-        return Err(marked(
-            "the certificate is the one that the issuer publishes for everybody",
-        ));
-    }
+    check_published(published.contains(&first.chain))?;
     if first.signed_s == first.from_s {
         check_times((first.from_s, first.until_s), parameters, now_s)
     } else {

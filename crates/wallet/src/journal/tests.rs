@@ -12,6 +12,7 @@ fn disclosure(at_ms: u64) -> Disclosure {
         did: "did:rdid:dev:zQm".into(),
         outcome: Outcome::Unknown,
         pass_epoch: None,
+        verifier: None,
     }
 }
 

@@ -81,12 +81,14 @@ fn verified(world: &World, presented: &Presented, request: &CheckedRequest) -> (
     let ask = Ask {
         pass: Some(facts),
         pid: None,
+        did: true,
+        long_lived: false,
     };
     let expected = Expected {
         client_id: &request.client_id,
         nonce: &request.nonce,
         ask: &ask,
-        response_uri: &request.response_uri,
+        answer_to: vp::AnswerTo::Uri(&request.response_uri),
         encrypt_to: None,
         now_ms: now_ms(),
         max_age_s: 300,
@@ -99,6 +101,7 @@ fn verified(world: &World, presented: &Presented, request: &CheckedRequest) -> (
     };
     let light = LightClient::new(world.ledger.genesis.clone());
     let evidence = ResponseEvidence {
+        status_list: None,
         recognised: None,
         pid_issuer: None,
         pass_issuer: Some(&world.record),
@@ -127,7 +130,7 @@ async fn p5_a_person_is_the_same_one_each_time_and_a_did_is_enough_within_the_ep
     prepare(&world, &mut wallet, request.service_id);
 
     // The first time all of it is shown.
-    let shown = answer(&mut wallet, &http, &mut ledger, &request)
+    let shown = answer(&mut wallet, &http, &mut ledger, &request, How::default())
         .await
         .unwrap();
     assert_eq!(shown.pass_epoch, Some(world.epoch()));
@@ -137,7 +140,7 @@ async fn p5_a_person_is_the_same_one_each_time_and_a_did_is_enough_within_the_ep
 
     // The second time the gate knows the DID.
     gate.lock().unwrap().knows = true;
-    let shown = answer(&mut wallet, &http, &mut ledger, &request)
+    let shown = answer(&mut wallet, &http, &mut ledger, &request, How::default())
         .await
         .unwrap();
     assert_eq!(shown.pass_epoch, None);
@@ -146,7 +149,7 @@ async fn p5_a_person_is_the_same_one_each_time_and_a_did_is_enough_within_the_ep
 
     // The third time it does not: all of it is shown within the same login.
     gate.lock().unwrap().knows = false;
-    let shown = answer(&mut wallet, &http, &mut ledger, &request)
+    let shown = answer(&mut wallet, &http, &mut ledger, &request, How::default())
         .await
         .unwrap();
     assert_eq!(shown.pass_epoch, Some(world.epoch()));
@@ -187,7 +190,7 @@ async fn facts_are_shown_as_asked_and_never_by_the_did_alone() {
     let request = login(&url, &[Fact::Adult, Fact::Continuity]);
     prepare(&world, &mut wallet, request.service_id);
     for _ in 0..2 {
-        let shown = answer(&mut wallet, &http, &mut ledger, &request)
+        let shown = answer(&mut wallet, &http, &mut ledger, &request, How::default())
             .await
             .unwrap();
         assert_eq!(shown.claims, ["realpass.adult", "realpass.continuity"]);
@@ -255,9 +258,10 @@ fn a_person_reads_what_is_seen_of_them() {
     let allow = |claim: &str| Consent {
         allow: vec![claim.to_owned()],
         yes: false,
+        long_lived: false,
     };
-    assert!(!consented(&age, &Consent::default(), || false));
-    assert!(!consented(&age, &allow("adult"), || false));
-    assert!(consented(&age, &allow("realpass.adult"), || false));
-    assert!(consented(&plain, &Consent::default(), || false));
+    assert!(!consented(&age, &Consent::default(), |_| false));
+    assert!(!consented(&age, &allow("adult"), |_| false));
+    assert!(consented(&age, &allow("realpass.adult"), |_| false));
+    assert!(consented(&plain, &Consent::default(), |_| false));
 }

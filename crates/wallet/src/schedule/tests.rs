@@ -170,3 +170,21 @@ fn times_read_as_people_write_them() {
         assert_eq!(utc(seconds * 1000 + 999), text);
     }
 }
+
+#[test]
+fn p4_paths_are_asked_for_at_a_drawn_moment_after_their_batch_may_be_closed() {
+    let parameters = Parameters::development();
+    let now_ms = 1_800_000_000_000;
+    let (first_ms, last_ms) = (now_ms + 10_000, now_ms + 25_000);
+    let plan = |random| next_paths(&parameters, 7, None, now_ms, random);
+    assert_eq!(plan(0).at_ms, first_ms);
+    assert_eq!(plan(u64::MAX).at_ms, last_ms - 1);
+    // what was drawn stays, and other copies have a moment of their own
+    let drawn = plan(5);
+    assert_eq!(
+        next_paths(&parameters, 7, Some(drawn), now_ms + 1, 9),
+        drawn
+    );
+    let other = next_paths(&parameters, 8, Some(drawn), now_ms, u64::MAX);
+    assert_eq!((other.what, other.at_ms), (8, last_ms - 1));
+}

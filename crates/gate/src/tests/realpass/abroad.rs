@@ -33,11 +33,11 @@ fn recognition(of: &Genesis) -> Recognition {
 }
 
 fn open_at_border(folder: &Path) -> Gate {
-    open_asking(folder, &[], "login")
+    open_asking(folder, Accounts::Person, &[], "login")
 }
 
-fn open_asking(folder: &Path, claims: &[&str], purpose: &str) -> Gate {
-    let mut config = config_of(folder, Accounts::Person, claims, purpose);
+fn open_asking(folder: &Path, accounts: Accounts, claims: &[&str], purpose: &str) -> Gate {
+    let mut config = config_of(folder, accounts, claims, purpose);
     config.genesis = folder.join("home.cbor");
     config.recognised = vec![OtherNetwork {
         genesis: folder.join("genesis.cbor"),
@@ -52,6 +52,10 @@ impl Border {
     }
 
     pub(super) fn asking(claims: &[&str], purpose: &str) -> Self {
+        Self::with(Accounts::Person, claims, purpose)
+    }
+
+    fn with(accounts: Accounts, claims: &[&str], purpose: &str) -> Self {
         let town = town_with(0, |folder| {
             let registrar = {
                 let world = World::new(
@@ -65,7 +69,7 @@ impl Border {
             };
             let home = TestLedger::named("home", 17, now_ms() - 60_000, vec![registrar]);
             std::fs::write(folder.join("home.cbor"), home.genesis.encode()).unwrap();
-            open_asking(folder, claims, purpose)
+            open_asking(folder, accounts, claims, purpose)
         });
         let genesis = town
             .gate
@@ -125,6 +129,15 @@ impl Border {
         wallet: Wallet<'_>,
         shows: impl FnOnce(CheckedRequest) -> CheckedRequest,
     ) -> Result<Value, String> {
+        let answer = |request: &CheckedRequest| wallet.answer(&self.town, request);
+        self.answered(shows, answer).await
+    }
+
+    async fn answered(
+        &self,
+        shows: impl FnOnce(CheckedRequest) -> CheckedRequest,
+        answer: impl FnOnce(&CheckedRequest) -> String,
+    ) -> Result<Value, String> {
         let (started, cookie) = self.town.start().await;
         let link = WalletLink::parse(started["wallet_link"].as_str().unwrap()).unwrap();
         let response = self.town.get(&link.request_uri, &[]).await;
@@ -138,8 +151,8 @@ impl Border {
             wallet_nonce: None,
         };
         let request = shows(request.check(&link, &evidence).unwrap());
-        let answer = wallet.answer(&self.town, &request);
-        let response = self.town.post(&request.response_uri, answer).await;
+        let body = answer(&request);
+        let response = self.town.post(&request.response_uri, body).await;
         if response.status() != 200 {
             return Err(code_of(response).await);
         }
@@ -172,6 +185,41 @@ async fn somebody_of_a_recognised_network_signs_in_and_only_the_gate_sees_the_as
     assert_eq!(unsaid.unwrap_err(), "realpass.fact_missing");
     let alone = border.log_in(Wallet::of(&first, None), |request| request);
     assert_eq!(alone.await.unwrap_err(), "vp.incomplete");
+}
+
+#[tokio::test]
+async fn a_pid_of_a_recognised_network_is_taken_at_an_assurance_that_is_accepted() {
+    let mut border = Border::with(Accounts::Did, &["age_equal_or_over.18"], "age");
+    let enter = async |border: &Border, assurance: Option<&str>| {
+        let world = &border.town.world;
+        let mut claims = json!({"age_equal_or_over": {"18": true}});
+        if let Some(assurance) = assurance {
+            claims["assurance"] = assurance.into();
+        }
+        let until_s = now_ms() / 1000 + 60;
+        let pid = world.pid_saying(&claims, AUTHORITY, &world.authority_key, until_s);
+        let answer = |request: &CheckedRequest| {
+            let (pid, proof) = border.town.presentations_of(&pid, request);
+            vp::response_form(request, &shown(&pid, &proof), &[9; 44]).unwrap()
+        };
+        border.answered(CheckedRequest::abroad, answer).await
+    };
+    let login = enter(&border, Some("high")).await.unwrap();
+    assert_eq!(login["age_equal_or_over"], json!({"18": true}));
+    assert!(login.get("assurance").is_none(), "nobody asked for it");
+    let again = enter(&border, Some("substantial")).await.unwrap();
+    assert_eq!(again["sub"], login["sub"]);
+    let refused = enter(&border, Some("low")).await.unwrap_err();
+    assert_eq!(refused, "recognition.unaccepted");
+
+    border.decide(|known| {
+        known.recognised.accepts = vec![accepts(CredentialType::RealPass, Assurance::Low)];
+    });
+    let refused = enter(&border, Some("high")).await.unwrap_err();
+    assert_eq!(refused, "recognition.unaccepted");
+    border.decide(|known| known.standing = Standing::Suspended);
+    let refused = enter(&border, Some("high")).await.unwrap_err();
+    assert_eq!(refused, "recognition.suspended");
 }
 
 #[tokio::test]

@@ -112,6 +112,17 @@ async fn a_login_without_predicates_or_of_another_purpose_leaves_no_receipt() {
 }
 
 #[tokio::test]
+async fn without_its_receipt_a_kyc_login_does_not_end() {
+    let town = town_of_persons(&PREDICATES, "kyc");
+    let now = epoch(&town);
+    let did = world::did(5);
+    let wallet = Wallet::of(&did, Some((now, 1)));
+    std::fs::remove_dir_all(town.folder.path().join("gate/kyc")).unwrap();
+    let refused = town.log_in(wallet).await.unwrap_err();
+    assert_eq!(refused, "receipt.unwritten");
+}
+
+#[tokio::test]
 async fn a_receipt_of_somebody_of_another_network_says_so_and_no_more() {
     let border = Border::asking(&PREDICATES, "kyc");
     let now = epoch(&border.town);

@@ -1,5 +1,6 @@
-//! A node whose disk fills: the machine refuses the block, has changed nothing, and takes the
-//! same block when there is room again. The producer above it holds the block and says so.
+//! A node whose disk fills: the machine refuses a block that it cannot log, has changed nothing, and
+//! takes the same block when there is room again. The producer above it holds the block and says so.
+//! A slot that cannot be committed is committed later; no block waits for it to be told.
 
 use std::time::Duration;
 
@@ -63,7 +64,7 @@ fn p10_a_block_that_finds_no_room_changes_nothing_and_is_taken_later() {
     let genesis = net.genesis.clone();
     let (enrol, again) = (net.enrol(TAG, 0), net.enrol(TAG, 1));
     let first = block(&genesis.header(), 200, &enrol);
-    // In a later slot: what lies before it is committed to the state first.
+    // In a later slot: once it is told, what lies before it is committed to the state.
     let second = block(&first.header, 5_000, &again);
 
     let oracle = machine(&genesis, Arc::new(MemoryStore::default()), &unbounded());
@@ -72,7 +73,7 @@ fn p10_a_block_that_finds_no_room_changes_nothing_and_is_taken_later() {
         oracle.finalise(height, &block.encode(), None).unwrap();
     }
 
-    let mut failures = 0;
+    let (mut failures, mut uncommitted) = (0, 0);
     for room in 0.. {
         let directory = tempfile::tempdir().unwrap();
         let (log, index) = (unbounded(), unbounded());
@@ -82,25 +83,30 @@ fn p10_a_block_that_finds_no_room_changes_nothing_and_is_taken_later() {
         let mut full = false;
         for block in [&first, &second] {
             let (height, bytes) = (block.header.height, block.encode());
-            let before = seen(&machine);
             for disk in [&log, &index] {
+                let (before, closed) = (seen(&machine), machine.closed());
                 disk.room.store(room, Ordering::SeqCst);
                 let tried = machine.finalise(height, &bytes, Some(b"certificate"));
                 disk.room.store(i64::MAX, Ordering::SeqCst);
                 let Err(error) = tried else { continue };
                 full = true;
                 failures += 1;
-                assert!(
-                    matches!(
-                        error,
-                        MachineError::Log(BlockLogError::DiskFull)
-                            | MachineError::Store(StoreError::DiskFull)
-                    ),
-                    "{error:?}"
-                );
                 let after = seen(&machine);
-                assert_eq!(after.0, before.0, "the tip");
-                assert_eq!(after.4, before.4, "what the rules say");
+                match error {
+                    MachineError::Log(BlockLogError::DiskFull) => {
+                        assert_eq!(after.0, before.0, "the tip");
+                        assert_eq!(after.4, before.4, "what the rules say");
+                    }
+                    // The block is told. What it ended is committed by a later try.
+                    MachineError::Store(StoreError::DiskFull) => {
+                        uncommitted += 1;
+                        assert_eq!(after.0, block.header, "the tip");
+                        assert_eq!((after.1, after.2), (before.1, before.2));
+                        assert_eq!(machine.closed(), closed);
+                        assert!(!after.4, "what the rules say");
+                    }
+                    other => panic!("{other:?}"),
+                }
                 // The log may have kept the block before it failed: whole, with its receipts.
                 let operation = SignedOperation::decode(&block.operations[0].0).unwrap();
                 assert_eq!(
@@ -128,6 +134,7 @@ fn p10_a_block_that_finds_no_room_changes_nothing_and_is_taken_later() {
         }
     }
     assert!(failures > 4, "{failures}");
+    assert!(uncommitted > 1, "{uncommitted}");
 }
 
 #[tokio::test]
@@ -273,7 +280,7 @@ async fn parameters_change_at_their_height_and_a_program_that_lags_behind_the_ru
     assert_eq!(first.tip(), newest.header);
     let first = Arc::new(first);
     let producer = Producer::new(first.clone(), Arc::new(Mempool::default()));
-    assert_eq!(producer.propose(&newest.encode()).await, None);
+    assert_eq!(producer.propose(&newest.encode(), &[]).await, None);
     assert!(!producer.verify(&newest.encode(), &beyond.encode()).await);
 
     // What it had is found again, decisions that are to come included.
