@@ -26,12 +26,15 @@
 //!
 //! - [`Ask`]: what a gate may ask for
 //! - `request`: what a gate sends, and what a wallet checks in it
-//! - `certified`: what a wallet checks in a request of somebody who is not registered
+//! - `stranger`: what a wallet checks in a request of somebody who is not registered, named by a certificate
+//!   (`certified`) or a DID (`by_did`)
 //! - `response`: what a wallet answers, and what a gate checks in it
 
+mod by_did;
 mod certified;
 mod request;
 mod response;
+mod stranger;
 
 use std::collections::BTreeMap;
 
@@ -50,7 +53,8 @@ use crate::display::DisplayError;
 use crate::refusal::refusals;
 use crate::registration::RegistrationError;
 
-pub use certified::{CertifiedRequest, CertifiedVerifier, SAN_DNS_PREFIX};
+pub use by_did::{DidRequest, MAX_DOCUMENT_BYTES, TrustedDidRequest, VerifierDid};
+pub use certified::{CertifiedRequest, SAN_DNS_PREFIX};
 pub use request::{
     AnswerTo, Asked, AskedMdoc, AskedPass, AskedPid, CheckedRequest, Claimed, ClaimedRequest,
     RequestContent, RequestEvidence, Signer, Takes,
@@ -61,6 +65,7 @@ pub use response::{
     VerifiedLogin, VerifiedPass, WalletError, WalletResponse, audience_of, check_response,
     claimed_pid_issuer, form_of, pid_key, refusal_form, response_form,
 };
+pub use stranger::Stranger;
 
 /// The `typ` of a request object.
 pub const REQUEST_TYP: &str = "oauth-authz-req+jwt";
@@ -115,12 +120,15 @@ refusals! {
     TooLong Verifier "vp.request_too_long" "a request object is at most 32 kB" "ask for less",
     Malformed Verifier "vp.request_malformed" "a request object is a signed JWT of type oauth-authz-req+jwt with the members of spec/login.md" "use a gate of this version",
     ClientId Verifier "vp.client_id" "client_id is verifier_attestation: and the service id of the registration, in link and request alike" "use the gate's own registration",
-    ClientIdPrefix Verifier "vp.client_id_prefix" "client_id begins with verifier_attestation:, x509_san_dns: or x509_hash:, since a request is signed by whom it names" "sign with a certificate, or register; redirect_uri: names nobody whose signature could be checked",
+    ClientIdPrefix Verifier "vp.client_id_prefix" "client_id begins with verifier_attestation:, x509_san_dns:, x509_hash: or decentralized_identifier:, since a request is signed by whom it names" "sign with a certificate or a DID's key, or register; redirect_uri: names nobody whose signature could be checked",
     NoAuthority Holder "vp.no_authority" "the person trusts an authority for verifiers that are not registered" "if you know who stands behind its certificate: `realdid wallet ca add FILE`, or --trust-ca FILE",
     CertificateChain Verifier "vp.certificate_chain" "x5c in the header leads from a leaf, which is no authority's, to an authority that this wallet trusts, by P-256 with SHA-256, each allowed to sign the one before" "send the whole chain but the root, leaf first, under an authority that people trust",
     CertificateTime Verifier "vp.certificate_time" "each certificate of the request is valid now" "renew the certificate",
     CertificateName Verifier "vp.certificate_name" "client_id is a DNS name that the certificate has, character by character, or the SHA-256 of the certificate in base64url" "use such a client_id",
-    CertifiedUri Verifier "vp.certified_uri" "an answer to a certified verifier goes over https, and to the host that client_id names" "answer at that host",
+    Did Verifier "vp.did" "the DID in client_id is of the method web, jwk or key" "use one of these, or a certificate",
+    DidKey Verifier "vp.did_key" "kid in the header is the DID URL of a key of that DID, P-256 or Ed25519, in authentication or assertionMethod of its document, at most 64 kB" "sign by such a key, and serve the document where the method has it",
+    DidUntrusted Holder "vp.did_untrusted" "the person trusts the DID of a verifier that is not registered" "if you know whose it is: `realdid wallet ca add-did DID`, or --trust-did DID",
+    CertifiedUri Verifier "vp.certified_uri" "an answer to a verifier that is not registered goes over https, and to the host that client_id names, where it names one" "answer at that host",
     CertifiedAsk Verifier "vp.certified_ask" "a verifier that is not registered asks for claims of SD-JWT VCs and mdocs by their names, has the answer encrypted, and asks for nothing that is for registered services" "ask so by direct_post.jwt (HAIP 1.0), or register the service",
     Audience Verifier "vp.request_audience" "aud is https://self-issued.me/v2" "sign the request for wallets",
     ResponseType Verifier "vp.response_type" "response_type is vp_token and response_mode is direct_post or direct_post.jwt" "ask by direct_post or direct_post.jwt",

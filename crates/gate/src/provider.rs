@@ -77,8 +77,8 @@ pub(crate) async fn push(State(gate): Gate, headers: HeaderMap, body: Bytes) -> 
 }
 
 /// Starts a login. A browser gets a page; with `Accept: application/json` the answer is
-/// `{"request_uri","wallet_link","continue_uri","expires_in","checkpoint_age_s"}`. Both set a cookie
-/// that binds the login to this browser.
+/// `{"request","request_uri","wallet_link","continue_uri","expires_in","checkpoint_age_s"}`. Both set a
+/// cookie that binds the login to this browser.
 #[utoipa::path(get, path = "/authorize", tag = "openid connect",
     params(
         ("client_id" = String, Query), ("redirect_uri" = String, Query),

@@ -1046,7 +1046,14 @@ impl Inner {
 
 impl OpenLogin {
     pub(crate) fn json(&self, gate: &Inner) -> Response {
+        let now_s = now_ms() / 1000;
+        let signed = gate.signed_request(&self.id, &self.start, Via::Ledger, None, now_s);
+        let signed = match signed {
+            Ok(signed) => signed,
+            Err(refusal) => return refusal.problem().into_response(),
+        };
         let mut told = json!({
+            "request": signed,
             "request_uri": gate.request_uri(&self.id, Via::Ledger),
             "wallet_link": gate.wallet_link(&self.id),
             "continue_uri": gate.continue_uri(&self.id),

@@ -179,7 +179,9 @@ impl Town {
             "{cookie}"
         );
         let cookie = cookie.split(';').next().unwrap().to_owned();
-        (json_of(response).await, cookie)
+        let started = json_of(response).await;
+        assert!(started["request"].is_string(), "{started}");
+        (started, cookie)
     }
 
     /// What the wallet does up to the point where the person agrees.
@@ -188,7 +190,18 @@ impl Town {
         assert_eq!(link.request_uri, started["request_uri"].as_str().unwrap());
         let response = self.get(&link.request_uri, &[]).await;
         assert_eq!(response.headers()["content-type"], vp::REQUEST_MEDIA_TYPE);
-        let request = ClaimedRequest::parse(&text_of(response).await).unwrap();
+        let compact = text_of(response).await;
+        // What a login gives to a program at once is what stands at the link, signed at its own time.
+        let of = |compact: &str| {
+            let jws = realdid_credential::jose::decode_unverified(compact).unwrap();
+            let mut payload = jws.claims().unwrap();
+            payload.remove("iat");
+            payload
+        };
+        if let Some(given) = started["request"].as_str() {
+            assert_eq!(of(given), of(&compact));
+        }
+        let request = ClaimedRequest::parse(&compact).unwrap();
         let evidence = RequestEvidence {
             network: "dev",
             registrar: Some(&self.world.issuer(REGISTRAR)),

@@ -1,6 +1,6 @@
-//! Authorities that the person trusts to say who a verifier is that is not registered on the ledger
-//! (spec/login.md, V17). None is trusted unless the person adds it: there is no list that comes with the
-//! wallet.
+//! Whom the person trusts to say who a verifier is that is not registered on the ledger: authorities
+//! (spec/login.md, V17), and DIDs for themselves (V25). None is trusted unless the person adds it: there is no
+//! list that comes with the wallet.
 
 use crate::error::CliError;
 use crate::files;
@@ -9,16 +9,25 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use realdid_core::codec::Bytes;
 use realdid_credential::x509::Certificate;
+use realdid_exchange::vp::VerifierDid;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use std::path::Path;
 
-/// The most that a wallet trusts.
-const MAX_AUTHORITIES: usize = 64;
+/// The most that a wallet trusts, of authorities and of DIDs.
+const MAX_TRUSTED: usize = 64;
 /// The longest file of certificates, in bytes.
 const MAX_FILE_BYTES: u64 = 256 * 1024;
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const END: &str = "-----END CERTIFICATE-----";
+
+/// Who is trusted for one command, beside those of the wallet.
+#[derive(Debug, Clone, Default)]
+pub struct ForOnce {
+    /// Certificates of authorities, DER.
+    pub authorities: Vec<Bytes>,
+    pub did: Option<VerifierDid>,
+}
 
 /// The certificates of a PEM file, each of an authority, in DER.
 pub fn read(path: &Path) -> Result<Vec<Bytes>, CliError> {
@@ -53,12 +62,39 @@ fn unreadable() -> CliError {
     )
 }
 
-/// Those that are trusted: the wallet's, and `more` for this once.
-pub fn trusted(wallet: &Wallet, more: &[Bytes]) -> Vec<Certificate> {
+/// The authorities that are trusted: the wallet's, and `more` for this once.
+pub fn trusted(wallet: &Wallet, more: &ForOnce) -> Vec<Certificate> {
     let kept = wallet.content.authorities.iter().flatten();
-    let read = kept.chain(more).map(|der| Certificate::parse(&der.0));
+    let all = kept.chain(&more.authorities);
     // They were read when they were added.
-    read.filter_map(Result::ok).collect()
+    all.filter_map(|der| Certificate::parse(&der.0).ok())
+        .collect()
+}
+
+/// The DIDs that are trusted: the wallet's, and `more` for this once.
+pub fn trusted_dids(wallet: &Wallet, more: &ForOnce) -> Vec<VerifierDid> {
+    let kept = wallet.content.verifier_dids.iter().flatten();
+    let kept = kept.filter_map(|did| VerifierDid::parse(did));
+    kept.chain(more.did.clone()).collect()
+}
+
+/// A DID as a person gives it.
+pub fn read_did(text: &str) -> Result<VerifierDid, CliError> {
+    VerifierDid::parse(text.trim()).ok_or_else(|| {
+        CliError::user(
+            "authority.did",
+            "a verifier's DID is of the method web, jwk or key, without a fragment, and its key of P-256 or Ed25519",
+            "give the DID as the verifier publishes it",
+        )
+    })
+}
+
+fn too_many() -> CliError {
+    CliError::user(
+        "authority.too_many",
+        "a wallet trusts at most 64 authorities, and as many DIDs",
+        "remove those that you do not need",
+    )
 }
 
 /// Trusts the authorities of a file from now on.
@@ -70,27 +106,39 @@ pub fn add(wallet: &mut Wallet, path: &Path) -> Result<Value, CliError> {
             kept.push(der);
         }
     }
-    if kept.len() > MAX_AUTHORITIES {
-        return Err(CliError::user(
-            "authority.too_many",
-            "a wallet trusts at most 64 authorities",
-            "remove those that you do not need",
-        ));
+    if kept.len() > MAX_TRUSTED {
+        return Err(too_many());
     }
     wallet.save()?;
     Ok(list(wallet))
 }
 
-/// Trusts an authority no more.
-pub fn remove(wallet: &mut Wallet, digest: &str) -> Result<Value, CliError> {
-    let kept = wallet.content.authorities.get_or_insert_default();
-    let before = kept.len();
-    kept.retain(|der| digest_of(der) != digest);
-    if kept.len() == before {
+/// Trusts a verifier's DID from now on.
+pub fn add_did(wallet: &mut Wallet, did: &str) -> Result<Value, CliError> {
+    let did = read_did(did)?.as_str().to_owned();
+    let kept = wallet.content.verifier_dids.get_or_insert_default();
+    if !kept.contains(&did) {
+        kept.push(did);
+    }
+    if kept.len() > MAX_TRUSTED {
+        return Err(too_many());
+    }
+    wallet.save()?;
+    Ok(list(wallet))
+}
+
+/// Trusts an authority, by its digest, or a DID no more.
+pub fn remove(wallet: &mut Wallet, which: &str) -> Result<Value, CliError> {
+    let authorities = wallet.content.authorities.get_or_insert_default();
+    let dids = wallet.content.verifier_dids.get_or_insert_default();
+    let before = authorities.len() + dids.len();
+    authorities.retain(|der| digest_of(der) != which);
+    dids.retain(|did| did != which);
+    if authorities.len() + dids.len() == before {
         return Err(CliError::user(
             "authority.unknown",
-            "the digest is of an authority that this wallet trusts",
-            "give a digest that `realdid wallet ca list` shows",
+            "what is removed is the digest of an authority, or a DID, that this wallet trusts",
+            "give one that `realdid wallet ca list` shows",
         ));
     }
     wallet.save()?;
@@ -108,7 +156,8 @@ pub fn list(wallet: &Wallet) -> Value {
             "expires": read.map(|read| read.not_after_s),
         })
     };
-    json!({ "authorities": kept.map(one).collect::<Vec<_>>() })
+    let dids: Vec<&String> = wallet.content.verifier_dids.iter().flatten().collect();
+    json!({ "authorities": kept.map(one).collect::<Vec<_>>(), "dids": dids })
 }
 
 /// The SHA-256 of a certificate, as other programs show it.

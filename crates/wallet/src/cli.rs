@@ -1,7 +1,7 @@
 //! `realdid wallet …`: the words of the command line, and which function each one calls. Names and
 //! JSON keys are a contract (docs/cli.md).
 
-use crate::authorities;
+use crate::authorities::{self, ForOnce};
 use crate::change::Kind;
 use crate::content::Pending;
 use crate::dids::{self, Account};
@@ -119,6 +119,9 @@ pub enum WalletCommand {
         /// A PEM file of an authority to trust for this once, to say who a verifier is that is not registered
         #[arg(long, value_name = "FILE")]
         trust_ca: Option<PathBuf>,
+        /// The DID of a verifier to trust for this once, that is not registered and names itself by it
+        #[arg(long, value_name = "DID")]
+        trust_did: Option<String>,
         #[command(flatten)]
         consent: ConsentArgs,
         /// The legal name of the organisation to act for, where there are several
@@ -148,7 +151,7 @@ pub enum WalletCommand {
     /// Make and change DIDs
     #[command(subcommand)]
     Did(DidCommand),
-    /// Authorities that say who a verifier is that is not registered; none unless you add one
+    /// Authorities and DIDs that say who a verifier is that is not registered; none unless you add one
     #[command(subcommand)]
     Ca(CaCommand),
     /// Use the recovery kit
@@ -160,12 +163,17 @@ pub enum WalletCommand {
 pub enum CaCommand {
     /// Trust the authorities whose certificates a PEM file has
     Add { file: PathBuf },
+    /// Trust the verifier that has this DID
+    AddDid {
+        /// Of the method web, jwk or key
+        did: String,
+    },
     /// List those that are trusted
     List,
     /// Trust one no more
     Remove {
-        /// The SHA-256 of its certificate, as the list shows it
-        digest: String,
+        /// The SHA-256 of its certificate, as the list shows it, or a DID
+        which: String,
     },
 }
 
@@ -315,23 +323,30 @@ async fn in_wallet(
         WalletCommand::Ca(command) => match command {
             CaCommand::Add { file } => authorities::add(wallet, &file),
             CaCommand::List => Ok(authorities::list(wallet)),
-            CaCommand::Remove { digest } => authorities::remove(wallet, &digest),
+            CaCommand::AddDid { did } => authorities::add_did(wallet, &did),
+            CaCommand::Remove { which } => authorities::remove(wallet, &which),
         },
         WalletCommand::Present {
             request,
             trust_ca,
+            trust_did,
             consent,
             organisation,
         } => {
-            let more = match &trust_ca {
-                Some(file) => authorities::read(file)?,
-                None => vec![],
+            let authorities = trust_ca.as_deref().map(authorities::read).transpose()?;
+            let did = trust_did
+                .as_deref()
+                .map(authorities::read_did)
+                .transpose()?;
+            let more = ForOnce {
+                authorities: authorities.unwrap_or_default(),
+                did,
             };
             let mut ledger = Ledger::of(&wallet.content)?;
             let request = present::examine(wallet, &http, &mut ledger, &request, &more).await?;
             let consent = Consent::from(consent);
-            if let Some(verifier) = &request.certified {
-                let asked = (&request, verifier);
+            if let Some(stranger) = &request.stranger {
+                let asked = (&request, stranger);
                 let shown = strangers::answer(wallet, &http, &mut ledger, asked, &consent).await?;
                 return Ok(shown_json(&request, shown));
             }
@@ -468,7 +483,7 @@ fn pending_json(wallet: &Wallet) -> Value {
 /// What was shown, as JSON.
 fn shown_json(request: &CheckedRequest, shown: Shown) -> Value {
     json!({
-        "service": request.certified.is_none().then(|| request.service_id.to_string()),
+        "service": request.stranger.is_none().then(|| request.service_id.to_string()),
         "verifier": shown.verifier.map(|verifier| verifier.to_json()),
         "did": shown.did.map(|did| did.to_string()),
         "claims": shown.claims,

@@ -74,6 +74,9 @@ pub struct Content {
     /// What issuers will give later; absent where there was never anything.
     #[n(15)]
     pub pending: Option<Vec<Pending>>,
+    /// DIDs of verifiers that are not registered and that the person trusts; absent where there is none.
+    #[n(16)]
+    pub verifier_dids: Option<Vec<String>>,
 }
 
 /// An answer that is kept for when no node can be reached. It is checked anew at each use.
@@ -107,6 +110,7 @@ impl Content {
             abroad: None,
             authorities: None,
             pending: None,
+            verifier_dids: None,
         }
     }
 

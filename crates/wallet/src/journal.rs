@@ -43,7 +43,7 @@ pub struct Disclosure {
     pub verifier: Option<Verifier>,
 }
 
-/// A verifier that named itself by a certificate.
+/// A verifier that was not registered.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
 pub struct Verifier {
@@ -51,6 +51,7 @@ pub struct Verifier {
     pub client_id: String,
     #[n(1)]
     pub name: String,
+    /// Whose word that is: an authority, or the DID that the person chose to trust.
     #[n(2)]
     pub authority: String,
 }

@@ -4,6 +4,7 @@
 //! the gate hands out a wallet link; the wallet answers; the browser goes on where the gate says,
 //! until the service has its session. Who the service thinks came in is asked of the service.
 
+use crate::authorities::ForOnce;
 use crate::error::CliError;
 use crate::http::{Browser, Http, address, below, read_json};
 use crate::ledger::Ledger;
@@ -19,6 +20,8 @@ use url::Url;
 #[derive(Deserialize)]
 struct LoginStart {
     wallet_link: String,
+    /// What stands at the link, which spares a wallet the way there.
+    request: Option<String>,
     continue_uri: String,
 }
 
@@ -43,9 +46,16 @@ pub async fn login(
         .await?;
     let gate = start.url.clone();
     let start: LoginStart = read_json(&gate, &start.success()?)?;
-    let request = present::examine(wallet, http, &mut ledger, &start.wallet_link, &[]).await?;
+    let link = &start.wallet_link;
+    let request = match &start.request {
+        Some(given) => present::examine_given(wallet, http, &mut ledger, link, given).await?,
+        None => {
+            let nobody = ForOnce::default();
+            present::examine(wallet, http, &mut ledger, link, &nobody).await?
+        }
+    };
     // A website that a gate stands before is registered.
-    if request.certified.is_some() {
+    if request.stranger.is_some() {
         return Err(vp::RequestRefused::ClientIdPrefix.into());
     }
     // A page that hands out another gate's link wants this person to answer for somebody else.

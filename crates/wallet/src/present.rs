@@ -9,7 +9,7 @@
 //! disclosure is in the journal.
 
 use crate::abroad;
-use crate::authorities;
+use crate::authorities::{self, ForOnce};
 use crate::batches;
 use crate::change::{self, ChangeError, Purpose};
 use crate::content::{Batch, CredentialCopy, Format};
@@ -27,7 +27,6 @@ use crate::vault::{self, random};
 use crate::wallet::Wallet;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use realdid_core::codec::Bytes;
 use realdid_core::did::Did;
 use realdid_core::genesis::Parameters;
 use realdid_core::hash::Hash32;
@@ -91,14 +90,13 @@ pub(crate) struct Continuation {
 /// An address names no client, so nothing holds the request's own word for who asks against what
 /// a link said; the registration and the ledger still do.
 ///
-/// `authorities` are trusted for this once, beside the wallet's own, to say who asks that is not
-/// registered.
+/// `more` are trusted for this once, beside those of the wallet, to say who asks that is not registered.
 pub async fn examine(
     wallet: &mut Wallet,
     http: &Http,
     ledger: &mut Ledger,
     text: &str,
-    authorities: &[Bytes],
+    more: &ForOnce,
 ) -> Result<CheckedRequest, CliError> {
     let link = if text.starts_with("openid4vp://") {
         Some(WalletLink::parse(text)?)
@@ -120,24 +118,72 @@ pub async fn examine(
         None => http.get(&url).await?,
     };
     let compact = String::from_utf8(body).map_err(|_| vp::RequestRefused::Malformed)?;
-    let claimed = match Claimed::parse(&compact)? {
+    let named_by = link.map_or(NamedBy::Address(url), NamedBy::Link);
+    let nonce = wallet_nonce.as_deref();
+    judge(wallet, http, ledger, &compact, (named_by, nonce), more).await
+}
+
+/// The same of a request that came together with its link.
+pub async fn examine_given(
+    wallet: &mut Wallet,
+    http: &Http,
+    ledger: &mut Ledger,
+    link: &str,
+    compact: &str,
+) -> Result<CheckedRequest, CliError> {
+    let named_by = NamedBy::Link(WalletLink::parse(link)?);
+    let nobody = ForOnce::default();
+    judge(wallet, http, ledger, compact, (named_by, None), &nobody).await
+}
+
+/// What led to a request.
+enum NamedBy {
+    Link(WalletLink),
+    /// Names no client, so the request's own word stands.
+    Address(Url),
+}
+
+impl NamedBy {
+    fn link(self, client_id: &str) -> WalletLink {
+        match self {
+            Self::Link(link) => link,
+            Self::Address(url) => WalletLink {
+                client_id: client_id.to_owned(),
+                request_uri: url.into(),
+                post: false,
+            },
+        }
+    }
+}
+
+/// Holds a request against what is known of who asks.
+async fn judge(
+    wallet: &mut Wallet,
+    http: &Http,
+    ledger: &mut Ledger,
+    compact: &str,
+    (named_by, wallet_nonce): (NamedBy, Option<&str>),
+    more: &ForOnce,
+) -> Result<CheckedRequest, CliError> {
+    let claimed = match Claimed::parse(compact)? {
         Claimed::Registered(claimed) => claimed,
         Claimed::Certified(claimed) => {
-            let anchors = authorities::trusted(wallet, authorities);
-            let link = link.unwrap_or_else(|| WalletLink {
-                client_id: claimed.client_id().to_owned(),
-                request_uri: url.to_string(),
-                post: false,
-            });
-            let nonce = wallet_nonce.as_deref();
-            return Ok(claimed.check(&link, &anchors, now_s(), nonce)?);
+            let anchors = authorities::trusted(wallet, more);
+            let link = named_by.link(claimed.client_id());
+            return Ok(claimed.check(&link, &anchors, now_s(), wallet_nonce)?);
+        }
+        Claimed::ByDid(claimed) => {
+            let link = named_by.link(claimed.client_id());
+            // Nothing is fetched for a DID that the person does not trust.
+            let trusted = claimed.trusted(&authorities::trusted_dids(wallet, more))?;
+            let document = match trusted.document_url() {
+                Some(url) => Some(http.get(url).await?),
+                None => None,
+            };
+            return Ok(trusted.check(document.as_deref(), &link, now_s(), wallet_nonce)?);
         }
     };
-    let link = link.unwrap_or_else(|| WalletLink {
-        client_id: vp::client_id(&claimed.service_id()),
-        request_uri: url.to_string(),
-        post: false,
-    });
+    let link = named_by.link(&vp::client_id(&claimed.service_id()));
     let own = ledger.light.genesis().network.clone();
     let is_abroad = claimed.network() != own.as_str();
     let mut abroad = match is_abroad {
@@ -165,7 +211,7 @@ pub async fn examine(
         registrar: registrar.as_ref(),
         service: service.as_ref(),
         now_s: now_s(),
-        wallet_nonce: wallet_nonce.as_deref(),
+        wallet_nonce,
     };
     let checked = claimed.check(&link, &evidence)?;
     Ok(if is_abroad { checked.abroad() } else { checked })

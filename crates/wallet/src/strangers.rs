@@ -1,6 +1,6 @@
-//! Verifiers that are not registered on the ledger (spec/login.md, V17 to V21; spec/wallet.md, W22): an
-//! authority that the person chose says who they are, and nobody what they may ask. They ask by DCQL for any
-//! credential that the wallet holds, and get what the person allows by name.
+//! Verifiers that are not registered on the ledger (spec/login.md, V17 to V21 and V25; spec/wallet.md, W22): an
+//! authority or a DID that the person chose says who they are, and nobody what they may ask. They ask by DCQL
+//! for any credential that the wallet holds, and get what the person allows by name.
 
 use crate::content::{Batch, CredentialCopy, Format};
 use crate::error::{CliError, printable};
@@ -19,7 +19,7 @@ use realdid_credential::mdoc::{self, Mdoc, MdocError};
 use realdid_credential::sd_jwt::{self, ParsedSdJwt, SdJwtError};
 use realdid_credential::x509::Certificate;
 use realdid_credential::{ClaimPath, PathElement, jose, pid};
-use realdid_exchange::vp::{self, CertifiedVerifier, CheckedRequest, Takes, WalletError};
+use realdid_exchange::vp::{self, CheckedRequest, Stranger, Takes, WalletError};
 use serde_json::{Map, Value};
 
 /// One credential that answers a part of a query.
@@ -39,18 +39,18 @@ pub async fn answer(
     wallet: &mut Wallet,
     http: &Http,
     ledger: &mut Ledger,
-    (request, verifier): (&CheckedRequest, &CertifiedVerifier),
+    (request, stranger): (&CheckedRequest, &Stranger),
     consent: &Consent,
 ) -> Result<Shown, CliError> {
-    let mut picks = picks(wallet, &verifier.query, &request.takes);
-    if picks.is_err() && replenish(wallet, http, ledger, &verifier.query).await {
-        picks = self::picks(wallet, &verifier.query, &request.takes);
+    let mut picks = picks(wallet, &stranger.query, &request.takes);
+    if picks.is_err() && replenish(wallet, http, ledger, &stranger.query).await {
+        picks = self::picks(wallet, &stranger.query, &request.takes);
     }
     let picks = picks.map_err(|error| match error {
         DcqlError::CredentialMissing => issue::no_credential(),
         error => CliError::from(error),
     })?;
-    announce(wallet, request, verifier, &picks);
+    announce(wallet, request, stranger, &picks);
     let words: Vec<String> = picks.iter().flat_map(|pick| pick.words.clone()).collect();
     if !agreed(&words, consent, present::ask_person) {
         let form = vp::refusal_form(request.state.as_deref(), WalletError::AccessDenied);
@@ -59,7 +59,7 @@ pub async fn answer(
         // Nobody bounds what it asks for, so all of it is nothing to say yes to.
         return Err(present::declined(&words, ""));
     }
-    send(wallet, http, request, verifier, (&picks, words)).await
+    send(wallet, http, request, stranger, (&picks, words)).await
 }
 
 /// The credentials that answer a query, signed as the verifier takes it: of several that do the one that
@@ -207,13 +207,8 @@ fn word(batch: &Batch, claim: &ClaimPath) -> String {
     }
 }
 
-fn announce(
-    wallet: &Wallet,
-    request: &CheckedRequest,
-    verifier: &CertifiedVerifier,
-    picks: &[Pick],
-) {
-    let name = printable(&verifier.name);
+fn announce(wallet: &Wallet, request: &CheckedRequest, stranger: &Stranger, picks: &[Pick]) {
+    let name = printable(&stranger.name);
     let domain = request.domains.first().map_or("", String::as_str);
     eprintln!("{name} asks, at {}.", printable(domain));
     eprintln!(
@@ -221,7 +216,7 @@ fn announce(
     );
     eprintln!(
         "  That it is who it says is the word of {}, which you chose to trust.",
-        printable(&verifier.authority)
+        printable(&stranger.authority)
     );
     for pick in picks {
         let batch = wallet.content.batches.get(pick.place);
@@ -248,7 +243,7 @@ async fn send(
     wallet: &mut Wallet,
     http: &Http,
     request: &CheckedRequest,
-    verifier: &CertifiedVerifier,
+    stranger: &Stranger,
     (picks, words): (&[Pick], Vec<String>),
 ) -> Result<Shown, CliError> {
     // The copies leave the wallet before they leave the device: whatever happens now, none is shown a
@@ -261,8 +256,8 @@ async fn send(
     }
     let verifier = Verifier {
         client_id: request.client_id.clone(),
-        name: verifier.name.clone(),
-        authority: verifier.authority.clone(),
+        name: stranger.name.clone(),
+        authority: stranger.authority.clone(),
     };
     let disclosure = Disclosure {
         at_ms: now_ms(),

@@ -2,12 +2,13 @@
 
 use super::*;
 use crate::jwe::DecryptionKey;
-use crate::vp::{Claimed, ClaimedRequest};
+use crate::vp::{Claimed, ClaimedRequest, REQUEST_TYP, WALLET_AUDIENCE};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
     SanType, date_time_ymd,
 };
-use realdid_credential::jose::SigningKey;
+use realdid_credential::jose::{self, SigningKey};
+use realdid_credential::organisation;
 use serde_json::{Map, json};
 
 /// The middle of 2030.
@@ -156,7 +157,7 @@ impl Asking {
             Claimed::Certified(request) => {
                 request.check(&link, &anchors, self.now_s, self.wallet_nonce)
             }
-            Claimed::Registered(_) => panic!("it is not registered"),
+            _ => panic!("it names itself by a certificate"),
         }
     }
 
@@ -172,7 +173,7 @@ fn with(payload: Value) -> Option<&'static str> {
 #[test]
 fn a_wallet_reads_who_asks_by_the_word_of_an_authority_that_it_trusts() {
     let checked = ask().check().unwrap();
-    let verifier = checked.certified.as_ref().unwrap();
+    let verifier = checked.stranger.as_ref().unwrap();
     assert_eq!(verifier.name, "Corner Shop");
     assert_eq!(verifier.hosts, [HOST, "*.wild.example"]);
     assert_eq!(verifier.authority, "Trust Office");
@@ -288,7 +289,7 @@ fn a_client_id_is_the_certificates_own_name() {
     // names nobody whose signature could be checked, or is not known
     for client_id in [
         "redirect_uri:https://verifier.example/response",
-        "decentralized_identifier:did:web:verifier.example",
+        "openid_federation:https://verifier.example",
         "verifier.example",
         "https://verifier.example",
     ] {

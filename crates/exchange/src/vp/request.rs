@@ -11,7 +11,9 @@ use realdid_credential::{ClaimPath, mdoc, organisation, pid, sd_jwt};
 use serde_json::{Map, Value, json};
 use url::Url;
 
-use super::certified::{CertifiedRequest, CertifiedVerifier, SAN_DNS_PREFIX};
+use super::by_did::DidRequest;
+use super::certified::{CertifiedRequest, SAN_DNS_PREFIX};
+use super::stranger::Stranger;
 use super::{
     Ask, CLIENT_ID_PREFIX, CLOCK_SKEW_S, DID_FORMAT, DID_ID, DID_PREFIX, MAX_REQUEST_BYTES,
     MAX_TEXT_BYTES, MDOC_ID, ORGANISATION_ID, PASS_ID, PID_ID, REQUEST_TYP, RequestRefused,
@@ -310,6 +312,8 @@ pub enum Claimed {
     Registered(Box<ClaimedRequest>),
     /// By a certificate.
     Certified(Box<CertifiedRequest>),
+    /// By a DID.
+    ByDid(Box<DidRequest>),
 }
 
 impl Claimed {
@@ -318,6 +322,8 @@ impl Claimed {
         let (body, claimed) = Body::parse(compact)?;
         if CertifiedRequest::is_named_so(&body.client_id) {
             CertifiedRequest::of(body, &claimed).map(|own| Self::Certified(Box::new(own)))
+        } else if DidRequest::is_named_so(&body.client_id) {
+            DidRequest::of(body, &claimed).map(|own| Self::ByDid(Box::new(own)))
         } else {
             ClaimedRequest::of(body, &claimed).map(|own| Self::Registered(Box::new(own)))
         }
@@ -438,8 +444,10 @@ impl Body {
             _ => return Err(RequestRefused::ResponseType),
         };
         let client_id = parts.needed("client_id")?;
-        let known = client_id.starts_with(CLIENT_ID_PREFIX);
-        if !known && !CertifiedRequest::is_named_so(&client_id) {
+        let known = client_id.starts_with(CLIENT_ID_PREFIX)
+            || CertifiedRequest::is_named_so(&client_id)
+            || DidRequest::is_named_so(&client_id);
+        if !known {
             return Err(RequestRefused::ClientIdPrefix);
         }
         let response_uri = parts.needed("response_uri")?;
@@ -562,7 +570,7 @@ pub struct CheckedRequest {
     pub network: String,
     /// Of a verifier that is not registered, a hash of its client id.
     pub service_id: Hash32,
-    /// The name in the registration, or in the certificate.
+    /// The name in the registration, or by the word of whoever vouches for who asks.
     pub service_name: String,
     pub domains: Vec<String>,
     /// The code of a registered purpose; empty where there is no registration.
@@ -582,10 +590,10 @@ pub struct CheckedRequest {
     pub thumbprint: Option<[u8; 32]>,
     /// By what an SD-JWT VC may be signed that is shown.
     pub takes: Takes,
-    /// None of a verifier that names itself by a certificate.
+    /// None of a verifier that is not registered.
     pub registration: Option<Registration>,
-    /// What that certificate says.
-    pub certified: Option<CertifiedVerifier>,
+    /// Who that is instead.
+    pub stranger: Option<Stranger>,
     /// Where the name is shown to everybody, if that is asked.
     pub display: Option<Terms>,
 }
@@ -595,7 +603,7 @@ impl ClaimedRequest {
     pub fn parse(compact: &str) -> Result<Self, RequestRefused> {
         match Claimed::parse(compact)? {
             Claimed::Registered(request) => Ok(*request),
-            Claimed::Certified(_) => Err(RequestRefused::ClientId),
+            Claimed::Certified(_) | Claimed::ByDid(_) => Err(RequestRefused::ClientId),
         }
     }
 
@@ -728,7 +736,7 @@ impl Body {
             thumbprint: self.thumbprint,
             takes: self.takes,
             registration: None,
-            certified: None,
+            stranger: None,
             display: None,
         }
     }

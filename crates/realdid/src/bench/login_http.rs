@@ -14,6 +14,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures::StreamExt as _;
 use futures::future::try_join_all;
 use futures::stream::FuturesUnordered;
+use realdid_core::answer::StateAnswer;
 use realdid_core::did::{Did, Inception, Keys, NetworkName};
 use realdid_core::state::{Issuer, Service, did_key};
 use realdid_core::suite::{Context, SecretKey, Suite};
@@ -29,7 +30,7 @@ use realdid_light::http::NodeClient;
 use realdid_wallet::ledger::{Ledger, now_s};
 use realdid_wallet::wallet::Wallet;
 use serde::Deserialize;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Barrier;
 
@@ -44,7 +45,8 @@ const MOST_OPEN: usize = 64;
 
 pub async fn measure() -> Result<Measured, Fail> {
     let running = RunningNation::start(Accounts::Did).await?;
-    let scene = Scene::new(&running).await?;
+    let mut scene = Scene::new(&running).await?;
+    scene.answers = Answers::InStep;
     let length = clock::length();
     let warm_up = scene.load(length / 4, MOST_LOGINS / 4).await?;
     let before_s = running.gate_cpu_s()?;
@@ -53,9 +55,9 @@ pub async fn measure() -> Result<Measured, Fail> {
     drop((scene, running));
     Ok(Measured {
         id: "login_http",
-        workload: "a whole login by the code flow with PKCE over HTTP on loopback, 64 at a time: authorize, signed request, \
-                   presentation of a PID and of a DID with its staple, code, ID token, userinfo; PID copies and DIDs \
-                   are used again; the gate's process".into(),
+        workload: "a whole login by the code flow with PKCE over HTTP on loopback, by 64 people step by step: authorize \
+                   with the signed request, presentation of a PID and of a DID with its staple, code, ID token, \
+                   userinfo; PID copies and DIDs are used again; the gate's process".into(),
         unit: "logins/cpu-s",
         ours,
         limit: Some(
@@ -134,25 +136,55 @@ pub(super) struct Scene {
     pub client_id: String,
     pub client_secret: String,
     pub redirect_uri: String,
-    /// The name of the network on whose ledger the service is registered.
-    pub network: String,
-    pub registrar: Issuer,
-    pub service: Service,
+    pub known: Arc<Known>,
     pub nodes: NodeClient,
-    pub people: Vec<Person>,
+    pub people: Vec<Arc<Person>>,
     pub answers: Answers,
     /// How long each answer of the gate took, in milliseconds.
     pub times: Mutex<Vec<f64>>,
 }
 
+/// What wallets know from the ledger of who asks.
+pub(super) struct Known {
+    /// The name of the network on whose ledger the service is registered.
+    pub network: String,
+    pub registrar: Issuer,
+    pub service: Service,
+}
+
 /// When those who log in at a time send what they show.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Answers {
     /// Each as soon as it is made, and then the next login begins.
     Apart,
+    /// As every other step, when all have come so far. Those who ask are slower than the gate, on processors
+    /// that they share with it: without a rush it would be woken for each request, and the account would be
+    /// that of a gate with nothing to do.
+    InStep,
     /// All when the last is made, and the next logins begin when all are in. Wallets make their
     /// proofs each on a device of its own; one process that makes them all one after the other,
     /// on processors that it shares with the gate, would be slower than any rush.
     Together,
+}
+
+/// Who waits for whom between the steps of a login.
+struct Wait {
+    answers: Answers,
+    for_all: Barrier,
+}
+
+impl Wait {
+    async fn for_step(&self) {
+        if self.answers == Answers::InStep {
+            self.for_all.wait().await;
+        }
+    }
+
+    async fn for_answer(&self) {
+        if self.answers != Answers::Apart {
+            self.for_all.wait().await;
+        }
+    }
 }
 
 /// One of those who log in: what they show, and a DID for this service.
@@ -172,11 +204,11 @@ pub(super) enum Shows {
 }
 
 /// Makes a presentation for a binding.
-pub(super) type Present = Box<dyn Fn(&[u8]) -> Result<String, Fail>>;
+pub(super) type Present = Box<dyn Fn(&[u8]) -> Result<String, Fail> + Send + Sync>;
 
 impl Person {
     /// The `n`th, with a DID of their own.
-    pub fn new(n: u64, network: &NetworkName, shows: Shows) -> Result<Self, Fail> {
+    pub fn new(n: u64, network: &NetworkName, shows: Shows) -> Result<Arc<Self>, Fail> {
         let key = traffic::key("did", n, Suite::Ed25519)?;
         let inception = Inception {
             version: 1,
@@ -188,12 +220,74 @@ impl Person {
             },
             endpoints: Vec::new(),
         };
-        Ok(Self {
+        Ok(Arc::new(Self {
             shows,
             did: inception.did(),
             inception,
             key,
-        })
+        }))
+    }
+
+    /// The wallet's part: checks the request, signs for it; answers form and address.
+    fn answer(
+        &self,
+        known: &Known,
+        staple: &StateAnswer,
+        start: &Start,
+    ) -> Result<(String, String), Fail> {
+        let evidence = RequestEvidence {
+            network: &known.network,
+            registrar: Some(&known.registrar),
+            service: Some(&known.service),
+            now_s: now_s(),
+            wallet_nonce: None,
+        };
+        let link = WalletLink::parse(&start.wallet_link).map_err(Fail::of)?;
+        let request = ClaimedRequest::parse(&start.request).map_err(Fail::of)?;
+        let request = request.check(&link, &evidence).map_err(Fail::of)?;
+        let (mut pass, mut pid) = (None, None);
+        match &self.shows {
+            Shows::Pid(copy, holder) => {
+                let binding = Binding {
+                    nonce: &request.nonce,
+                    aud: &request.client_id,
+                    iat_s: now_s(),
+                };
+                let shown = present(copy, &request.claims, &binding, holder);
+                pid = Some(shown.map_err(Fail::of)?);
+            }
+            Shows::Pass(make) => {
+                let name = self.did.to_string();
+                let audience = &request.client_id;
+                pass = Some(make(&realpass::binding(
+                    &request.nonce,
+                    audience,
+                    Some(&name),
+                ))?);
+            }
+        }
+        let proof = ProofContent {
+            did: &self.did,
+            inception: Some(&self.inception),
+            staple,
+            key_index: 0,
+            audience: &request.client_id,
+            nonce: &request.nonce,
+            now_s: now_s(),
+            shown_hash: did_proof::shown_hash(pass.as_deref(), pid.as_deref()),
+            batch: None,
+        };
+        let proof = did_proof::build(&proof, &self.key).map_err(Fail::of)?;
+        let mut entropy = [0; 44];
+        random(&mut entropy)?;
+        let answer = vp::Answer {
+            pass: pass.as_deref(),
+            pid: pid.as_deref(),
+            mdoc: None,
+            did_proof: Some(&proof),
+        };
+        let form = vp::response_form(&request, &answer, &entropy).map_err(Fail::of)?;
+        Ok((form, request.response_uri))
     }
 }
 
@@ -201,7 +295,7 @@ impl Person {
 #[derive(Deserialize)]
 struct Start {
     wallet_link: String,
-    request_uri: String,
+    request: String,
 }
 
 #[derive(Deserialize)]
@@ -239,10 +333,12 @@ impl Scene {
             redirect_uri: format!("{}/callback", nation.service_url(0)),
             client_id: client.client_id,
             client_secret: client.client_secret,
-            network: nation.network.clone(),
             // Stand-ins until the first request has named the real ones.
-            registrar: ledger.light.genesis().issuers[0].clone(),
-            service: no_service(),
+            known: Arc::new(Known {
+                network: nation.network.clone(),
+                registrar: ledger.light.genesis().issuers[0].clone(),
+                service: no_service(),
+            }),
             people: people(&wallet, &ledger)?,
             answers: Answers::Apart,
             times: Mutex::default(),
@@ -251,16 +347,17 @@ impl Scene {
         let (_, start) = scene
             .authorize(&super::network::http()?, "", "", "")
             .await?;
-        let request = super::network::http()?.get(&start.request_uri);
-        let request = text(scene.sent(request).await?).await?;
-        let claimed = ClaimedRequest::parse(&request).map_err(Fail::of)?;
+        let claimed = ClaimedRequest::parse(&start.request).map_err(Fail::of)?;
         let content = &mut wallet.content;
         let service = ledger.service(content, &claimed.service_id()).await?.value;
         let registrar = claimed.registrar_id(ledger.hash_function());
         let registrar = ledger.issuer(content, &registrar).await?.value;
         let known = || broken("the gate's service and registrar are on the ledger");
-        scene.service = service.ok_or_else(known)?;
-        scene.registrar = registrar.ok_or_else(known)?;
+        scene.known = Arc::new(Known {
+            network: nation.network.clone(),
+            service: service.ok_or_else(known)?,
+            registrar: registrar.ok_or_else(known)?,
+        });
         Ok(scene)
     }
 
@@ -269,18 +366,21 @@ impl Scene {
         let until = Instant::now() + length;
         let size = match self.answers {
             Answers::Apart => 1,
-            Answers::Together => self.people.len(),
+            Answers::InStep | Answers::Together => self.people.len(),
         };
-        let group = async |people: &[Person]| -> Result<usize, Fail> {
+        let group = async |people: &[Arc<Person>]| -> Result<usize, Fail> {
             let clients = people
                 .iter()
                 .map(|_| http())
                 .collect::<Result<Vec<_>, _>>()?;
-            let made = Barrier::new(people.len());
+            let wait = Wait {
+                answers: self.answers,
+                for_all: Barrier::new(people.len()),
+            };
             let mut done = 0;
             while Instant::now() < until && done < most * people.len() / self.people.len() {
                 let logins = people.iter().zip(&clients);
-                try_join_all(logins.map(|(person, http)| self.login(person, http, &made))).await?;
+                try_join_all(logins.map(|(person, http)| self.login(person, http, &wait))).await?;
                 done += people.len();
             }
             Ok(done)
@@ -295,7 +395,10 @@ impl Scene {
     async fn load_at(&self, rate: f64, length: Duration) -> Result<usize, Fail> {
         let clients = (0..MOST_OPEN).map(|_| http());
         let mut free = clients.collect::<Result<Vec<_>, _>>()?;
-        let none = Barrier::new(1);
+        let none = Wait {
+            answers: Answers::Apart,
+            for_all: Barrier::new(1),
+        };
         let start = Instant::now();
         let mut open = FuturesUnordered::new();
         let mut begun = 0;
@@ -342,20 +445,21 @@ impl Scene {
     /// One login, from the website's redirect to the claims in its hands.
     async fn login(
         &self,
-        person: &Person,
+        person: &Arc<Person>,
         http: &reqwest::Client,
-        made: &Barrier,
+        wait: &Wait,
     ) -> Result<(), Fail> {
         let [state, nonce, verifier] = [secret()?, secret()?, secret()?];
+        wait.for_step().await;
         let (cookie, start) = self.authorize(http, &state, &nonce, &verifier).await?;
-        let compact = text(self.sent(http.get(&start.request_uri)).await?).await?;
-        let (form, response_uri) = self.answer(person, &compact, &start.wallet_link).await?;
-        made.wait().await;
+        let (form, response_uri) = self.answer(person, start).await?;
+        wait.for_answer().await;
         let post = http
             .post(response_uri)
             .header("content-type", "application/x-www-form-urlencoded")
             .body(form);
         let answered: Answered = json(self.sent(post).await?).await?;
+        wait.for_step().await;
         let back = http.get(answered.redirect_uri).header("cookie", cookie);
         let back = self.sent(back).await?;
         let location = back
@@ -387,7 +491,9 @@ impl Scene {
             .basic_auth(&self.client_id, Some(&self.client_secret))
             .header("content-type", "application/x-www-form-urlencoded")
             .body(token);
+        wait.for_step().await;
         let tokens: Tokens = json(self.sent(post).await?).await?;
+        wait.for_step().await;
         let userinfo = http
             .get(format!("{}/userinfo", self.gate))
             .bearer_auth(&tokens.access_token);
@@ -433,75 +539,19 @@ impl Scene {
         Ok((cookie.ok_or_else(no_answer)?, start))
     }
 
-    /// The wallet's part: checks the request, signs for it; answers form and address.
-    async fn answer(
-        &self,
-        person: &Person,
-        compact: &str,
-        link: &str,
-    ) -> Result<(String, String), Fail> {
-        let evidence = RequestEvidence {
-            network: &self.network,
-            registrar: Some(&self.registrar),
-            service: Some(&self.service),
-            now_s: now_s(),
-            wallet_nonce: None,
-        };
-        let link = WalletLink::parse(link).map_err(Fail::of)?;
-        let request = ClaimedRequest::parse(compact).map_err(Fail::of)?;
-        let request = request.check(&link, &evidence).map_err(Fail::of)?;
-        let staple = self
-            .nodes
-            .state(&did_key(person.did.network.hash_function(), &person.did.id))
-            .await?;
-        let (mut pass, mut pid) = (None, None);
-        match &person.shows {
-            Shows::Pid(copy, holder) => {
-                let binding = Binding {
-                    nonce: &request.nonce,
-                    aud: &request.client_id,
-                    iat_s: now_s(),
-                };
-                let shown = present(copy, &request.claims, &binding, holder);
-                pid = Some(shown.map_err(Fail::of)?);
-            }
-            Shows::Pass(make) => {
-                let name = person.did.to_string();
-                let audience = &request.client_id;
-                pass = Some(make(&realpass::binding(
-                    &request.nonce,
-                    audience,
-                    Some(&name),
-                ))?);
-            }
-        }
-        let proof = ProofContent {
-            did: &person.did,
-            inception: Some(&person.inception),
-            staple: &staple,
-            key_index: 0,
-            audience: &request.client_id,
-            nonce: &request.nonce,
-            now_s: now_s(),
-            shown_hash: did_proof::shown_hash(pass.as_deref(), pid.as_deref()),
-            batch: None,
-        };
-        let proof = did_proof::build(&proof, &person.key).map_err(Fail::of)?;
-        let mut entropy = [0; 44];
-        random(&mut entropy)?;
-        let answer = vp::Answer {
-            pass: pass.as_deref(),
-            pid: pid.as_deref(),
-            mdoc: None,
-            did_proof: Some(&proof),
-        };
-        let form = vp::response_form(&request, &answer, &entropy).map_err(Fail::of)?;
-        Ok((form, request.response_uri))
+    /// Has the wallet fetch its staple and answer, on a thread of its own: whoever waits for the gate is not
+    /// kept by somebody else's signatures.
+    async fn answer(&self, person: &Arc<Person>, start: Start) -> Result<(String, String), Fail> {
+        let key = did_key(person.did.network.hash_function(), &person.did.id);
+        let staple = self.nodes.state(&key).await?;
+        let (person, known) = (Arc::clone(person), Arc::clone(&self.known));
+        let made = tokio::task::spawn_blocking(move || person.answer(&known, &staple, &start));
+        made.await.map_err(|_| broken("a wallet answers"))?
     }
 }
 
 /// A copy of the enrolled person's PID and a fresh DID for each that logs in at a time.
-fn people(wallet: &Wallet, ledger: &Ledger) -> Result<Vec<Person>, Fail> {
+fn people(wallet: &Wallet, ledger: &Ledger) -> Result<Vec<Arc<Person>>, Fail> {
     let batch = wallet.content.batches.iter().find(|batch| batch.vct == VCT);
     let batch = batch.ok_or_else(|| broken("an enrolled wallet holds a PID"))?;
     let network = &ledger.light.genesis().network;

@@ -5,7 +5,7 @@
 //! Each login makes a new presentation, signs with a DID of its person's own, and fetches a fresh
 //! staple. Nobody uses the DID alone.
 
-use super::login_http::{Answers, Person, Scene, Shows};
+use super::login_http::{Answers, Known, Person, Scene, Shows};
 use super::network::{Committee, Gate};
 use super::traffic::{self, Traffic};
 use super::{Measured, broken, clock};
@@ -26,7 +26,7 @@ use realdid_pass::{Context, Credential, IssuerKey, Presentation, PseudonymSecret
 use realdid_serve::files;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Logins under way at a time, each of a person of their own.
@@ -50,13 +50,13 @@ pub async fn measure() -> Result<Measured, Fail> {
         key: PassPublicKey(issuer.public().to_bytes()),
         from_epoch: 0,
     }];
-    let issuer = Rc::new(issuer);
+    let issuer = Arc::new(issuer);
     let node = Committee::start(&traffic, 1).await?;
     let nodes = NodeClient::new(node.urls())?;
     let (gate, service, id) = gate(&traffic, &node, &nodes).await?;
-    let context = Rc::new(Context::service(&id.0));
+    let context = Arc::new(Context::service(&id.0));
     let person = |n| {
-        let holds = Holds::new(&traffic, Rc::clone(&issuer), Rc::clone(&context), n)?;
+        let holds = Holds::new(&traffic, Arc::clone(&issuer), Arc::clone(&context), n)?;
         let shows = Shows::Pass(Box::new(move |binding| holds.show(binding)));
         Person::new(n, &traffic.network, shows)
     };
@@ -65,9 +65,11 @@ pub async fn measure() -> Result<Measured, Fail> {
         client_id: "bench".to_owned(),
         client_secret: SECRET.to_owned(),
         redirect_uri: REDIRECT.to_owned(),
-        network: traffic.network.as_str().to_owned(),
-        registrar: traffic.issuer.clone(),
-        service,
+        known: Arc::new(Known {
+            network: traffic.network.as_str().to_owned(),
+            registrar: traffic.issuer.clone(),
+            service,
+        }),
         nodes,
         people: (0..PARALLEL).map(person).collect::<Result<_, _>>()?,
         times: std::sync::Mutex::default(),
@@ -190,17 +192,17 @@ fn set_up(dir: &Path, listen: SocketAddr, node: &Committee, jwt: &str) -> Result
 
 /// Somebody with a RealPass for each of the next epochs.
 struct Holds {
-    issuer: Rc<IssuerKey>,
+    issuer: Arc<IssuerKey>,
     issuer_id: [u8; 32],
-    context: Rc<Context>,
+    context: Arc<Context>,
     passes: Vec<(u64, Credential)>,
 }
 
 impl Holds {
     fn new(
         traffic: &Traffic,
-        issuer: Rc<IssuerKey>,
-        context: Rc<Context>,
+        issuer: Arc<IssuerKey>,
+        context: Arc<Context>,
         n: u64,
     ) -> Result<Self, Fail> {
         let secrets = PseudonymSecrets::from_seed(&traffic::bytes("person", n).0);
@@ -257,10 +259,10 @@ fn epoch() -> u64 {
 }
 
 /// Presentations read and verified a second of processor time, one after the other.
-fn proofs(traffic: &Traffic, issuer: &Rc<IssuerKey>, context: &Rc<Context>) -> Result<f64, Fail> {
+fn proofs(traffic: &Traffic, issuer: &Arc<IssuerKey>, context: &Arc<Context>) -> Result<f64, Fail> {
     let binding = [7; 200];
     let shown = (0..8).map(|n| {
-        let holds = Holds::new(traffic, Rc::clone(issuer), Rc::clone(context), n)?;
+        let holds = Holds::new(traffic, Arc::clone(issuer), Arc::clone(context), n)?;
         let text = holds.show(&binding)?;
         Ok(Envelope::parse(&text)
             .map_err(Fail::of)?

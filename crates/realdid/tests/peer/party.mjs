@@ -1,6 +1,6 @@
 // Credo as an issuer and a verifier: offers over OpenID4VCI 1.0 and asks over OpenID4VP 1.0. Its one
 // argument is the port to listen on. Commands and answers are lines of JSON (agent.mjs).
-import { ClaimFormat, Kms, X509Certificate, X509ExtendedKeyUsage, X509KeyUsage } from '@credo-ts/core'
+import { ClaimFormat, DidDocument, JsonTransformer, X509KeyUsage } from '@credo-ts/core'
 import express from 'express'
 import { createServer } from 'node:http'
 import { key, serve, start } from './agent.mjs'
@@ -160,6 +160,39 @@ async function credentials({ holderBinding, credentialConfiguration }) {
 
 await verifier.createVerifier({ verifierId: 'credo' })
 
+// DIDs that requests are signed by, each with the DID URL of its key. The document of the last stands at this
+// server.
+async function didOf(method) {
+  const { didState } = await agent.dids.create({ method, options: { keyId: (await key(agent)).keyId } })
+  if (didState.state !== 'finished') throw new Error(didState.reason)
+  return { did: didState.did, didUrl: didState.didDocument.authentication[0] }
+}
+
+async function webDid() {
+  const did = `did:web:localhost%3A${port}`
+  const didUrl = `${did}#key-1`
+  const own = await key(agent)
+  const document = {
+    '@context': ['https://www.w3.org/ns/did/v1', 'https://w3id.org/security/suites/jws-2020/v1'],
+    id: did,
+    verificationMethod: [{ id: didUrl, type: 'JsonWebKey2020', controller: did, publicKeyJwk: own.toJson() }],
+    authentication: [didUrl],
+  }
+  const keys = [{ didDocumentRelativeKeyId: '#key-1', kmsKeyId: own.keyId }]
+  await agent.dids.import({ did, didDocument: JsonTransformer.fromJSON(document, DidDocument), keys })
+  app.get('/.well-known/did.json', (_, response) => response.json(document))
+  return { did, didUrl }
+}
+
+const dids = { jwk: await didOf('jwk'), key: await didOf('key'), web: await webDid() }
+
+// By what a request names who signs it.
+function signer(as, certificate) {
+  if (as === 'redirect_uri') return { method: 'none' }
+  if (dids[as]) return { method: 'did', didUrl: dids[as].didUrl }
+  return { method: 'x5c', x5c: [leaves[certificate]], clientIdPrefix: as }
+}
+
 const queries = {
   member: (claims) => ({
     id: 'member',
@@ -206,12 +239,11 @@ const commands = {
     return { state }
   },
 
-  // A request for claims of a credential; `as` is the prefix of the client's id.
+  // A request for claims of a credential; `as` is the prefix of the client's id, or the method of a DID.
   ask: async ({ of, claims, as = 'x509_hash', certificate = 'known', mode = 'direct_post.jwt', query, expiresS }) => {
     const { authorizationRequest, verificationSession } = await verifier.createAuthorizationRequest({
       verifierId: 'credo',
-      requestSigner:
-        as === 'redirect_uri' ? { method: 'none' } : { method: 'x5c', x5c: [leaves[certificate]], clientIdPrefix: as },
+      requestSigner: signer(as, certificate),
       responseMode: mode,
       version: 'v1',
       expirationInSeconds: expiresS,
@@ -238,4 +270,9 @@ const commands = {
 const pem = ({ certificate }) => certificate.toString('pem')
 agent.x509.config.setTrustedCertificates([pem(roots.known)])
 await new Promise((listening) => createServer(app).listen(port, '127.0.0.1', listening))
-await serve(commands, { issuer: issuerUrl, root: pem(roots.known), strange: pem(roots.strange) })
+await serve(commands, {
+  issuer: issuerUrl,
+  root: pem(roots.known),
+  strange: pem(roots.strange),
+  dids: Object.fromEntries(Object.entries(dids).map(([method, { did }]) => [method, did])),
+})

@@ -20,7 +20,7 @@ fn help(words: &[&str]) -> String {
 }
 
 /// Every command with the options that its help names.
-const COMMANDS: [&[&str]; 80] = [
+const COMMANDS: [&[&str]; 81] = [
     &["up"],
     &["genesis", "key"],
     &["genesis", "plan"],
@@ -77,6 +77,7 @@ const COMMANDS: [&[&str]; 80] = [
     &["wallet", "did", "freeze"],
     &["wallet", "did", "deactivate"],
     &["wallet", "ca", "add"],
+    &["wallet", "ca", "add-did"],
     &["wallet", "ca", "list"],
     &["wallet", "ca", "remove"],
     &["wallet", "kit", "top-up"],

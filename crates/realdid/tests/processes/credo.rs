@@ -870,6 +870,8 @@ struct Party {
     issuer: String,
     root: String,
     strange: String,
+    /// By which its verifier can name itself, by method.
+    dids: Value,
 }
 
 impl Party {
@@ -891,6 +893,7 @@ impl Party {
             root: file("root"),
             strange: file("strange"),
             issuer: ready["issuer"].as_str().unwrap().to_owned(),
+            dids: ready["dids"].clone(),
             nation,
             credo,
         }
@@ -1097,6 +1100,29 @@ fn a_verifier_of_others_is_shown_what_the_person_allows_and_nothing_else() {
         assert!(!again.ok, "{}", again.json);
     }
 
+    // A DID is trusted by itself, once or from now on.
+    for method in ["jwk", "key", "web"] {
+        let did = party.dids[method].as_str().unwrap().to_owned();
+        let with = json!({ "of": "member", "claims": ["level"], "as": method });
+        let (request, session) = ask(&mut party, with.clone());
+        let refused = present(&party, &request, &[level]);
+        assert_eq!(refused.refused(), "vp.did_untrusted", "{method}");
+        let once = ["present", &request, "--allow", level, "--trust-did", &did];
+        let answer = party.nation.wallet("a", &once).done();
+        assert_eq!(answer["verifier"]["authority"], did.as_str());
+        let asked = party.credo.done("asked", json!({ "session": session }));
+        assert_eq!(asked["state"], "ResponseVerified", "{method}: {asked}");
+        assert_eq!(asked["claims"][0]["level"], "gold", "{asked}");
+
+        ca(&party, "add-did", &did);
+        let (request, _) = ask(&mut party, with.clone());
+        present(&party, &request, &[level]).done();
+        ca(&party, "remove", &did);
+        let (request, _) = ask(&mut party, with);
+        let refused = present(&party, &request, &[level]);
+        assert_eq!(refused.refused(), "vp.did_untrusted", "{method}");
+    }
+
     // What asks otherwise, or for what nobody has, is shown nothing.
     for (with, allow, code) in [
         (
@@ -1177,7 +1203,7 @@ fn a_verifier_of_others_is_shown_what_the_person_allows_and_nothing_else() {
     let shown = disclosures
         .iter()
         .filter(|one| one["outcome"] == "accepted");
-    assert_eq!(shown.count(), 3);
+    assert_eq!(shown.count(), 9);
 }
 
 fn party_credentials(nation: &Nation) -> Value {

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 /// Everything that one side asks the other: who of the one, what of the other, and for what.
 /// docs/operators.md has the same as a table.
-const ACROSS: [(&str, &str, &str); 14] = [
+const ACROSS: [(&str, &str, &str); 13] = [
     ("gate", "node", "GET /v1/checkpoint"),
     ("gate", "node", "GET /v1/state/…"),
     ("relay", "node", "GET /v1/checkpoint"),
@@ -23,7 +23,6 @@ const ACROSS: [(&str, &str, &str); 14] = [
     ("resolve", "node", "GET /v1/state/…"),
     ("wallet", "gate", "GET /authorize"),
     ("wallet", "gate", "GET /continue"),
-    ("wallet", "gate", "GET /vp/request/…"),
     ("wallet", "gate", "POST /vp/response/…"),
     ("wallet", "node", "GET /v1/state/…"),
     ("wallet", "service", "GET /"),

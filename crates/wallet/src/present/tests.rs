@@ -49,7 +49,7 @@ pub(super) fn request(claims: &[&str]) -> CheckedRequest {
             expires_s: 1,
             jti: [0; 16],
         }),
-        certified: None,
+        stranger: None,
         display: None,
     }
 }
@@ -163,7 +163,7 @@ async fn over_asking_and_strangers_are_refused_before_anything_is_shown() {
         "ftp://a/b",
     ] {
         assert!(
-            examine(&mut wallet, &http, &mut ledger, text, &[])
+            examine(&mut wallet, &http, &mut ledger, text, &ForOnce::default())
                 .await
                 .is_err(),
             "{text}"
