@@ -147,6 +147,17 @@ fn asking() -> Outcome {
     write("asking", "browser", Some(12), got.to_string().as_bytes())?;
     let link = "openid4vp://?client_id=x509_hash%3AAA&request_uri=https%3A%2F%2Fshop.example%2Fr&request_uri_method=post";
     write("asking", "link", Some(13), link.as_bytes())?;
+    let did = "did:web:shop.example%3A8443";
+    let id = format!("{did}#key-1");
+    let jwk = realdid_credential::jose::Jwk(SigningKey::p256(&[5; 32])?.verifying_key()).to_value();
+    let document = json!({"id": did, "authentication": [id], "verificationMethod": [
+        {"id": id, "type": "JsonWebKey", "controller": did, "publicKeyJwk": jwk}]});
+    write(
+        "asking",
+        "verifier",
+        Some(13),
+        format!("{did}\n{document}").as_bytes(),
+    )?;
     let did = TestDid::new(TestNet::new().network(), 1).inception.did();
     let question = format!("{did}?service=a&relativeRef=%2Fb#c\nversionTime=2027-01-15T08:00:00Z");
     write("asking", "question", Some(14), question.as_bytes())

@@ -24,7 +24,7 @@ use realdid_exchange::oidc::{Accounts, AuthorizationRequest, Client, LogoutReque
 use realdid_exchange::vci::{
     CredentialResponse, DeferredResponse, IssuerMetadata, ServerMetadata, TokenResponse,
 };
-use realdid_exchange::vp::{Claimed, WalletLink, WalletResponse};
+use realdid_exchange::vp::{Claimed, VerifierDid, WalletLink, WalletResponse};
 use realdid_light::resolve::{Form, Question, options_of_json, options_of_query};
 use serde_json::{Map, Value, json};
 
@@ -167,6 +167,12 @@ fuzz_target!(|input: &[u8]| {
         13 => {
             if let Ok(read) = WalletLink::parse(text) {
                 assert_eq!(WalletLink::parse(&read.to_string()), Ok(read));
+            }
+            // A verifier's DID, and its document on the next line.
+            let (did, document) = text.split_once('\n').unwrap_or((text, ""));
+            if let Some(read) = VerifierDid::parse(did) {
+                assert_eq!(VerifierDid::parse(read.as_str()).as_ref(), Some(&read));
+                let _ = read.key(&format!("{did}#key-1"), Some(document.as_bytes()));
             }
         }
         14 => {

@@ -108,7 +108,7 @@ impl<C> Encode<C> for NetworkName {
         e: &mut Encoder<W>,
         _: &mut C,
     ) -> Result<(), minicbor::encode::Error<W::Error>> {
-        // E9: SHA-256 goes without saying.
+        // E11: SHA-256 goes without saying.
         match self.hash_function {
             HashFunction::Sha256 => e.str(&self.name)?.ok(),
             other => {

@@ -14,6 +14,7 @@
 
 mod abroad;
 mod access;
+mod browser;
 mod chain;
 mod config;
 mod displays;

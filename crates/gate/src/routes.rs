@@ -25,12 +25,13 @@ use realdid_exchange::vp::{
     self, AnswerTo, Ask, Expected, Presented, RequestContent, ResponseEvidence, ResponseRefused,
     Signer, VpError, WalletLink, WalletResponse,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use subtle::ConstantTimeEq as _;
 use url::form_urlencoded;
 
 use crate::abroad::Abroad;
 use crate::access::{ByDid, Certified};
+use crate::browser;
 use crate::displays::api;
 use crate::displays::flow::Displays;
 use crate::follower::Follower;
@@ -115,8 +116,8 @@ pub(crate) type Gate = State<Arc<Inner>>;
         request_by,
         request_by_post,
         respond_by,
-        browser_request,
-        browser_respond,
+        browser::browser_request,
+        browser::browser_respond,
         did_document,
         proceed,
         front,
@@ -131,6 +132,7 @@ pub(crate) fn router(inner: Arc<Inner>) -> Router {
     Router::new()
         .merge(provider::router())
         .merge(api::router())
+        .merge(browser::router())
         .route(
             "/vp/request/{id}",
             get(request_object).post(request_object_post),
@@ -141,8 +143,6 @@ pub(crate) fn router(inner: Arc<Inner>) -> Router {
             get(request_by).post(request_by_post),
         )
         .route("/vp/response/{id}/{by}", post(respond_by))
-        .route("/vp/request/{id}/browser", get(browser_request))
-        .route("/vp/response/{id}/browser", post(browser_respond))
         .route("/.well-known/did.json", get(did_document))
         .route("/continue", get(proceed))
         .route("/kyc/receipts/{id}", get(receipts::receipt_file))
@@ -192,42 +192,6 @@ async fn request_by_post(
     match Via::named(&by) {
         Some(via) => gate.request_for(&id, via, wallet_nonce(&body).as_deref()),
         None => Refusal::LOGIN_UNKNOWN.problem().into_response(),
-    }
-}
-
-/// The requests of a login for the Digital Credentials API of the browser that began it (OpenID4VP 1.0,
-/// appendix A): of each the wallet may take one.
-#[utoipa::path(get, path = "/vp/request/{id}/browser", tag = "openid4vp", params(("id" = String, Path)),
-    responses((status = 200, description = "requests: protocol and data of each", body = Object), (status = 403, description = "login.other_browser"), (status = 404, description = "login.unknown")))]
-async fn browser_request(
-    State(gate): Gate,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-) -> Response {
-    let requests = gate.own_browser(&id, &headers).and_then(|()| {
-        let now_s = now_ms() / 1000;
-        let start = gate.logins.waiting(&id, now_s)?;
-        gate.browser_requests(&start, now_s)
-    });
-    match requests {
-        Ok(requests) => Json(json!({ "requests": requests })).into_response(),
-        Err(refusal) => refusal.problem().into_response(),
-    }
-}
-
-/// What the browser's API has given to the page. Accepted: `{"redirect_uri"}`, where the page goes on.
-#[utoipa::path(post, path = "/vp/response/{id}/browser", tag = "openid4vp", params(("id" = String, Path)),
-    request_body(content = Object, content_type = "application/json", description = "protocol, and data with response, or with vp_token where nothing is encrypted"),
-    responses((status = 200, description = "where the browser goes on", body = Object), (status = 400, description = "the rule that failed"), (status = 403, description = "login.other_browser"), (status = 404, description = "login.unknown")))]
-async fn browser_respond(
-    State(gate): Gate,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
-    match gate.own_browser(&id, &headers) {
-        Ok(()) => gate.answer(&id, Via::Browser, &body).await,
-        Err(refusal) => refusal.problem().into_response(),
     }
 }
 
@@ -574,29 +538,9 @@ impl Inner {
     }
 
     /// The ways on which wallets can be asked that do not read the ledger.
-    fn other_ways(&self, start: &Start) -> impl Iterator<Item = Via> {
+    pub(crate) fn other_ways(&self, start: &Start) -> impl Iterator<Item = Via> {
         let can = |via: &Via| self.signer(start, *via).is_ok();
         Via::OTHERS.into_iter().filter(can)
-    }
-
-    /// The requests of a login for its browser.
-    fn browser_requests(&self, start: &Start, iat_s: u64) -> Result<Vec<Value>, Refusal> {
-        let to = AnswerTo::Browser(&self.origin);
-        let requests = self.other_ways(start).map(|via| {
-            let request = self.sign_request((start, via), to, None, iat_s)?;
-            Ok(json!({ "protocol": vp::BROWSER_PROTOCOL, "data": { "request": request } }))
-        });
-        let requests: Vec<_> = requests.collect::<Result<_, Refusal>>()?;
-        match requests.is_empty() {
-            true => Err(Refusal::LOGIN_UNKNOWN),
-            false => Ok(requests),
-        }
-    }
-
-    /// Whether this is the browser that began a login.
-    fn own_browser(&self, id: &str, headers: &HeaderMap) -> Result<(), Refusal> {
-        let cookie = cookie_value(headers, &self.cookie_name(id));
-        self.logins.progress(id, cookie, now_ms() / 1000).map(drop)
     }
 
     pub(crate) fn signed_request(
@@ -611,7 +555,7 @@ impl Inner {
         self.sign_request((start, via), AnswerTo::Uri(&uri), wallet_nonce, iat_s)
     }
 
-    fn sign_request(
+    pub(crate) fn sign_request(
         &self,
         (start, via): (&Start, Via),
         answer_to: AnswerTo<'_>,
@@ -641,7 +585,7 @@ impl Inner {
     }
 
     /// Takes a wallet's answer, and tells it where the browser goes on.
-    async fn answer(&self, id: &str, via: Via, body: &[u8]) -> Response {
+    pub(crate) async fn answer(&self, id: &str, via: Via, body: &[u8]) -> Response {
         match self.take_answer(id, via, body).await {
             Ok((outcome, answered)) => {
                 count(outcome);
@@ -1017,7 +961,7 @@ impl Inner {
     }
 
     /// One cookie for each login, so that two tabs do not end each other's.
-    fn cookie_name(&self, id: &str) -> String {
+    pub(crate) fn cookie_name(&self, id: &str) -> String {
         // `__Host-` keeps sibling domains from planting one; browsers honour it over https only.
         let prefix = if self.issuer.starts_with("https://") {
             "__Host-"
@@ -1144,7 +1088,7 @@ pub(crate) fn wants_json(headers: &HeaderMap) -> bool {
     })
 }
 
-fn cookie_value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+pub(crate) fn cookie_value<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers
         .get_all(header::COOKIE)
         .iter()

@@ -107,24 +107,13 @@ impl TrustedDidRequest {
             did,
             key_id,
         }) = self;
-        let fragment = key_id.strip_prefix(&did.text);
-        let fragment = fragment.and_then(|rest| rest.strip_prefix('#'));
-        let fragment = fragment.ok_or(RequestRefused::DidKey)?;
-        let (key, hosts) = match &did.place {
-            Place::Own { fragment: own, key } => {
-                let named = (fragment == own).then(|| key.clone());
-                (named, vec![])
-            }
-            Place::Web(url) => {
-                let document = document.filter(|bytes| bytes.len() <= MAX_DOCUMENT_BYTES);
-                let document = document.and_then(|bytes| serde_json::from_slice(bytes).ok());
-                let document = document.ok_or(RequestRefused::DidKey)?;
-                let host = url.host_str().unwrap_or_default().to_owned();
-                (key_of(&document, &did.text, fragment), vec![host])
-            }
+        let key = did.key(&key_id, document).ok_or(RequestRefused::DidKey)?;
+        let hosts: Vec<String> = match &did.place {
+            Place::Own { .. } => vec![],
+            Place::Web(url) => url.host_str().map(str::to_owned).into_iter().collect(),
         };
         let by = Vouched {
-            key: &key.ok_or(RequestRefused::DidKey)?,
+            key: &key,
             name: hosts.first().cloned().or_else(|| Some(did.text.clone())),
             hosts,
             authority: did.text.clone(),
@@ -163,6 +152,19 @@ impl VerifierDid {
     pub fn as_str(&self) -> &str {
         &self.text
     }
+
+    /// The key that has this DID URL; `document` is that of a DID which is not its own document.
+    pub fn key(&self, key_id: &str, document: Option<&[u8]>) -> Option<VerifyingKey> {
+        let fragment = key_id.strip_prefix(&self.text)?.strip_prefix('#')?;
+        match &self.place {
+            Place::Own { fragment: own, key } => (fragment == own).then(|| key.clone()),
+            Place::Web(_) => {
+                let document = document.filter(|bytes| bytes.len() <= MAX_DOCUMENT_BYTES)?;
+                let document = serde_json::from_slice(document).ok()?;
+                key_of(&document, &self.text, fragment)
+            }
+        }
+    }
 }
 
 /// Where the document of a `did:web` is: at its path, or at the well-known one of its host. Over plain http only
@@ -176,8 +178,8 @@ fn web_address(rest: &str) -> Option<Url> {
         None => (host, None),
     };
     let path: Vec<&str> = parts.collect();
-    let ordinary = |part: &&str| !part.is_empty() && !part.contains('%') && !part.starts_with('.');
-    if name.contains('%') || !path.iter().all(|part| ordinary(&part)) {
+    let ordinary = |part: &str| !part.is_empty() && !part.contains('%') && !part.starts_with('.');
+    if name.contains('%') || !path.iter().all(|part| ordinary(part)) {
         return None;
     }
     let scheme = if name == "localhost" { "http" } else { "https" };

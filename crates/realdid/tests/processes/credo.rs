@@ -698,6 +698,19 @@ fn named_in_every_way(nation: &Nation) -> Verifier {
     })
 }
 
+/// A town whose Credo holds the PID of somebody with this given name, and trusts the gate under each of its
+/// names.
+fn holding_a_pid() -> (Town, Value) {
+    let mut town = Town::with(named_in_every_way);
+    let _offer = enrolled(&town.nation, &town.evidence_file);
+    let (root, access) = (town.root.clone(), town.gate.root.clone());
+    town.trust(&[&root, &access]);
+    let with = town.authorize("first", &json!({}));
+    town.credo.done("authorize", with);
+    let name = town.evidence["given_name"].clone();
+    (town, name)
+}
+
 /// The requests of a login for its browser.
 fn browser_requests(gate: &Verifier, id: &str, cookie: &str) -> Reply {
     let url = format!("{}/vp/request/{id}/browser", gate.url);
@@ -712,13 +725,7 @@ fn id_of(login: &Login) -> String {
 
 #[test]
 fn a_wallet_of_others_is_asked_by_a_host_and_by_a_did() {
-    let mut town = Town::with(named_in_every_way);
-    let _offer = enrolled(&town.nation, &town.evidence_file);
-    let (root, access) = (town.root.clone(), town.gate.root.clone());
-    town.trust(&[&root, &access]);
-    let with = town.authorize("first", &json!({}));
-    town.credo.done("authorize", with);
-    let name = town.evidence["given_name"].clone();
+    let (mut town, name) = holding_a_pid();
     for (link, prefix) in [
         ("other_wallet_link", "x509_san_dns"),
         ("did_wallet_link", "decentralized_identifier"),
@@ -741,6 +748,7 @@ fn a_wallet_of_others_is_asked_by_a_host_and_by_a_did() {
         assert_eq!(said["body"]["code"], "kb.audience", "{link}: {said}");
     }
     // Without the root of its certificate Credo does not know the host, and the DID says who it is itself.
+    let root = town.root.clone();
     town.trust(&[&root]);
     let login = town.gate.login();
     let with = json!({ "request": login.told["other_wallet_link"] });
@@ -754,13 +762,7 @@ fn a_wallet_of_others_is_asked_by_a_host_and_by_a_did() {
 
 #[test]
 fn a_wallet_of_others_answers_through_a_browsers_digital_credentials_api() {
-    let mut town = Town::with(named_in_every_way);
-    let _offer = enrolled(&town.nation, &town.evidence_file);
-    let (root, access) = (town.root.clone(), town.gate.root.clone());
-    town.trust(&[&root, &access]);
-    let with = town.authorize("first", &json!({}));
-    town.credo.done("authorize", with);
-    let name = town.evidence["given_name"].clone();
+    let (mut town, name) = holding_a_pid();
     let origin = town.gate.url.clone();
     let mut answer = |requests: &Value, place: usize, format: &str, wrong: &str| {
         let one = &requests["requests"][place];
