@@ -34,7 +34,12 @@ fn stage(purposes: &[&'static str]) -> Town {
     };
     town.world
         .register(&registered, realdid_core::state::Standing::Active);
-    // The gate shows the registration that it was opened with, so it is opened again.
+    open_again(&mut town);
+    town
+}
+
+/// The gate shows the registration that it was opened with, so after a new one it is opened again.
+fn open_again(town: &mut Town) {
     std::fs::write(
         town.folder.path().join("registration.jwt"),
         &town.world.registration,
@@ -47,7 +52,6 @@ fn stage(purposes: &[&'static str]) -> Town {
     town.gate = Gate::open(&config, ISSUER.to_owned()).unwrap();
     town.router = town.gate.router();
     town.learn();
-    town
 }
 
 impl Town {
@@ -240,18 +244,7 @@ async fn a_platform_that_is_registered_for_peoples_names_alone_gets_no_organisat
         },
         Standing::Active,
     );
-    std::fs::write(
-        town.folder.path().join("registration.jwt"),
-        &town.world.registration,
-    )
-    .unwrap();
-    let mut config = config_of(town.folder.path(), Accounts::Person, &[], "login");
-    config.displays = Some(crate::config::DisplaysConfig {
-        policy: town.folder.path().join("policy.toml"),
-    });
-    town.gate = Gate::open(&config, ISSUER.to_owned()).unwrap();
-    town.router = town.gate.router();
-    town.learn();
+    open_again(&mut town);
     town.done("/displays/reports", of_kind("firm", "organisation"))
         .await;
     assert_eq!(
