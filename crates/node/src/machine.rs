@@ -315,8 +315,7 @@ impl Machine {
         let Some(logged) = self.log.receipt(&id.0)? else {
             return Ok(None);
         };
-        let receipt: Receipt = codec::decode(&logged.receipt, 64)?;
-        Ok(Some((logged.height, receipt.refused)))
+        Ok(Some((logged.height, codec::decode(&logged.receipt, 64)?)))
     }
 
     /// Whether each of these operations was accepted.
@@ -497,14 +496,17 @@ impl Machine {
             block: Bytes(block.to_vec()),
             receipts_root,
         });
-        let encoded: Vec<Vec<u8>> = receipts.iter().map(codec::encode).collect();
+        let refused = receipts
+            .iter()
+            .map(|receipt| codec::encode(&receipt.refused));
+        let refused: Vec<Vec<u8>> = refused.collect();
         let operations: Vec<LoggedOperation<'_>> = receipts
             .iter()
-            .zip(&encoded)
-            .map(|(receipt, bytes)| LoggedOperation {
+            .zip(&refused)
+            .map(|(receipt, refused)| LoggedOperation {
                 hash: receipt.operation.0,
                 accepted: receipt.refused.is_none(),
-                receipt: bytes,
+                receipt: refused,
             })
             .collect();
         self.log.append(height, &entry, certificate, &operations)?;

@@ -191,12 +191,18 @@ impl BlockLog {
                     .insert(height, certificate)?;
             }
             let mut receipts = transaction.open_table(RECEIPTS)?;
-            for (index, operation) in (0u32..).zip(operations) {
-                let settled = receipts
-                    .get(&operation.hash)?
-                    .is_some_and(|known| known.value().2);
-                if !settled {
-                    let record = (height, index, operation.accepted, operation.receipt);
+            let mut by_hash: Vec<_> = (0u32..).zip(operations).collect();
+            // neighbours stand on the same page of the table
+            by_hash.sort_by_key(|(_, operation)| operation.hash);
+            for (index, operation) in by_hash {
+                let record = (height, index, operation.accepted, operation.receipt);
+                let before = receipts.insert(&operation.hash, record)?;
+                let accepted = before.and_then(|before| {
+                    let (height, index, accepted, receipt) = before.value();
+                    accepted.then(|| (height, index, receipt.to_vec()))
+                });
+                if let Some((height, index, receipt)) = accepted {
+                    let record = (height, index, true, receipt.as_slice());
                     receipts.insert(&operation.hash, record)?;
                 }
             }
