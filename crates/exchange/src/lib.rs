@@ -21,6 +21,7 @@
 #[cfg(test)]
 extern crate self as realdid_exchange;
 
+mod form;
 mod refusal;
 #[cfg(test)]
 mod test_world;

@@ -40,7 +40,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use realdid_credential::jose::{Jwk, VerifyingKey};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use url::form_urlencoded;
+
+use crate::form;
 
 /// How long a code may be redeemed, in seconds (RFC 6749 §4.1.2 allows ten minutes).
 pub const CODE_LIFE_S: u64 = 60;
@@ -348,16 +349,7 @@ pub fn jwks(keys: &[VerifyingKey]) -> Value {
 
 /// Reads form parameters, each at most once.
 fn parameters(text: &str) -> Result<BTreeMap<String, String>, OidcError> {
-    let mut parameters = BTreeMap::new();
-    for (name, value) in form_urlencoded::parse(text.as_bytes()) {
-        if parameters
-            .insert(name.into_owned(), value.into_owned())
-            .is_some()
-        {
-            return Err(OidcError::Repeated);
-        }
-    }
-    Ok(parameters)
+    form::parameters(text).ok_or(OidcError::Repeated)
 }
 
 /// What stands behind an authentication scheme, whose name knows no case.

@@ -4,6 +4,7 @@ use super::*;
 use base64::engine::general_purpose::STANDARD;
 use realdid_credential::jose::{self, SigningKey};
 use serde_json::Map;
+use url::form_urlencoded;
 
 const ISSUER: &str = "https://login.shop.example";
 const NOW_S: u64 = 1_800_000_000;

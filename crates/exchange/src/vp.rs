@@ -36,8 +36,6 @@ mod request;
 mod response;
 mod stranger;
 
-use std::collections::BTreeMap;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use realdid_core::hash::Hash32;
@@ -50,6 +48,7 @@ use url::{Url, form_urlencoded};
 
 use crate::did_proof::DidProofError;
 use crate::display::DisplayError;
+use crate::form;
 use crate::refusal::refusals;
 use crate::registration::RegistrationError;
 
@@ -276,7 +275,7 @@ impl WalletLink {
             .and_then(|rest| rest.split_once('?'))
             .map(|(_, query)| query)
             .ok_or(malformed)?;
-        let parameters = parameters(query).ok_or(malformed)?;
+        let parameters = form::parameters(query).ok_or(malformed)?;
         let request_uri = parameters.get("request_uri").ok_or(malformed)?;
         if !is_http_url(request_uri) {
             return Err(malformed);
@@ -407,20 +406,6 @@ fn add_assurance_claim(claims: &mut Vec<ClaimPath>) {
 }
 
 // ---- shared -------------------------------------------------------------------------------
-
-/// Reads form parameters, each at most once.
-fn parameters(text: &str) -> Option<BTreeMap<String, String>> {
-    let mut parameters = BTreeMap::new();
-    for (name, value) in form_urlencoded::parse(text.as_bytes()) {
-        if parameters
-            .insert(name.into_owned(), value.into_owned())
-            .is_some()
-        {
-            return None;
-        }
-    }
-    Some(parameters)
-}
 
 fn is_http_url(text: &str) -> bool {
     text.len() <= MAX_TEXT_BYTES

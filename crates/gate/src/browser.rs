@@ -12,10 +12,11 @@ use axum::{Json, Router};
 use realdid_exchange::vp::{self, AnswerTo};
 use serde_json::{Value, json};
 
+use crate::http::cookie_value;
 use crate::logins::Start;
 use crate::now_ms;
 use crate::refusal::Refusal;
-use crate::routes::{Gate, Inner, Via, cookie_value};
+use crate::steps::{Gate, Inner, Via};
 
 pub(crate) fn router() -> Router<Arc<Inner>> {
     Router::new()

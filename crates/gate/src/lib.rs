@@ -6,8 +6,8 @@
 //! learnt of the ledger, receipts where it has to know customers, and, in memory, the logins that are under way, who may come back by their
 //! DID alone until the epoch ends, and, where a website wants to hear of their end, those that stand.
 //!
-//! Start reading at `routes` (the steps of a login over HTTP), then `logins` (what binds browser,
-//! wallet and website together), `passes` (proofs verified together), `returning` (a DID alone) and
+//! Start reading at `steps` (the steps of a login), `judge` (what a wallet's answer is worth) and `routes`
+//! (both over HTTP), then `logins` (what binds browser, wallet and website together), `passes` (proofs verified together), `returning` (a DID alone) and
 //! `trust` (what is known of the ledger, and how old it is), `abroad` (people of recognised networks), `access` (wallets that do not
 //! read the ledger). `displays` are real names in
 //! public, `receipts` what a know-your-customer login leaves behind; both keep logs by `chain`. The protocols themselves are in `realdid-exchange`.
@@ -19,8 +19,11 @@ mod chain;
 mod config;
 mod displays;
 mod follower;
+mod http;
+mod judge;
 mod keys;
 mod logins;
+mod open_login;
 mod page;
 mod passes;
 mod provider;
@@ -30,6 +33,7 @@ mod returning;
 mod routes;
 mod standing;
 mod statuses;
+mod steps;
 mod transcript;
 mod trust;
 mod view;
@@ -65,9 +69,10 @@ use logins::Logins;
 use passes::Passes;
 use receipts::Receipts;
 use returning::Returning;
-use routes::{GateApi, Inner};
+use routes::GateApi;
 use standing::Standings;
 use statuses::Statuses;
+use steps::Inner;
 use trust::Trust;
 use view::Limits;
 

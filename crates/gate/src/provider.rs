@@ -14,14 +14,13 @@ use realdid_exchange::oidc::{
 };
 use serde_json::{Value, json};
 
+use crate::http::{count, header_text, refused_page, see_other, set_cookie, wants_json};
 use crate::keys::random;
 use crate::logins::Progress;
 use crate::now_ms;
 use crate::page::{self, SignedOutPage};
 use crate::refusal::oauth;
-use crate::routes::{
-    Gate, Inner, count, header_text, refused_page, see_other, set_cookie, wants_json,
-};
+use crate::steps::{Gate, Inner};
 
 pub(crate) fn router() -> Router<Arc<Inner>> {
     Router::new()

@@ -23,9 +23,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::chain::{self, Line, Link};
 use crate::follower::Follower;
+use crate::http::header_text;
+use crate::judge::claimed_pass_issuer;
 use crate::logins::Start;
 use crate::refusal::{Refusal, oauth};
-use crate::routes::{Gate, Inner, Via, ask, claimed_pass_issuer, header_text};
+use crate::steps::{Gate, Inner, Via, ask};
 use crate::view::View;
 use crate::{GateError, now_ms};
 

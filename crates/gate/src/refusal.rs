@@ -6,6 +6,8 @@ use realdid_exchange::oidc::OidcError;
 use realdid_exchange::vp::{RequestRefused, ResponseRefused, VpError};
 use realdid_serve::{OAuthError, Problem};
 
+use crate::GateError;
+
 /// What is refused, in words that may be shown and logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Refusal {
@@ -275,6 +277,12 @@ impl Refusal {
     /// What a status list breaks.
     pub fn of_status(error: StatusError) -> Self {
         VpError::Pid(error.into()).into()
+    }
+}
+
+impl From<GateError> for Refusal {
+    fn from(_: GateError) -> Self {
+        Refusal::INTERNAL
     }
 }
 

@@ -16,6 +16,7 @@ use subtle::ConstantTimeEq;
 use url::Url;
 
 use super::{VciError, is_safe};
+use crate::form;
 
 /// Before the name of a pushed request (RFC 9126 §2.2).
 pub const REQUEST_URI_PREFIX: &str = "urn:ietf:params:oauth:request_uri:";
@@ -187,24 +188,19 @@ impl AuthorizationRequest {
         if query.len() > MAX_PUSHED_BYTES {
             return Err(VciError::Answer);
         }
-        let mut fields = BTreeMap::new();
-        for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
-            if fields.insert(name, value).is_some() {
-                return Err(VciError::Answer);
-            }
-        }
+        let fields = form::parameters(query).ok_or(VciError::Answer)?;
         let state = fields.get("state").map(|state| state.as_bytes());
         let own = self.state.as_ref().map(|state| state.as_bytes());
         let same = state.zip(own).map(|(state, own)| state.ct_eq(own));
         if !same.is_some_and(bool::from) {
             return Err(VciError::AnswerState);
         }
-        if fields.get("iss").map(|iss| &**iss) != Some(server) {
+        if fields.get("iss").map(String::as_str) != Some(server) {
             return Err(VciError::AnswerIssuer);
         }
         match (fields.get("code"), fields.get("error")) {
-            (Some(code), None) if (1..=MAX_TEXT).contains(&code.len()) => Ok(code.to_string()),
-            (None, Some(error)) if &**error == "access_denied" => Err(VciError::NotAuthorized),
+            (Some(code), None) if (1..=MAX_TEXT).contains(&code.len()) => Ok(code.clone()),
+            (None, Some(error)) if error == "access_denied" => Err(VciError::NotAuthorized),
             _ => Err(VciError::Answer),
         }
     }

@@ -24,11 +24,12 @@ use url::form_urlencoded;
 use super::{
     ASSURANCE, AnswerEntropy, AnswerTo, Ask, BROWSER_PROTOCOL, CLOCK_SKEW_S, CheckedRequest,
     DID_ID, MAX_ENCRYPTED_BYTES, MAX_RESPONSE_BYTES, MAX_TEXT_BYTES, MDOC_ID, ORGANISATION_ID,
-    ORIGIN_PREFIX, PASS_ID, PID_ID, RequestRefused, ResponseRefused, VpError, parameters,
+    ORIGIN_PREFIX, PASS_ID, PID_ID, RequestRefused, ResponseRefused, VpError,
 };
 use crate::batch;
 use crate::did_proof::{self, ReceivedProof, VerifiedDid};
 use crate::display::{self, Terms};
+use crate::form;
 use crate::jwe::DecryptionKey;
 use crate::suites;
 
@@ -181,7 +182,7 @@ impl WalletResponse {
         }
         let malformed = ResponseRefused::Malformed;
         let text = std::str::from_utf8(body).map_err(|_| malformed)?;
-        let mut parameters = parameters(text).ok_or(malformed)?;
+        let mut parameters = form::parameters(text).ok_or(malformed)?;
         let sealed = parameters.remove("response");
         if let (Some(key), Some(sealed)) = (key, &sealed) {
             return Self::open(key, sealed);

@@ -22,15 +22,14 @@ use super::book::{AppealStep, Book};
 use super::card::{Card, ShownCard, date};
 use super::flow::{Open, Phase, Standing};
 use super::policy::Report;
+use crate::http::{count, header_text, refused_page, wallet_nonce, wants_json};
 use crate::now_ms;
 use crate::page;
 use crate::refusal::{Refusal, oauth};
-use crate::routes::{Gate, Inner, count, header_text, refused_page, wants_json};
+use crate::steps::{Gate, Inner};
 
 /// The longest body of a website's call, in bytes.
 const MAX_BODY_BYTES: usize = 16 * 1024;
-/// The longest `wallet_nonce`, in bytes.
-const MAX_WALLET_NONCE_BYTES: usize = 256;
 /// The most entries of the log in one answer.
 const MAX_ENTRIES: usize = 1000;
 
@@ -314,11 +313,7 @@ async fn request_object(State(gate): Gate, Path(id): Path<String>) -> Response {
     request_body(content = String, content_type = "application/x-www-form-urlencoded", description = "wallet_nonce"),
     responses((status = 200, description = "signed", content_type = "application/oauth-authz-req+jwt", body = String), (status = 404, description = "display.request_unknown")))]
 async fn request_object_post(State(gate): Gate, Path(id): Path<String>, body: Bytes) -> Response {
-    let nonce = form_urlencoded::parse(&body[..body.len().min(MAX_BODY_BYTES)])
-        .find(|(name, _)| name == "wallet_nonce")
-        .map(|(_, nonce)| nonce.into_owned())
-        .filter(|nonce| nonce.len() <= MAX_WALLET_NONCE_BYTES);
-    signed(&gate, &id, nonce.as_deref())
+    signed(&gate, &id, wallet_nonce(&body).as_deref())
 }
 
 fn signed(gate: &Inner, id: &str, nonce: Option<&str>) -> Response {

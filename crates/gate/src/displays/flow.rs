@@ -31,9 +31,10 @@ use url::Url;
 use super::book::{Book, BookError, ShownBadge};
 use super::log::Reason;
 use super::policy::Policy;
+use crate::judge::learn_from;
 use crate::keys::random;
 use crate::refusal::Refusal;
-use crate::routes::{Inner, learn_from};
+use crate::steps::Inner;
 use crate::{GateError, now_ms};
 
 /// The most requests that are open at a time.
