@@ -201,10 +201,15 @@ impl Seen {
         let status = status.as_u16();
         metrics::record(part, route, method, status, took);
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        if is_probe(route) {
-            tracing::debug!(part, method, route, status, took_ms, "request");
-        } else {
-            tracing::info!(part, method, route, status, took_ms, "request");
+        // What went well is counted, and no line says when somebody came unless it is asked for.
+        match status {
+            500.. if !is_probe(route) => {
+                tracing::warn!(part, method, route, status, took_ms, "request")
+            }
+            400.. if !is_probe(route) => {
+                tracing::info!(part, method, route, status, took_ms, "request")
+            }
+            _ => tracing::debug!(part, method, route, status, took_ms, "request"),
         }
     }
 }

@@ -7,6 +7,7 @@ use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _,
     ParsedPublicKey,
 };
+use std::time::Duration;
 
 /// Bytes of a credential, about.
 const MESSAGE: [u8; 1500] = [7; 1500];
@@ -18,9 +19,9 @@ fn pair() -> Result<EcdsaKeyPair, Fail> {
 }
 
 /// P-256 signatures a second of processor time.
-pub fn signing() -> Result<f64, Fail> {
+pub fn signing(length: Duration) -> Result<f64, Fail> {
     let (pair, random) = (pair()?, SystemRandom::new());
-    clock::rate(clock::length() / 2, 50, |_| {
+    clock::rate(length, 50, |_| {
         for _ in 0..50 {
             let signature = pair.sign(&random, std::hint::black_box(&MESSAGE));
             std::hint::black_box(signature.map_err(|_| broken("a message is signed"))?);
@@ -30,7 +31,7 @@ pub fn signing() -> Result<f64, Fail> {
 }
 
 /// P-256 verifications with a ready key a second of processor time.
-pub fn verifying() -> Result<f64, Fail> {
+pub fn verifying(length: Duration) -> Result<f64, Fail> {
     let random = SystemRandom::new();
     let signed = (0..KEYS).map(|_| {
         let pair = pair()?;
@@ -41,7 +42,7 @@ pub fn verifying() -> Result<f64, Fail> {
             .ok_or_else(|| broken("a message is signed"))
     });
     let signed: Vec<_> = signed.collect::<Result<_, Fail>>()?;
-    clock::rate(clock::length() / 2, signed.len(), |_| {
+    clock::rate(length, signed.len(), |_| {
         let all = signed
             .iter()
             .all(|(signature, key)| key.verify_sig(&MESSAGE, signature.as_ref()).is_ok());
