@@ -13,19 +13,20 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-/// A website and its gate; both end with the test.
+/// A website and its gate.
 struct Site {
     url: String,
-    gate: Child,
-    site: Child,
+    _gate: Running,
+    _site: Running,
 }
 
-impl Drop for Site {
+/// A process that ends with the test, wherever that fails.
+struct Running(Child);
+
+impl Drop for Running {
     fn drop(&mut self) {
-        for child in [&mut self.gate, &mut self.site] {
-            let _ended = child.kill();
-            let _reaped = child.wait();
-        }
+        let _ended = self.0.kill();
+        let _reaped = self.0.wait();
     }
 }
 
@@ -72,6 +73,7 @@ fn open(nation: &Nation, place: u16, program: &mut Command) -> Site {
         .stdout(log("gate"))
         .stderr(log("gate-errors"))
         .spawn()
+        .map(Running)
         .unwrap();
     let site = program
         .env("LISTEN", &site)
@@ -84,8 +86,13 @@ fn open(nation: &Nation, place: u16, program: &mut Command) -> Site {
         .stdout(log("site"))
         .stderr(log("site-errors"))
         .spawn()
+        .map(Running)
         .expect("`cargo xtask test` installs what the sites run on");
-    Site { url, gate, site }
+    Site {
+        url,
+        _gate: gate,
+        _site: site,
+    }
 }
 
 /// Signs in once the website and its gate are up, and asks the website who came in.

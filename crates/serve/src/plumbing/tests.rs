@@ -294,3 +294,50 @@ async fn the_description_has_what_the_plumbing_answers() {
     assert_eq!(*id, "post_things_id");
     assert!(api["components"]["schemas"]["OAuthError"]["properties"]["error"].is_object());
 }
+
+/// What is logged while a request is answered, by default.
+async fn logged(path: &str) -> String {
+    let written = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::INFO)
+        .with_ansi(false)
+        .with_writer({
+            let written = Arc::clone(&written);
+            move || Log(Arc::clone(&written))
+        })
+        .finish();
+    let guard = tracing::subscriber::set_default(subscriber);
+    call(probes(), fetch(path)).await;
+    drop(guard);
+    let written = written.lock().unwrap();
+    String::from_utf8(written.clone()).unwrap()
+}
+
+struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_line_says_what_was_refused_or_failed_and_none_says_who_asked() {
+    assert_eq!(logged("/people/11010119900307001X?name=Li").await, "");
+    let refused = logged("/nobody/11010119900307001X?name=Li").await;
+    assert!(refused.contains("INFO"), "{refused}");
+    assert!(refused.contains("status=404"), "{refused}");
+    let failed = logged("/slow?name=Li").await;
+    assert!(failed.contains("WARN"), "{failed}");
+    assert!(failed.contains("route=\"/slow\""), "{failed}");
+    for line in [refused, failed] {
+        assert!(
+            !line.contains("11010119900307001X") && !line.contains("Li"),
+            "{line}"
+        );
+    }
+}
