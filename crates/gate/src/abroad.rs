@@ -154,11 +154,11 @@ impl Neighbour {
     }
 
     /// Writes what is known.
-    pub fn remember(&self) {
-        self.view.remember();
-        if let Some(answer) = self.recognition.encoded() {
-            self.view.write(RECOGNITION_FILE, answer);
-        }
+    pub async fn remember(&self) {
+        let mut known = self.view.known();
+        let recognition = self.recognition.encoded();
+        known.extend(recognition.map(|answer| (RECOGNITION_FILE.to_owned(), answer)));
+        self.view.keep(known).await;
     }
 
     async fn run(&self) {
@@ -170,7 +170,7 @@ impl Neighbour {
             let due = now.saturating_sub(refreshed_ms) >= rhythm.records_ms;
             if due && self.follower.issuers(&self.view).await {
                 refreshed_ms = now;
-                self.remember();
+                self.remember().await;
             }
             tokio::time::sleep(rhythm.pause(self.view.sealed_slot(), now_ms())).await;
         }

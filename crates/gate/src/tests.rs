@@ -880,7 +880,7 @@ async fn a_lying_node_changes_nothing() {
 #[tokio::test]
 async fn a_restart_without_nodes_keeps_what_was_proved_p3() {
     let town = town();
-    town.gate.inner.trust.remember();
+    town.gate.inner.trust.remember().await;
     let again = open(town.folder.path());
     assert_eq!(again.inner.not_ready(now_ms()), None);
     // A file that somebody changed is worth nothing.

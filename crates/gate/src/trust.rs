@@ -171,7 +171,7 @@ impl Trust {
             let due = now.saturating_sub(refreshed_ms) >= rhythm.records_ms;
             if (due || self.registration(now).is_err()) && self.records(follower).await {
                 refreshed_ms = now;
-                self.remember();
+                self.remember().await;
             }
             if let Some(age_ms) = self.home.checkpoint_age_ms(now_ms()) {
                 metrics::gauge!("checkpoint_age_seconds").set(age_ms as f64 / 1000.0);
@@ -192,10 +192,10 @@ impl Trust {
     }
 
     /// Writes what is known.
-    pub fn remember(&self) {
-        self.home.remember();
-        if let Some(answer) = self.service.encoded() {
-            self.home.write(SERVICE_FILE, answer);
-        }
+    pub async fn remember(&self) {
+        let mut known = self.home.known();
+        let service = self.service.encoded();
+        known.extend(service.map(|answer| (SERVICE_FILE.to_owned(), answer)));
+        self.home.keep(known).await;
     }
 }

@@ -39,6 +39,15 @@ const MAX_HAND_OVERS_BYTES: usize = 4 << 20;
 /// Two final headers of one height, as evidence.
 const FORK_FILE: &str = "fork.cbor";
 
+/// A name in the gate's folder of what it knows of a ledger, and what stands there.
+pub(crate) type KnownFile = (String, Vec<u8>);
+
+fn keep(dir: &Path, name: &str, bytes: &[u8]) {
+    if let Err(error) = files::write_private(&dir.join(name), bytes) {
+        tracing::warn!(code = error.code(), "the ledger's answers are not kept");
+    }
+}
+
 /// The gate's own limits on age.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
@@ -279,7 +288,7 @@ impl View {
     fn keep_fork(&self, one: &Checkpoint, other: &Checkpoint) {
         if !self.forked.swap(true, Ordering::Relaxed) {
             tracing::error!("the network has forked; both checkpoints are kept");
-            self.write(FORK_FILE, codec::encode(&(one, other)));
+            self.write(FORK_FILE, &codec::encode(&(one, other)));
         }
     }
 
@@ -336,7 +345,7 @@ impl View {
         }
         let grown = all.len() > before;
         if grown {
-            self.write(HAND_OVERS_FILE, codec::encode(&all));
+            self.write(HAND_OVERS_FILE, &codec::encode(&all));
             let mut kept = self
                 .hand_overs
                 .lock()
@@ -425,22 +434,33 @@ impl View {
 
     // ---- what survives a restart ----------------------------------------------------------
 
-    /// Writes what is known. Failing is logged, not fatal: it costs a restart without nodes.
-    pub fn remember(&self) {
+    /// What is known, as files by their names.
+    pub fn known(&self) -> Vec<KnownFile> {
         let snapshot = self.snapshot();
-        if let Some(newest) = &snapshot.newest {
-            self.write("checkpoint.cbor", codec::encode(newest));
-        }
-        for (id, issuer) in &snapshot.issuers {
-            self.write(&format!("issuer-{id}.cbor"), issuer.answer.encode());
-        }
+        let newest = snapshot.newest.as_ref();
+        let newest = newest.map(|newest| ("checkpoint.cbor".to_owned(), codec::encode(newest)));
+        let issuers = snapshot.issuers.iter();
+        let issuers =
+            issuers.map(|(id, issuer)| (format!("issuer-{id}.cbor"), issuer.answer.encode()));
+        newest.into_iter().chain(issuers).collect()
     }
 
-    /// Writes one more file of what is known.
-    pub fn write(&self, name: &str, bytes: Vec<u8>) {
-        if let Err(error) = files::write_private(&self.dir.join(name), &bytes) {
-            tracing::warn!(code = error.code(), "the ledger's answers are not kept");
-        }
+    /// Writes what is known. The disk takes its time, and no thread that answers logins waits for it.
+    /// Failing is logged, not fatal: it costs a restart without nodes.
+    pub async fn keep(&self, known: Vec<KnownFile>) {
+        let dir = self.dir.clone();
+        let write = move || {
+            for (name, bytes) in known {
+                keep(&dir, &name, &bytes);
+            }
+        };
+        // One that is interrupted leaves the file of before.
+        let _ended = tokio::task::spawn_blocking(write).await;
+    }
+
+    /// Writes one more file of what is known, at once.
+    fn write(&self, name: &str, bytes: &[u8]) {
+        keep(&self.dir, name, bytes);
     }
 
     /// The answer that an earlier run wrote under this name.

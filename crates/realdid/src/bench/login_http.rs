@@ -11,9 +11,7 @@ use crate::fail::Fail;
 use crate::nation::{SERVICE_NAMES, random};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use futures::StreamExt as _;
 use futures::future::try_join_all;
-use futures::stream::FuturesUnordered;
 use realdid_core::answer::StateAnswer;
 use realdid_core::did::{Did, Inception, Keys, NetworkName};
 use realdid_core::state::{Issuer, Service, did_key};
@@ -30,9 +28,11 @@ use realdid_light::http::NodeClient;
 use realdid_wallet::ledger::{Ledger, now_s};
 use realdid_wallet::wallet::Wallet;
 use serde::Deserialize;
+use std::num::NonZero;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::sync::Barrier;
+use tokio::sync::{Barrier, Semaphore};
+use tokio::task::{JoinError, JoinSet};
 
 /// Logins under way at a time: so many that a gate is not woken anew for each request.
 const PARALLEL: usize = 64;
@@ -85,7 +85,7 @@ pub async fn measure() -> Result<Measured, Fail> {
 /// one before is done.
 pub async fn tail() -> Result<Measured, Fail> {
     let running = RunningNation::start(Accounts::Did).await?;
-    let scene = Scene::new(&running).await?;
+    let scene = Arc::new(Scene::new(&running).await?);
     let length = clock::length();
     scene.load(length / 4, MOST_LOGINS / 8).await?;
     let borne = scene.load(length / 2, MOST_LOGINS / 4).await?;
@@ -155,6 +155,9 @@ pub(super) struct Scene {
     pub nodes: NodeClient,
     pub people: Vec<Arc<Person>>,
     pub answers: Answers,
+    /// How many wallets work at a time: no more than there are processors, or a gate would wait for its turn
+    /// behind all of them, which on machines of their own they would not keep from it.
+    pub wallets: Semaphore,
     /// How long each answer of the gate took, in milliseconds.
     pub times: Mutex<Vec<f64>>,
 }
@@ -393,6 +396,7 @@ impl Scene {
             }),
             people: people(&wallet, &ledger)?,
             answers: Answers::Apart,
+            wallets: wallets(),
             times: Mutex::default(),
             nodes: ledger.nodes.clone(),
         };
@@ -444,12 +448,13 @@ impl Scene {
     }
 
     /// Begins a login at each tick of a rate, whether or not those before are done; answers how many.
-    async fn load_at(&self, rate: f64, length: Duration) -> Result<usize, Fail> {
+    ///
+    /// Each goes on by itself, on whatever thread has time: one that is held up holds up no other.
+    async fn load_at(self: &Arc<Self>, rate: f64, length: Duration) -> Result<usize, Fail> {
         let clients = (0..MOST_OPEN).map(|_| http());
         let mut free = clients.collect::<Result<Vec<_>, _>>()?;
-        let none = Wait::for_nobody();
         let start = Instant::now();
-        let mut open = FuturesUnordered::new();
+        let mut open = JoinSet::new();
         let mut begun = 0;
         loop {
             let due = start + Duration::from_secs_f64(begun as f64 / rate);
@@ -460,16 +465,19 @@ impl Scene {
                 biased;
                 () = tokio::time::sleep_until(due.into()) => {
                     let http = free.pop().ok_or_else(|| broken("the gate keeps up with 0.7 of what it bears"))?;
-                    let person = &self.people[begun % self.people.len()];
-                    let none = &none;
-                    open.push(async move { self.login(person, &http, none).await.map(|_| http) });
+                    let person = Arc::clone(&self.people[begun % self.people.len()]);
+                    let scene = Arc::clone(self);
+                    open.spawn(async move {
+                        let alone = Wait::for_nobody();
+                        scene.login(&person, &http, &alone).await.map(|_| http)
+                    });
                     begun += 1;
                 }
-                Some(done) = open.next() => free.push(done?),
+                Some(done) = open.join_next() => free.push(ended(done)?),
             }
         }
-        while let Some(done) = open.next().await {
-            done?;
+        while let Some(done) = open.join_next().await {
+            ended(done)?;
         }
         Ok(begun)
     }
@@ -615,6 +623,7 @@ impl Scene {
         let key = did_key(person.did.network.hash_function(), &person.did.id);
         let staple = self.nodes.state(&key).await?;
         let (person, known) = (Arc::clone(person), Arc::clone(&self.known));
+        let _turn = self.wallets.acquire().await.map_err(Fail::of)?;
         let made = tokio::task::spawn_blocking(move || person.answer(&known, &staple, &start));
         made.await.map_err(|_| broken("a wallet answers"))?
     }
@@ -635,6 +644,15 @@ fn people(wallet: &Wallet, ledger: &Ledger) -> Result<Vec<Arc<Person>>, Fail> {
         .take(PARALLEL)
         .map(person)
         .collect()
+}
+
+/// What a login of its own task came to.
+fn ended<T>(login: Result<Result<T, Fail>, JoinError>) -> Result<T, Fail> {
+    login.map_err(|_| broken("a login ends"))?
+}
+
+pub(super) fn wallets() -> Semaphore {
+    Semaphore::new(std::thread::available_parallelism().map_or(1, NonZero::get))
 }
 
 fn no_service() -> Service {

@@ -5,7 +5,7 @@
 //! Each login makes a new presentation, signs with a DID of its person's own, and fetches a fresh
 //! staple. Nobody uses the DID alone.
 
-use super::login_http::{Answers, Known, Person, Scene, Shows};
+use super::login_http::{self, Answers, Known, Person, Scene, Shows};
 use super::network::{Committee, Gate};
 use super::traffic::{self, Traffic};
 use super::{Measured, broken, clock};
@@ -72,6 +72,7 @@ pub async fn measure() -> Result<Measured, Fail> {
         }),
         nodes,
         people: (0..PARALLEL).map(person).collect::<Result<_, _>>()?,
+        wallets: login_http::wallets(),
         times: std::sync::Mutex::default(),
         answers: Answers::Together,
     };

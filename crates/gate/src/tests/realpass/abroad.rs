@@ -293,8 +293,8 @@ async fn the_other_networks_own_ledger_says_who_of_its_people_stands() {
     // After a restart the gate goes on from what it has kept of both networks.
     let dev = "dev".parse().unwrap();
     let inner = &border.town.gate.inner;
-    inner.trust.remember();
-    inner.abroad.neighbour(&dev).unwrap().remember();
+    inner.trust.remember().await;
+    inner.abroad.neighbour(&dev).unwrap().remember().await;
     let again = open_at_border(border.town.folder.path());
     let (neighbour, _) = again.inner.abroad.accepted(&dev, now_ms()).ok().unwrap();
     let view = &neighbour.view;
