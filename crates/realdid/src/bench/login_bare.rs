@@ -48,14 +48,16 @@ pub async fn measure() -> Result<Measured, Fail> {
         .await
         .map_err(|_| broken("a server on loopback says its address"))?;
     let base = format!("http://{address}");
+    let clients = (0..PARALLEL).map(|_| super::network::http());
+    let clients = clients.collect::<Result<Vec<_>, _>>()?;
     let turn = clock::length() / TURNS;
     // The processor time of one login, in seconds.
     let turns = async {
-        load(&base, sizes, turn * 2).await?;
+        load(&clients, &base, sizes, turn * 2).await?;
         let [mut carried, mut signed, mut opened, mut read] = [0.0; 4];
         for _ in 0..TURNS {
             let before_s = clock::of_thread(&task)?;
-            let logins = load(&base, sizes, turn).await?;
+            let logins = load(&clients, &base, sizes, turn).await?;
             carried += (clock::of_thread(&task)? - before_s) / logins as f64;
             signed += 1.0 / login_http::signatures(turn)?;
             opened += 1.0 / messages.opened(turn / 2)?;
@@ -288,10 +290,13 @@ async fn onwards() -> Response {
 }
 
 /// Asks as those do who log in step by step; answers how many logins that were.
-async fn load(base: &str, sizes: Sizes, length: Duration) -> Result<usize, Fail> {
+async fn load(
+    clients: &[reqwest::Client],
+    base: &str,
+    sizes: Sizes,
+    length: Duration,
+) -> Result<usize, Fail> {
     let until = Instant::now() + length;
-    let clients = (0..PARALLEL).map(|_| super::network::http());
-    let clients = clients.collect::<Result<Vec<_>, _>>()?;
     let mut done = 0;
     while Instant::now() < until {
         for step in 0..5 {
@@ -310,7 +315,7 @@ async fn load(base: &str, sizes: Sizes, length: Duration) -> Result<usize, Fail>
             });
             futures::future::try_join_all(asked).await?;
         }
-        done += PARALLEL;
+        done += clients.len();
     }
     Ok(done)
 }

@@ -42,8 +42,6 @@ const MOST_LOGINS: usize = 9_000;
 pub(super) const TURNS: u32 = 10;
 /// Of what a gate bears, what comes where the slowest answers are looked for.
 const PART: f64 = 0.7;
-/// How many logins may be under way at a fixed rate.
-const MOST_OPEN: usize = 64;
 
 pub async fn measure() -> Result<Measured, Fail> {
     let running = RunningNation::start(Accounts::Did).await?;
@@ -212,8 +210,9 @@ impl Wait {
     }
 }
 
-/// One of those who log in: what they show, and a DID for this service.
+/// One of those who log in: what they show, a DID for this service, and a browser that keeps its connections.
 pub(super) struct Person {
+    http: reqwest::Client,
     shows: Shows,
     inception: Inception,
     did: Did,
@@ -246,6 +245,7 @@ impl Person {
             endpoints: Vec::new(),
         };
         Ok(Arc::new(Self {
+            http: http()?,
             shows,
             did: inception.did(),
             inception,
@@ -425,18 +425,13 @@ impl Scene {
             Answers::InStep | Answers::Together => self.people.len(),
         };
         let group = async |people: &[Arc<Person>]| -> Result<usize, Fail> {
-            let clients = people
-                .iter()
-                .map(|_| http())
-                .collect::<Result<Vec<_>, _>>()?;
             let wait = Wait {
                 answers: self.answers,
                 for_all: Barrier::new(people.len()),
             };
             let mut done = 0;
             while Instant::now() < until && done < most * people.len() / self.people.len() {
-                let logins = people.iter().zip(&clients);
-                try_join_all(logins.map(|(person, http)| self.login(person, http, &wait))).await?;
+                try_join_all(people.iter().map(|person| self.login(person, &wait))).await?;
                 done += people.len();
             }
             Ok(done)
@@ -451,8 +446,7 @@ impl Scene {
     ///
     /// Each goes on by itself, on whatever thread has time: one that is held up holds up no other.
     async fn load_at(self: &Arc<Self>, rate: f64, length: Duration) -> Result<usize, Fail> {
-        let clients = (0..MOST_OPEN).map(|_| http());
-        let mut free = clients.collect::<Result<Vec<_>, _>>()?;
+        let mut free = self.people.clone();
         let start = Instant::now();
         let mut open = JoinSet::new();
         let mut begun = 0;
@@ -464,12 +458,11 @@ impl Scene {
             tokio::select! {
                 biased;
                 () = tokio::time::sleep_until(due.into()) => {
-                    let http = free.pop().ok_or_else(|| broken("the gate keeps up with 0.7 of what it bears"))?;
-                    let person = Arc::clone(&self.people[begun % self.people.len()]);
+                    let person = free.pop().ok_or_else(|| broken("the gate keeps up with 0.7 of what it bears"))?;
                     let scene = Arc::clone(self);
                     open.spawn(async move {
                         let alone = Wait::for_nobody();
-                        scene.login(&person, &http, &alone).await.map(|_| http)
+                        scene.login(&person, &alone).await.map(|_| person)
                     });
                     begun += 1;
                 }
@@ -500,12 +493,8 @@ impl Scene {
     }
 
     /// One login, from the website's redirect to the claims in its hands.
-    async fn login(
-        &self,
-        person: &Arc<Person>,
-        http: &reqwest::Client,
-        wait: &Wait,
-    ) -> Result<(String, String), Fail> {
+    async fn login(&self, person: &Arc<Person>, wait: &Wait) -> Result<(String, String), Fail> {
+        let http = &person.http;
         let [state, nonce, verifier] = [secret()?, secret()?, secret()?];
         wait.for_step().await;
         let (cookie, start) = self.authorize(http, &state, &nonce, &verifier).await?;
@@ -567,9 +556,8 @@ impl Scene {
     pub async fn texts(&self) -> Result<Texts, Fail> {
         let person = self.people.first();
         let person = person.ok_or_else(|| broken("somebody logs in"))?;
-        let (client, alone) = (http()?, Wait::for_nobody());
-        let (tokens, claims) = self.login(person, &client, &alone).await?;
-        let (_, start) = self.authorize(&client, "", "", "").await?;
+        let (tokens, claims) = self.login(person, &Wait::for_nobody()).await?;
+        let (_, start) = self.authorize(&person.http, "", "", "").await?;
         let key = did_key(person.did.network.hash_function(), &person.did.id);
         let staple = self.nodes.state(&key).await?;
         let shown = person.show(&self.known, &staple, &start)?;
