@@ -207,7 +207,8 @@ impl<'a> Messages<'a> {
         std::hint::black_box(digest(&SHA256, disclosed.as_bytes()));
         jws(binding)?;
         let proof = jws(&self.texts.did_proof)?;
-        std::hint::black_box(URL_SAFE_NO_PAD.decode(proof["staple"].as_str().unwrap_or_default())?);
+        let staple = proof["staple"].as_str().ok_or("a proof brings a staple")?;
+        std::hint::black_box(URL_SAFE_NO_PAD.decode(staple)?);
         Ok(())
     }
 
